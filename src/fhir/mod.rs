@@ -1,0 +1,3 @@
+//! The FHIR R4 server: `api` (an interaction a file), `search` (a parameter type a file), `store`.
+
+pub(crate) mod store;

@@ -1,0 +1,362 @@
+//! What the server asks of a database: resources, condition trees and cursors. No SQL, no parameter names, no HTTP.
+//!
+//! A write is a function that runs alone inside the store's one transaction at a time, sees everything committed
+//! before it, and either takes effect as a whole or not at all. That is what makes conditional interactions and
+//! transaction Bundles exact under concurrency. Several waiting writes share one commit.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::r4::resource_type::ResourceType;
+
+/// Which resource.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ResourceKey {
+    /// Its type.
+    pub(crate) resource_type: ResourceType,
+    /// Its logical id, 1 to 64 characters of `[A-Za-z0-9\-.]`.
+    pub(crate) id: String,
+}
+
+/// One version of a resource, as it goes over the wire.
+#[derive(Clone, Debug)]
+pub(crate) struct Version {
+    /// Which resource.
+    pub(crate) key: ResourceKey,
+    /// Number of the version, from 1.
+    pub(crate) number: u64,
+    /// When it was written.
+    pub(crate) last_updated: Timestamp,
+    /// How it came about.
+    pub(crate) method: Method,
+    /// The body with `id` and `meta` in it; `None` for a deletion.
+    pub(crate) body: Option<Bytes>,
+}
+
+/// The interaction that wrote a version, as history reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Method {
+    /// Created under an id of the server's choice.
+    Post,
+    /// Written under an id of the client's choice.
+    Put,
+    /// Changed in part.
+    Patch,
+    /// Deleted.
+    Delete,
+}
+
+/// A resource ready to be written: its body in pieces between which `id` and `meta` go, and what it is found by.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    /// Which resource.
+    pub(crate) key: ResourceKey,
+    /// How it came about.
+    pub(crate) method: Method,
+    /// The body as sent, without `id` and `meta`.
+    pub(crate) body: DraftBody,
+    /// What it is found by. Each (parameter, value) pair once.
+    pub(crate) index: Vec<IndexEntry>,
+}
+
+/// A body as sent, cut where the server's members go. Written out it is
+/// `head "id":"<id>","meta":{ "versionId":"<n>","lastUpdated":"<t>" meta_rest } tail`.
+#[derive(Clone, Debug)]
+pub(crate) struct DraftBody {
+    /// From `{` to behind the comma that follows `resourceType`.
+    pub(crate) head: Bytes,
+    /// The members of the sent `meta` that are not the server's, each with a leading comma.
+    pub(crate) meta_rest: Bytes,
+    /// All other members with a leading comma (if there are any), and `}`.
+    pub(crate) tail: Bytes,
+}
+
+/// The code of a search parameter, for example `code`. The store takes it as an opaque name, scoped by resource type.
+pub(crate) type Parameter = Arc<str>;
+
+/// One value by which a resource is found.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct IndexEntry {
+    /// Under which parameter.
+    pub(crate) parameter: Parameter,
+    /// The value.
+    pub(crate) value: IndexValue,
+}
+
+/// A value in the form the index keeps, one kind for each type of search parameter.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum IndexValue {
+    /// A code in a system. An absent part is the empty string.
+    Token {
+        /// The URI of the system.
+        system: String,
+        /// The code.
+        code: String,
+    },
+    /// A reference: `Type/id` for a local one (without version), otherwise the absolute URL or URN.
+    Reference {
+        /// The target.
+        target: String,
+    },
+    /// The interval that a date, dateTime, instant or Period covers: both ends inclusive, microseconds since 1970.
+    /// An open end is `i64::MIN` or `i64::MAX`.
+    Date {
+        /// First microsecond.
+        start: i64,
+        /// Last microsecond.
+        end: i64,
+    },
+    /// A number.
+    Number {
+        /// Its value. An index key, never shown.
+        value: f64,
+    },
+    /// An amount in a unit.
+    Quantity {
+        /// The URI of the unit's system, or empty.
+        system: String,
+        /// The unit's code, or empty.
+        code: String,
+        /// The unit as displayed, or empty.
+        unit: String,
+        /// The amount. An index key, never shown.
+        value: f64,
+    },
+    /// A text, for search without regard to case and accents, and exact.
+    String {
+        /// Case-folded, accents removed.
+        folded: String,
+        /// As in the resource.
+        exact: String,
+    },
+    /// A URI, compared exactly.
+    Uri {
+        /// As in the resource.
+        uri: String,
+    },
+}
+
+/// Which resources: a tree of tests on index values.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Condition {
+    /// Every one holds. Empty: always.
+    All(Vec<Condition>),
+    /// At least one holds. Empty: never.
+    Any(Vec<Condition>),
+    /// Does not hold.
+    Not(Box<Condition>),
+    /// The logical id is one of these.
+    Id(Vec<String>),
+    /// The last change lies between these instants, both inclusive, microseconds since 1970.
+    LastUpdated {
+        /// First microsecond.
+        start: i64,
+        /// Last microsecond.
+        end: i64,
+    },
+    /// The resource has at least one value under the parameter.
+    Present(Parameter),
+    /// One of the values under the parameter passes the test.
+    Has(Parameter, Test),
+    /// One of the references under the parameter points to a current resource of one of these types for which the
+    /// condition holds (a chain).
+    Linked {
+        /// The reference parameter.
+        parameter: Parameter,
+        /// Types of the target.
+        targets: Vec<ResourceType>,
+        /// What must hold there.
+        condition: Box<Condition>,
+    },
+    /// A current resource of this type for which the condition holds points here under the parameter (`_has`).
+    LinkedFrom {
+        /// Type of the resource that points here.
+        source: ResourceType,
+        /// Its reference parameter.
+        parameter: Parameter,
+        /// What must hold there.
+        condition: Box<Condition>,
+    },
+}
+
+/// A test of one index value. A test only ever passes on values of its own kind.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Test {
+    /// `None`: any; `Some("")`: absent.
+    Token {
+        /// The system.
+        system: Option<String>,
+        /// The code.
+        code: Option<String>,
+    },
+    /// The target is this text.
+    Reference {
+        /// The target, in the form of `IndexValue::Reference`.
+        target: String,
+    },
+    /// The stored interval lies in the given relation to `[start, end]`.
+    Date {
+        /// The relation.
+        relation: Relation,
+        /// First microsecond of the searched interval.
+        start: i64,
+        /// Last microsecond of the searched interval.
+        end: i64,
+    },
+    /// The stored number lies in the given relation to the searched interval `[low, high)`.
+    Number {
+        /// The relation.
+        relation: Relation,
+        /// Low end of the precision of the searched number.
+        low: f64,
+        /// High end of the precision of the searched number.
+        high: f64,
+        /// The searched number itself, for the relations of order.
+        value: f64,
+    },
+    /// As `Number`, and the unit fits: `None` means any.
+    Quantity {
+        /// The relation.
+        relation: Relation,
+        /// Low end of the precision of the searched amount.
+        low: f64,
+        /// High end of the precision of the searched amount.
+        high: f64,
+        /// The searched amount itself, for the relations of order.
+        value: f64,
+        /// The unit's system.
+        system: Option<String>,
+        /// The unit's code; without a system it may match the displayed unit as well.
+        code: Option<String>,
+    },
+    /// A text.
+    String {
+        /// How it is compared.
+        mode: TextMode,
+        /// The searched text: folded unless the mode is `Exact`.
+        text: String,
+    },
+    /// A URI.
+    Uri {
+        /// The searched URI.
+        uri: String,
+        /// How it is compared.
+        mode: UriMode,
+    },
+}
+
+/// How a stored value lies to the searched one; the prefixes of
+/// <https://hl7.org/fhir/R4/search.html#prefix>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Relation {
+    /// Stored within searched (`eq`).
+    Within,
+    /// Not `Within` (`ne`).
+    NotWithin,
+    /// The range above the searched value meets the stored one (`gt`).
+    Above,
+    /// The range below the searched value meets the stored one (`lt`).
+    Below,
+    /// `Above` or `Within` (`ge`).
+    AtLeast,
+    /// `Below` or `Within` (`le`).
+    AtMost,
+    /// Stored starts after searched ends (`sa`).
+    StartsAfter,
+    /// Stored ends before searched starts (`eb`).
+    EndsBefore,
+    /// Stored and searched overlap (`ap`, after the searched range has been widened).
+    Overlaps,
+}
+
+/// How texts are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TextMode {
+    /// The folded stored text starts with the searched one.
+    StartsWith,
+    /// The folded stored text contains the searched one.
+    Contains,
+    /// The stored text is the searched one, to the letter.
+    Exact,
+}
+
+/// How URIs are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UriMode {
+    /// To the letter.
+    Exact,
+    /// The stored one starts with the searched one (`:below`).
+    Below,
+    /// The searched one starts with the stored one (`:above`).
+    Above,
+}
+
+/// A search: which resources, in which order, from where, how many.
+#[derive(Clone, Debug)]
+pub(crate) struct Query {
+    /// Of which type.
+    pub(crate) resource_type: ResourceType,
+    /// Which of them.
+    pub(crate) condition: Condition,
+    /// In which order; ties, and an empty list, are in the order in which the resources were first written.
+    pub(crate) order: Vec<SortKey>,
+    /// Where the page before this one ended.
+    pub(crate) after: Option<Cursor>,
+    /// How many at most.
+    pub(crate) limit: usize,
+}
+
+/// One key of the order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct SortKey {
+    /// What is compared.
+    pub(crate) by: SortBy,
+    /// Greatest first. Dates are then compared by their end, the latest value of the resource first.
+    pub(crate) descending: bool,
+}
+
+/// What an order compares. Resources without a value come last in either direction.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum SortBy {
+    /// The time of the last change.
+    LastUpdated,
+    /// The logical id.
+    Id,
+    /// The values under a parameter, whose index values are all of one kind.
+    Value(Parameter, SortKind),
+}
+
+/// The kind of the index values compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SortKind {
+    /// Tokens, by code.
+    Token,
+    /// References, by target.
+    Reference,
+    /// Dates.
+    Date,
+    /// Numbers.
+    Number,
+    /// Quantities, by amount.
+    Quantity,
+    /// Texts, folded.
+    String,
+    /// URIs.
+    Uri,
+}
+
+/// Where a page ended: the sort values of its last resource and its place in the order of writing. Opaque to all but
+/// the store, and valid while other resources come and go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor(pub(crate) String);
+
+/// A page of a search.
+#[derive(Debug)]
+pub(crate) struct Page {
+    /// The matches, in order.
+    pub(crate) versions: Vec<Version>,
+    /// Where the next page goes on; `None` after the last one.
+    pub(crate) next: Option<Cursor>,
+}

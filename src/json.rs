@@ -1,0 +1,311 @@
+//! JSON as it was written: numbers keep their digits (an exponent is spelled `e+3`, `e-05`), objects keep their order, strings borrow from the input.
+//!
+//! Both halves of the product read documents this way: the mapping engine needs to tell `1` from `1.0` (rule EV-7), the
+//! FHIR service may not turn a decimal into a float. Parsing is strict RFC 8259 (rule EV-5), nested at most 128 deep.
+//! Of members with the same name the last one wins and keeps the place of the first (rule EV-6).
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// One JSON value.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Node<'a> {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number, digit for digit.
+    Number(Cow<'a, str>),
+    /// A string without its escapes.
+    String(Cow<'a, str>),
+    /// An array.
+    Array(Vec<Node<'a>>),
+    /// An object, members in document order, names unique.
+    Object(Vec<(Cow<'a, str>, Node<'a>)>),
+}
+
+/// Why a text is not a JSON document.
+#[derive(Debug, thiserror::Error)]
+#[error("not JSON")]
+pub(crate) struct JsonError {
+    #[from]
+    cause: serde_json::Error,
+}
+
+impl JsonError {
+    /// Line (from 1) and column (from 1) of the first character that does not fit.
+    pub(crate) fn position(&self) -> (usize, usize) {
+        (self.cause.line(), self.cause.column())
+    }
+}
+
+/// Reads one JSON document of UTF-8 text.
+///
+/// # Errors
+/// When the text is not exactly one JSON value, is not UTF-8, or nests deeper than 128.
+pub(crate) fn parse(text: &[u8]) -> Result<Node<'_>, JsonError> {
+    Ok(serde_json::from_slice(text)?)
+}
+
+impl<'a> Node<'a> {
+    /// The member of an object; `None` for another kind of value.
+    pub(crate) fn member(&self, name: &str) -> Option<&Node<'a>> {
+        self.members()
+            .iter()
+            .find_map(|(member, value)| (member == name).then_some(value))
+    }
+
+    /// The members of an object; none for another kind of value.
+    pub(crate) fn members(&self) -> &[(Cow<'a, str>, Node<'a>)] {
+        match self {
+            Self::Object(members) => members,
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Array(_) => &[],
+        }
+    }
+
+    /// The elements of an array; none for another kind of value.
+    pub(crate) fn elements(&self) -> &[Node<'a>] {
+        match self {
+            Self::Array(elements) => elements,
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::String(_) | Self::Object(_) => &[],
+        }
+    }
+
+    /// The text of a string; `None` for another kind of value.
+    pub(crate) fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Array(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// The digits of a number; `None` for another kind of value.
+    pub(crate) fn as_number(&self) -> Option<&str> {
+        match self {
+            Self::Number(text) => Some(text),
+            Self::Null | Self::Bool(_) | Self::String(_) | Self::Array(_) | Self::Object(_) => None,
+        }
+    }
+}
+
+/// Compact JSON; numbers digit for digit.
+impl fmt::Display for Node<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Number(text) => f.write_str(text),
+            Self::String(text) => write_string(f, text),
+            Self::Array(elements) => {
+                f.write_str("[")?;
+                for (index, element) in elements.iter().enumerate() {
+                    if index > 0 {
+                        f.write_str(",")?;
+                    }
+                    element.fmt(f)?;
+                }
+                f.write_str("]")
+            }
+            Self::Object(members) => {
+                f.write_str("{")?;
+                for (index, (name, value)) in members.iter().enumerate() {
+                    if index > 0 {
+                        f.write_str(",")?;
+                    }
+                    write_string(f, name)?;
+                    f.write_str(":")?;
+                    value.fmt(f)?;
+                }
+                f.write_str("}")
+            }
+        }
+    }
+}
+
+fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    f.write_str(&serde_json::to_string(text).map_err(|_error| fmt::Error)?)
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Node<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(NodeVisitor)
+    }
+}
+
+/// The name under which serde_json hands over the text of a number (its feature `arbitrary_precision`).
+const NUMBER: &str = "$serde_json::private::Number";
+
+struct NodeVisitor;
+
+impl<'de> Visitor<'de> for NodeVisitor {
+    type Value = Node<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Node<'de>, E> {
+        Ok(Node::Null)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Node<'de>, E> {
+        Ok(Node::Bool(value))
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Node<'de>, E> {
+        Ok(Node::Number(Cow::Owned(value.to_string())))
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Node<'de>, E> {
+        Ok(Node::Number(Cow::Owned(value.to_string())))
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Node<'de>, E> {
+        Ok(Node::String(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Node<'de>, E> {
+        Ok(Node::String(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node<'de>, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = seq.next_element()? {
+            elements.push(element);
+        }
+        Ok(Node::Array(elements))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node<'de>, A::Error> {
+        let mut members: Vec<(Cow<'de, str>, Node<'de>)> = Vec::new();
+        while let Some(Name(name)) = map.next_key()? {
+            if name == NUMBER && members.is_empty() {
+                match map.next_value()? {
+                    NumberOrNode::Number(text) => return Ok(Node::Number(Cow::Owned(text))),
+                    NumberOrNode::Node(value) => members.push((name, value)),
+                }
+                continue;
+            }
+            let value = map.next_value()?;
+            match members.iter_mut().find(|(member, _)| *member == name) {
+                Some(member) => member.1 = value,
+                None => members.push((name, value)),
+            }
+        }
+        Ok(Node::Object(members))
+    }
+}
+
+/// A member name, borrowed where it has no escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct NameVisitor;
+        impl<'de> Visitor<'de> for NameVisitor {
+            type Value = Name<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a member name")
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+/// What follows the reserved name: the text of a real number arrives as an owned string, which a document cannot
+/// produce, so a payload that uses the reserved name stays an object.
+enum NumberOrNode<'a> {
+    Number(String),
+    Node(Node<'a>),
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for NumberOrNode<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct EitherVisitor;
+        impl<'de> Visitor<'de> for EitherVisitor {
+            type Value = NumberOrNode<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON value")
+            }
+            fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
+                Ok(NumberOrNode::Number(text))
+            }
+            fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+                NodeVisitor.visit_unit().map(NumberOrNode::Node)
+            }
+            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+                NodeVisitor.visit_bool(value).map(NumberOrNode::Node)
+            }
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+                NodeVisitor.visit_u64(value).map(NumberOrNode::Node)
+            }
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+                NodeVisitor.visit_i64(value).map(NumberOrNode::Node)
+            }
+            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+                NodeVisitor.visit_borrowed_str(text).map(NumberOrNode::Node)
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+                NodeVisitor.visit_str(text).map(NumberOrNode::Node)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                NodeVisitor.visit_seq(seq).map(NumberOrNode::Node)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                NodeVisitor.visit_map(map).map(NumberOrNode::Node)
+            }
+        }
+        deserializer.deserialize_any(EitherVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        assert_eq!(parse(text.as_bytes()).unwrap().to_string(), expected);
+    }
+
+    #[test]
+    fn numbers_keep_their_digits() {
+        check(
+            "[65.0, 1E-05, 123456789012345678901234567890, -0]",
+            "[65.0,1e-05,123456789012345678901234567890,-0]",
+        );
+    }
+
+    #[test]
+    fn ev_6_the_last_of_two_members_wins_in_the_place_of_the_first() {
+        check(r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#);
+    }
+
+    #[test]
+    fn a_payload_cannot_pass_an_object_off_as_a_number() {
+        check(
+            r#"{"$serde_json::private::Number":"1 OR 2"}"#,
+            r#"{"$serde_json::private::Number":"1 OR 2"}"#,
+        );
+    }
+
+    #[test]
+    fn ev_5_lax_json_is_refused() {
+        for text in ["{'a':1}", "[1,]", "{} {}", "NaN", "", "// x\n1", "01"] {
+            assert!(parse(text.as_bytes()).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_a_bound() {
+        assert!(parse("[".repeat(100_000).as_bytes()).is_err());
+    }
+}

@@ -1,0 +1,5 @@
+//! The `vitalwire` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() {}

@@ -1,0 +1,50 @@
+//! What could not be processed, and why.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::envelope::Origin;
+
+/// A message, or the part of one, that could not be processed.
+#[derive(Clone, Debug)]
+pub(crate) struct DeadLetter {
+    /// Where the message came from.
+    pub(crate) origin: Origin,
+    /// The stage that gave up.
+    pub(crate) stage: Stage,
+    /// Error code of the mapping specification (section 11), for example `IncompatibleDataException`.
+    pub(crate) code: &'static str,
+    /// What was wrong, where, and how to mend it. May quote the payload, so it is stored but never logged.
+    pub(crate) reason: String,
+    /// Type name of the template concerned and its line in the mapping file.
+    pub(crate) template: Option<(String, usize)>,
+    /// The payload as received.
+    pub(crate) payload: Bytes,
+    /// When the stage gave up.
+    pub(crate) at: Timestamp,
+}
+
+/// A stage that can give up on a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Stage {
+    /// Payload to measurements.
+    Normalize,
+    /// Measurements to groups.
+    Group,
+    /// Device, Patient and Encounter.
+    Resolve,
+    /// Observations and their delivery.
+    Deliver,
+}
+
+impl Stage {
+    /// The name in logs, metrics and the dead letter store.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Normalize => "normalize",
+            Self::Group => "group",
+            Self::Resolve => "resolve",
+            Self::Deliver => "deliver",
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! A message as received, and where it came from (rules EV-1 to EV-12 of the mapping specification).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+/// A message as received: the bytes, and what the sender and the broker said about them.
+#[derive(Clone, Debug)]
+pub(crate) struct Envelope {
+    /// The payload, not yet parsed.
+    pub(crate) body: Bytes,
+    /// Set by the sender; MQTT 5 user properties, Kafka headers (EV-9).
+    pub(crate) properties: Map<String, Value>,
+    /// Set by the broker and the source: topic, QoS, partition, arrival time (EV-9, EV-10).
+    pub(crate) system_properties: Map<String, Value>,
+    /// When the message arrived, or when its broker took it (EV-12).
+    pub(crate) enqueued_at: Timestamp,
+    /// Enough to find the message again; safe to log.
+    pub(crate) origin: Origin,
+}
+
+/// Where a message came from. Holds nothing that identifies a person: device topics often do, so the topic is not here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Origin {
+    /// Name of the connector.
+    pub(crate) connector: Arc<str>,
+    /// Name of the source within the connector, for example `mqtt` or `mqtt-listener`.
+    pub(crate) source: Arc<str>,
+    /// Number of the message since the source started, from 1.
+    pub(crate) position: u64,
+}

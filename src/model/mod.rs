@@ -1,0 +1,17 @@
+//! What travels between the stages, in the order it does. No logic beyond each type's own invariants, no IO.
+
+pub(crate) mod dead_letter;
+pub(crate) mod envelope;
+pub(crate) mod measurement;
+pub(crate) mod receipt;
+
+use receipt::Receipt;
+
+/// A value on its way, with the promise to answer for the message it came from.
+#[derive(Debug)]
+pub(crate) struct Tracked<T> {
+    /// What travels.
+    pub(crate) value: T,
+    /// The claim on the message it came from.
+    pub(crate) receipt: Receipt,
+}
