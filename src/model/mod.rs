@@ -2,6 +2,7 @@
 
 pub(crate) mod dead_letter;
 pub(crate) mod envelope;
+pub(crate) mod group;
 pub(crate) mod measurement;
 pub(crate) mod receipt;
 

@@ -1,0 +1,1 @@
+//! REST for operators: connectors with their ledger, health, metrics.

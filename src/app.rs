@@ -1,0 +1,1 @@
+//! Builds every stage, joins them with bounded channels, drains them.

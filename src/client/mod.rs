@@ -1,0 +1,1 @@
+//! The FHIR server as seen from outside.

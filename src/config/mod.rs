@@ -1,0 +1,1 @@
+//! Settings: what a file and the environment may say, checked once, all problems at once.

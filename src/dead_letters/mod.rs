@@ -1,0 +1,1 @@
+//! Writes down what could not be processed, for every stage.

@@ -1,0 +1,1 @@
+//! Stage: resolved groups in, Bundles submitted, receipts completed.

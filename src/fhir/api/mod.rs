@@ -1,0 +1,1 @@
+//! The FHIR REST API: the whole surface on one page, an interaction a file.

@@ -1,0 +1,1 @@
+//! Stage: measurements in, measurement groups out.

@@ -1,0 +1,1 @@
+//! Templates compiled at load: device side, FHIR side, expression languages.

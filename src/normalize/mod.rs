@@ -1,0 +1,1 @@
+//! Stage: envelopes in, measurements with their group key out.

@@ -1,0 +1,1 @@
+//! Stage: measurement groups in, groups with Device, Patient and Encounter out.

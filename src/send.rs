@@ -1,0 +1,1 @@
+//! Publishes the messages of a file, as a fleet of devices would.

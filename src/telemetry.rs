@@ -1,0 +1,1 @@
+//! Logs, metric names, error chains on one line.
