@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::Tracked;
 use super::measurement::Measurement;
+use super::subject::Subject;
 
 /// Which Observation a measurement belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,4 +48,13 @@ pub(crate) struct MeasurementGroup {
     pub(crate) key: GroupKey,
     /// Its measurements with the claims on their messages, in order of arrival.
     pub(crate) measurements: Vec<Tracked<Measurement>>,
+}
+
+/// A group whose Device, Patient and Encounter the FHIR server knows.
+#[derive(Debug)]
+pub(crate) struct ResolvedGroup {
+    /// The measurements.
+    pub(crate) group: MeasurementGroup,
+    /// Who they are about.
+    pub(crate) subject: Subject,
 }

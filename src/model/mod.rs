@@ -1,10 +1,14 @@
 //! What travels between the stages, in the order it does. No logic beyond each type's own invariants, no IO.
 
+pub(crate) mod connector_state;
 pub(crate) mod dead_letter;
 pub(crate) mod envelope;
+pub(crate) mod fate;
 pub(crate) mod group;
+pub(crate) mod intake;
 pub(crate) mod measurement;
 pub(crate) mod receipt;
+pub(crate) mod subject;
 
 use receipt::Receipt;
 

@@ -1,0 +1,16 @@
+//! What is done about a failure of a running pipeline.
+
+use std::time::Duration;
+
+/// What is done about a failure. Every failure of the running pipeline has one, decided in one place for its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Do it again, not before the time the peer asked for, if it asked. Repeats do no harm, because writes are conditional.
+    Retry(Option<Duration>),
+    /// Do it again in smaller parts.
+    Split,
+    /// It can never succeed; what it concerns goes to the dead letters.
+    DeadLetter,
+    /// An operator must mend something first. Nothing is acknowledged, and it is tried again now and then.
+    Halt,
+}
