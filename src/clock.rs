@@ -15,9 +15,7 @@ pub(crate) struct Clock {
 impl Clock {
     /// A clock that shows `time` until `advance_to` moves it.
     pub(crate) fn stopped(time: Timestamp) -> Self {
-        Self {
-            stopped_at: Some(Arc::new(AtomicI64::new(time.as_microsecond()))),
-        }
+        Self { stopped_at: Some(Arc::new(AtomicI64::new(time.as_microsecond()))) }
     }
 
     /// Moves a stopped clock; a running one goes on as it is.

@@ -52,9 +52,7 @@ pub(crate) fn parse(text: &[u8]) -> Result<Node<'_>, JsonError> {
 impl<'a> Node<'a> {
     /// The member of an object; `None` for another kind of value.
     pub(crate) fn member(&self, name: &str) -> Option<&Node<'a>> {
-        self.members()
-            .iter()
-            .find_map(|(member, value)| (member == name).then_some(value))
+        self.members().iter().find_map(|(member, value)| (member == name).then_some(value))
     }
 
     /// The members of an object; none for another kind of value.
@@ -278,10 +276,7 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits() {
-        check(
-            "[65.0, 1E-05, 123456789012345678901234567890, -0]",
-            "[65.0,1e-05,123456789012345678901234567890,-0]",
-        );
+        check("[65.0, 1E-05, 123456789012345678901234567890, -0]", "[65.0,1e-05,123456789012345678901234567890,-0]");
     }
 
     #[test]
@@ -291,10 +286,7 @@ mod tests {
 
     #[test]
     fn a_payload_cannot_pass_an_object_off_as_a_number() {
-        check(
-            r#"{"$serde_json::private::Number":"1 OR 2"}"#,
-            r#"{"$serde_json::private::Number":"1 OR 2"}"#,
-        );
+        check(r#"{"$serde_json::private::Number":"1 OR 2"}"#, r#"{"$serde_json::private::Number":"1 OR 2"}"#);
     }
 
     #[test]

@@ -34,11 +34,7 @@ pub(crate) struct Closed;
 impl Intake {
     /// An entrance to the stage at the other end of `outbox`, whose bound is the backpressure on the sources.
     pub(crate) fn new(connector: Arc<str>, witness: Arc<dyn Witness>, outbox: mpsc::Sender<Tracked<Envelope>>) -> Self {
-        Self {
-            connector,
-            witness,
-            outbox,
-        }
+        Self { connector, witness, outbox }
     }
 
     /// Name of the connector, for the origin of its envelopes.

@@ -22,13 +22,8 @@ pub(crate) enum Outcome {
 
 impl Outcome {
     /// All outcomes, in the order the ledger lists them.
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Stored,
-        Self::Merged,
-        Self::Unchanged,
-        Self::Unmatched,
-        Self::DeadLettered,
-    ];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Stored, Self::Merged, Self::Unchanged, Self::Unmatched, Self::DeadLettered];
 
     fn from_rank(rank: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| *outcome as u8 == rank)
@@ -73,23 +68,13 @@ const ABANDONED: u8 = u8::MAX;
 impl Receipt {
     /// A claim on the message taken under `position`, of which `settle` hears the end.
     pub(crate) fn new(position: u64, settle: Arc<dyn Settle>) -> Self {
-        let claim = Claim {
-            position,
-            settle,
-            rank: AtomicU8::new(0),
-        };
-        Self {
-            claim: Arc::new(claim),
-            completed: false,
-        }
+        let claim = Claim { position, settle, rank: AtomicU8::new(0) };
+        Self { claim: Arc::new(claim), completed: false }
     }
 
     /// Another share of the same claim.
     pub(crate) fn share(&self) -> Self {
-        Self {
-            claim: Arc::clone(&self.claim),
-            completed: false,
-        }
+        Self { claim: Arc::clone(&self.claim), completed: false }
     }
 
     /// Gives up this share as done.
@@ -124,10 +109,7 @@ impl Drop for Claim {
 
 impl std::fmt::Debug for Claim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Claim")
-            .field("position", &self.position)
-            .field("rank", &self.rank)
-            .finish_non_exhaustive()
+        f.debug_struct("Claim").field("position", &self.position).field("rank", &self.rank).finish_non_exhaustive()
     }
 }
 

@@ -1,0 +1,67 @@
+//! Connections that only read, lent out one query at a time.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use super::DatabaseError;
+
+/// A fixed number of reading connections.
+#[derive(Clone, Debug)]
+pub(super) struct Readers {
+    /// Connections nobody uses now. As many permits as connections, so whoever has a permit finds one.
+    idle: Arc<Mutex<Vec<Connection>>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Readers {
+    pub(super) fn new(connections: Vec<Connection>) -> Self {
+        let permits = Arc::new(Semaphore::new(connections.len()));
+        Self { idle: Arc::new(Mutex::new(connections)), permits }
+    }
+
+    /// Runs `job` inside one read transaction.
+    pub(super) async fn read<T, F>(&self, job: F) -> Result<T, DatabaseError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> T + Send + 'static,
+    {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_closed| DatabaseError::Closed)?;
+        let idle = Arc::clone(&self.idle);
+        let lent = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let mut loan = Loan::take(&idle)?;
+            let transaction = loan.connection()?.transaction()?;
+            let answer = job(&transaction);
+            transaction.finish()?;
+            Ok(answer)
+        });
+        lent.await.map_err(|_cancelled| DatabaseError::Closed)?
+    }
+}
+
+/// A connection that goes back when dropped, also when the job panics.
+struct Loan<'a> {
+    idle: &'a Mutex<Vec<Connection>>,
+    connection: Option<Connection>,
+}
+
+impl<'a> Loan<'a> {
+    fn take(idle: &'a Mutex<Vec<Connection>>) -> Result<Self, DatabaseError> {
+        let connection = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        Ok(Self { idle, connection })
+    }
+
+    fn connection(&mut self) -> Result<&mut Connection, DatabaseError> {
+        self.connection.as_mut().ok_or(DatabaseError::Closed)
+    }
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+use rusqlite::Connection;
+
+use super::{Database, DatabaseError, OpenError, Schema, WriteError};
+
+const SCHEMA: Schema = Schema { name: "test", steps: &["CREATE TABLE t(v INTEGER NOT NULL)"] };
+
+fn insert(connection: &Connection, value: i64) -> Result<(), rusqlite::Error> {
+    connection.execute("INSERT INTO t(v) VALUES (?1)", [value]).map(|_rows| ())
+}
+
+async fn stored(database: &Database) -> Vec<i64> {
+    let read = database.read(|connection| {
+        let mut statement = connection.prepare("SELECT v FROM t ORDER BY v").unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().collect::<Result<Vec<i64>, _>>().unwrap()
+    });
+    read.await.unwrap()
+}
+
+#[tokio::test]
+async fn a_job_that_gives_up_takes_back_only_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
+    let jobs = (0..100).map(|value| {
+        database.write(move |connection| {
+            insert(connection, value).unwrap();
+            if value % 2 == 0 { Ok(()) } else { Err("odd") }
+        })
+    });
+    let results = futures_util::future::join_all(jobs).await;
+    assert_eq!(results.iter().filter(|result| matches!(result, Err(WriteError::Job("odd")))).count(), 50);
+    assert_eq!(stored(&database).await, (0..100).step_by(2).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_job_that_panics_takes_back_only_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
+    let result = database
+        .write(|connection| -> Result<(), ()> {
+            insert(connection, 1).unwrap();
+            panic!("a fault of the job");
+        })
+        .await;
+    assert!(matches!(result, Err(WriteError::Database(DatabaseError::Panicked))));
+    database.write(|connection| insert(connection, 2)).await.unwrap();
+    assert_eq!(stored(&database).await, [2]);
+}
+
+#[tokio::test]
+async fn a_second_opener_is_refused_until_the_first_is_gone() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
+    assert!(matches!(Database::open(directory.path(), &[SCHEMA]), Err(OpenError::InUse { .. })));
+    database.write(|connection| insert(connection, 1)).await.unwrap();
+}
+
+#[test]
+fn a_file_that_is_no_database_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("vitalwire.db"), "not a database, and long enough to be read as one").unwrap();
+    let error = Database::open(directory.path(), &[SCHEMA]).unwrap_err();
+    assert!(matches!(&error, OpenError::Broken { path, .. } if path.ends_with("vitalwire.db")), "{error}");
+}
+
+#[test]
+fn a_file_of_a_newer_program_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let newer = Schema { name: "test", steps: &["CREATE TABLE a(v)", "CREATE TABLE b(v)"] };
+    drop(open_when_free(directory.path(), newer));
+    let error = loop {
+        match Database::open(directory.path(), &[SCHEMA]) {
+            Err(OpenError::InUse { .. }) => std::thread::yield_now(),
+            other => break other.unwrap_err(),
+        }
+    };
+    assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
+}
+
+fn open_when_free(directory: &std::path::Path, schema: Schema) -> Database {
+    Database::open(directory, &[schema]).unwrap()
+}
