@@ -36,6 +36,8 @@ mod database;
 
 mod json;
 
+mod secret;
+
 mod send;
 
 mod telemetry;
