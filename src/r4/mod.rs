@@ -3,4 +3,5 @@
 //! Definitions (resource types, search parameters) are compact tables condensed from the official ones; there is no
 //! generated type library.
 
+pub(crate) mod definitions;
 pub(crate) mod resource_type;
