@@ -32,6 +32,8 @@ mod clock;
 
 mod config;
 
+mod demo;
+
 mod database;
 
 mod json;

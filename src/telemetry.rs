@@ -1,1 +1,105 @@
-//! Logs, metric names, error chains on one line.
+//! Logs and metrics: their format, and error chains on one line.
+//!
+//! Log messages are constant and lower-case, values are fields. Payloads, identifiers of devices or patients, topics and
+//! secrets are never among them (promise P8). Metrics are exposed at `/metrics` in the Prometheus text format.
+
+use std::error::Error;
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct LogSettings {
+    /// How log lines look.
+    pub(crate) format: LogFormat,
+    /// A level (`info`) or a list of directives (`info,vitalwire::deliver=debug`).
+    pub(crate) filter: String,
+}
+
+/// The logs or metrics could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TelemetryError {
+    /// The filter is not one.
+    #[error("`log.filter` is not a level or a list of directives such as `info,vitalwire::deliver=debug`")]
+    Filter(#[source] tracing_subscriber::filter::ParseError),
+    /// The metrics could not be set up.
+    #[error("cannot set up the metrics")]
+    Metrics(#[source] metrics_exporter_prometheus::BuildError),
+}
+
+/// Upper ends of latency buckets, in seconds.
+const LATENCY_SECONDS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+
+/// Checks a log filter without installing it.
+///
+/// # Errors
+/// When the text is not a filter.
+pub(crate) fn parse_filter(filter: &str) -> Result<EnvFilter, TelemetryError> {
+    EnvFilter::builder().parse(filter).map_err(TelemetryError::Filter)
+}
+
+/// Sends log lines to standard error from here on. Only the first call in a process has an effect.
+///
+/// # Errors
+/// When the filter is not one.
+pub(crate) fn start_logs(settings: &LogSettings) -> Result<(), TelemetryError> {
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(parse_filter(&settings.filter)?)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    // A second start is a test in the same process, which keeps the first one's logs.
+    match settings.format {
+        LogFormat::Text => drop(builder.try_init()),
+        LogFormat::Json => drop(builder.json().flatten_event(true).try_init()),
+    }
+    Ok(())
+}
+
+/// Collects metrics from here on; the handle renders them.
+///
+/// # Errors
+/// When a recorder is installed already.
+pub(crate) fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &LATENCY_SECONDS)
+        .and_then(PrometheusBuilder::install_recorder)
+        .map_err(TelemetryError::Metrics)
+}
+
+/// An error and all its causes, outermost first, on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a String cannot fail.
+        drop(write!(line, ": {error}"));
+        cause = error.source();
+    }
+    line.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::chain;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("cannot deliver")]
+    struct Outer(#[source] std::io::Error);
+
+    #[test]
+    fn a_chain_is_one_line_outermost_first() {
+        assert_eq!(chain(&Outer(std::io::Error::other("line 1\nline 2"))), "cannot deliver: line 1 line 2");
+    }
+}
