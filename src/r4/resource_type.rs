@@ -61,14 +61,7 @@ mod tests {
 
     #[test]
     fn names_that_are_no_type_are_refused() {
-        for name in [
-            "",
-            "observation",
-            "Resource",
-            "DomainResource",
-            "SubscriptionStatus",
-            "type",
-        ] {
+        for name in ["", "observation", "Resource", "DomainResource", "SubscriptionStatus", "type"] {
             assert_eq!(ResourceType::parse(name), None, "{name}");
         }
     }

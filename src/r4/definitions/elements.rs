@@ -31,9 +31,7 @@ pub(crate) enum Shape {
 }
 
 static ELEMENTS: LazyLock<HashMap<&'static str, Element>> = LazyLock::new(|| {
-    table::rows(include_str!("elements.tsv"))
-        .map(|[path, types, system]| element(path, types, system))
-        .collect()
+    table::rows(include_str!("elements.tsv")).map(|[path, types, system]| element(path, types, system)).collect()
 });
 
 fn element(path: &'static str, types: &'static str, system: &'static str) -> (&'static str, Element) {
@@ -73,10 +71,7 @@ mod tests {
     #[test]
     fn a_code_knows_the_system_it_is_bound_to() {
         let gender = element_of("Patient", "gender").unwrap();
-        assert_eq!(
-            (gender.shape, gender.types.as_slice()),
-            (Shape::Plain, ["code"].as_slice())
-        );
+        assert_eq!((gender.shape, gender.types.as_slice()), (Shape::Plain, ["code"].as_slice()));
         assert_eq!(gender.system, "http://hl7.org/fhir/administrative-gender");
     }
 

@@ -78,9 +78,7 @@ pub(crate) fn search_parameters(resource_type: ResourceType) -> &'static [Search
 /// The parameter of this name on a resource type.
 pub(crate) fn search_parameter(resource_type: ResourceType, code: &str) -> Option<&'static SearchParameter> {
     let parameters = search_parameters(resource_type);
-    let index = parameters
-        .binary_search_by(|parameter| parameter.code.as_ref().cmp(code))
-        .ok()?;
+    let index = parameters.binary_search_by(|parameter| parameter.code.as_ref().cmp(code)).ok()?;
     parameters.get(index)
 }
 
@@ -95,11 +93,8 @@ fn by_type() -> HashMap<&'static str, Vec<SearchParameter>> {
     ResourceType::all()
         .map(|resource_type| {
             let bases = std::iter::once(resource_type.as_str()).chain(resource_type.ancestors().iter().copied());
-            let mut parameters: Vec<SearchParameter> = bases
-                .filter_map(|base| rows.get(base))
-                .flatten()
-                .filter_map(|row| parse_row(*row))
-                .collect();
+            let mut parameters: Vec<SearchParameter> =
+                bases.filter_map(|base| rows.get(base)).flatten().filter_map(|row| parse_row(*row)).collect();
             parameters.sort_by(|left, right| left.code.cmp(&right.code));
             (resource_type.as_str(), parameters)
         })
@@ -180,28 +175,16 @@ mod tests {
 
     #[test]
     fn all_1375_parameters_of_r4_load() {
-        let rows: Vec<_> = table::rows::<7>(include_str!("search-parameters.tsv"))
-            .map(parse_row)
-            .collect();
+        let rows: Vec<_> = table::rows::<7>(include_str!("search-parameters.tsv")).map(parse_row).collect();
         assert_eq!(rows.len(), 1375);
         assert!(rows.iter().all(Option::is_some));
     }
 
     #[test]
     fn a_type_has_its_own_parameters_and_those_of_its_ancestors() {
-        let codes: HashSet<&str> = search_parameters(ResourceType::OBSERVATION)
-            .iter()
-            .map(|parameter| parameter.code.as_ref())
-            .collect();
-        for code in [
-            "code",
-            "date",
-            "_id",
-            "_lastUpdated",
-            "_tag",
-            "_text",
-            "code-value-quantity",
-        ] {
+        let codes: HashSet<&str> =
+            search_parameters(ResourceType::OBSERVATION).iter().map(|parameter| parameter.code.as_ref()).collect();
+        for code in ["code", "date", "_id", "_lastUpdated", "_tag", "_text", "code-value-quantity"] {
             assert!(codes.contains(code), "{code}");
         }
         assert!(search_parameter(ResourceType::BUNDLE, "_text").is_none());
@@ -225,14 +208,8 @@ mod tests {
         assert_eq!(
             composite.components,
             [
-                Component {
-                    code: "component-code",
-                    expression: "code"
-                },
-                Component {
-                    code: "component-value-quantity",
-                    expression: "value.as(Quantity)"
-                },
+                Component { code: "component-code", expression: "code" },
+                Component { code: "component-value-quantity", expression: "value.as(Quantity)" },
             ]
         );
     }

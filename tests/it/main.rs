@@ -1,0 +1,12 @@
+//! Black-box tests: the real binary against real brokers and clients. One module per behaviour.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    missing_docs,
+    reason = "a test that cannot go on should stop, and says where"
+)]
+
+mod support;
+mod tidy;

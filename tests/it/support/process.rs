@@ -1,0 +1,128 @@
+//! The binary as a user starts it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::fhir::Fhir;
+
+/// How long a process may take to say that it serves.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// A running `vitalwire serve` or `demo`, killed when dropped.
+pub(crate) struct Vitalwire {
+    child: Child,
+    log: JoinHandle<Vec<String>>,
+    /// Where HTTP is served.
+    pub(crate) http: String,
+    /// Where devices may connect, if anywhere.
+    pub(crate) mqtt: Option<String>,
+}
+
+/// A command of the binary under test.
+pub(crate) fn vitalwire(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vitalwire"));
+    command.args(arguments).env_remove("RUST_LOG");
+    command
+}
+
+impl Vitalwire {
+    /// Runs `serve` with a configuration and waits until it serves.
+    pub(crate) fn serve(directory: &Path, config: &str) -> Self {
+        let file = directory.join("vitalwire.toml");
+        std::fs::write(&file, config).unwrap();
+        let mut command = vitalwire(&["serve", "--config"]);
+        command.arg(file).current_dir(directory).env("VITALWIRE_LOG__FORMAT", "json");
+        Self::start(command)
+    }
+
+    /// Runs a command that serves, with JSON logs, and waits until it does.
+    pub(crate) fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let (ready, is_ready) = mpsc::channel();
+        let log = std::thread::spawn(move || {
+            let mut lines = Vec::new();
+            let mut addresses = (None, None);
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if let Ok(entry) = serde_json::from_str::<Value>(&line) {
+                    let address = entry["address"].as_str().map(str::to_owned);
+                    match (entry["message"].as_str(), entry["service"].as_str()) {
+                        (Some("listening"), Some("http")) => addresses.0 = address,
+                        (Some("listening"), Some("mqtt")) => addresses.1 = address,
+                        (Some("ready"), _) => drop(ready.send(addresses.clone())),
+                        _ => {}
+                    }
+                }
+                lines.push(line);
+            }
+            lines
+        });
+        match is_ready.recv_timeout(START_MAX) {
+            Ok((Some(http), mqtt)) => Self { child, log, http: format!("http://{http}"), mqtt },
+            Ok((None, _)) => panic!("ready without a word on where HTTP is served"),
+            Err(_) => {
+                drop(child.kill());
+                child.wait().unwrap();
+                panic!("not ready: {}", log.join().unwrap().join("\n"));
+            }
+        }
+    }
+
+    /// A client of its FHIR service.
+    pub(crate) fn fhir(&self) -> Fhir {
+        Fhir::new(format!("{}/fhir", self.http))
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The ledger of a connector.
+    pub(crate) async fn ledger(&self, connector: &str) -> Value {
+        self.fhir().get_json(&format!("{}/connectors/{connector}", self.http)).await["ledger"].take()
+    }
+
+    /// `kill -9`: no chance to say goodbye.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Ctrl-C: drains, ends, and gives back its exit status and log.
+    pub(crate) fn interrupt(mut self) -> (ExitStatus, Vec<String>) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+        let status = self.child.wait().unwrap();
+        let log = std::mem::replace(&mut self.log, std::thread::spawn(Vec::new));
+        (status, log.join().unwrap())
+    }
+}
+
+impl Drop for Vitalwire {
+    fn drop(&mut self) {
+        // Both fail when the process has ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Runs a command to its end: exit code, standard output, standard error.
+pub(crate) fn run(mut command: Command) -> (Option<i32>, String, String) {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut stderr = child.stderr.take().unwrap();
+    let errors = std::thread::spawn(move || {
+        let mut text = String::new();
+        stderr.read_to_string(&mut text).unwrap();
+        text
+    });
+    let mut output = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
+    (child.wait().unwrap().code(), output, errors.join().unwrap())
+}
