@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// One JSON value.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,6 +39,11 @@ impl JsonError {
     pub(crate) fn position(&self) -> (usize, usize) {
         (self.cause.line(), self.cause.column())
     }
+
+    /// Whether the text is JSON, but names a member twice (only from `parse_unique`).
+    pub(crate) fn is_duplicate_member(&self) -> bool {
+        self.cause.is_data()
+    }
 }
 
 /// Reads one JSON document of UTF-8 text.
@@ -47,6 +52,24 @@ impl JsonError {
 /// When the text is not exactly one JSON value, is not UTF-8, or nests deeper than 128.
 pub(crate) fn parse(text: &[u8]) -> Result<Node<'_>, JsonError> {
     Ok(serde_json::from_slice(text)?)
+}
+
+/// Reads one JSON document of UTF-8 text in which no object may name a member twice.
+///
+/// # Errors
+/// As `parse`, and when an object names a member twice.
+pub(crate) fn parse_unique(text: &[u8]) -> Result<Node<'_>, JsonError> {
+    let mut deserializer = serde_json::Deserializer::from_slice(text);
+    let node = NodeVisitor(Duplicates::Refused).deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(node)
+}
+
+/// What is done about members of the same name.
+#[derive(Clone, Copy)]
+enum Duplicates {
+    LastWins,
+    Refused,
 }
 
 impl<'a> Node<'a> {
@@ -128,14 +151,23 @@ fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Node<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NodeVisitor)
+        NodeVisitor(Duplicates::LastWins).deserialize(deserializer)
     }
 }
 
 /// The name under which serde_json hands over the text of a number (its feature `arbitrary_precision`).
 const NUMBER: &str = "$serde_json::private::Number";
 
-struct NodeVisitor;
+#[derive(Clone, Copy)]
+struct NodeVisitor(Duplicates);
+
+impl<'de> DeserializeSeed<'de> for NodeVisitor {
+    type Value = Node<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
 impl<'de> Visitor<'de> for NodeVisitor {
     type Value = Node<'de>;
@@ -170,7 +202,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Node<'de>, A::Error> {
         let mut elements = Vec::new();
-        while let Some(element) = seq.next_element()? {
+        while let Some(element) = seq.next_element_seed(self)? {
             elements.push(element);
         }
         Ok(Node::Array(elements))
@@ -180,16 +212,17 @@ impl<'de> Visitor<'de> for NodeVisitor {
         let mut members: Vec<(Cow<'de, str>, Node<'de>)> = Vec::new();
         while let Some(Name(name)) = map.next_key()? {
             if name == NUMBER && members.is_empty() {
-                match map.next_value()? {
+                match map.next_value_seed(EitherVisitor(self))? {
                     NumberOrNode::Number(text) => return Ok(Node::Number(Cow::Owned(text))),
                     NumberOrNode::Node(value) => members.push((name, value)),
                 }
                 continue;
             }
-            let value = map.next_value()?;
-            match members.iter_mut().find(|(member, _)| *member == name) {
-                Some(member) => member.1 = value,
-                None => members.push((name, value)),
+            let value = map.next_value_seed(self)?;
+            match (members.iter_mut().find(|(member, _)| *member == name), self.0) {
+                (None, _) => members.push((name, value)),
+                (Some(member), Duplicates::LastWins) => member.1 = value,
+                (Some(_), Duplicates::Refused) => return Err(de::Error::custom("an object names a member twice")),
             }
         }
         Ok(Node::Object(members))
@@ -225,49 +258,64 @@ enum NumberOrNode<'a> {
     Node(Node<'a>),
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for NumberOrNode<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct EitherVisitor;
-        impl<'de> Visitor<'de> for EitherVisitor {
-            type Value = NumberOrNode<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON value")
-            }
-            fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
-                Ok(NumberOrNode::Number(text))
-            }
-            fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
-                NodeVisitor.visit_unit().map(NumberOrNode::Node)
-            }
-            fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
-                NodeVisitor.visit_bool(value).map(NumberOrNode::Node)
-            }
-            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
-                NodeVisitor.visit_u64(value).map(NumberOrNode::Node)
-            }
-            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
-                NodeVisitor.visit_i64(value).map(NumberOrNode::Node)
-            }
-            fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
-                NodeVisitor.visit_borrowed_str(text).map(NumberOrNode::Node)
-            }
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                NodeVisitor.visit_str(text).map(NumberOrNode::Node)
-            }
-            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-                NodeVisitor.visit_seq(seq).map(NumberOrNode::Node)
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
-                NodeVisitor.visit_map(map).map(NumberOrNode::Node)
-            }
-        }
-        deserializer.deserialize_any(EitherVisitor)
+#[derive(Clone, Copy)]
+struct EitherVisitor(NodeVisitor);
+
+impl<'de> DeserializeSeed<'de> for EitherVisitor {
+    type Value = NumberOrNode<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EitherVisitor {
+    type Value = NumberOrNode<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_string<E: de::Error>(self, text: String) -> Result<Self::Value, E> {
+        Ok(NumberOrNode::Number(text))
+    }
+
+    fn visit_unit<E: de::Error>(self) -> Result<Self::Value, E> {
+        self.0.visit_unit().map(NumberOrNode::Node)
+    }
+
+    fn visit_bool<E: de::Error>(self, value: bool) -> Result<Self::Value, E> {
+        self.0.visit_bool(value).map(NumberOrNode::Node)
+    }
+
+    fn visit_u64<E: de::Error>(self, value: u64) -> Result<Self::Value, E> {
+        self.0.visit_u64(value).map(NumberOrNode::Node)
+    }
+
+    fn visit_i64<E: de::Error>(self, value: i64) -> Result<Self::Value, E> {
+        self.0.visit_i64(value).map(NumberOrNode::Node)
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        self.0.visit_borrowed_str(text).map(NumberOrNode::Node)
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        self.0.visit_str(text).map(NumberOrNode::Node)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        self.0.visit_seq(seq).map(NumberOrNode::Node)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+        self.0.visit_map(map).map(NumberOrNode::Node)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{parse, parse_unique};
 
     #[track_caller]
     fn check(text: &str, expected: &str) {
@@ -282,6 +330,17 @@ mod tests {
     #[test]
     fn ev_6_the_last_of_two_members_wins_in_the_place_of_the_first() {
         check(r#"{"a":1,"b":2,"a":3}"#, r#"{"a":3,"b":2}"#);
+    }
+
+    #[test]
+    fn a_strict_reader_refuses_a_member_named_twice_at_any_depth() {
+        let error = parse_unique(br#"{"a":[{"b":1,"c":2.50,"\u0062":3}]}"#).unwrap_err();
+        assert!(error.is_duplicate_member());
+        assert_eq!(
+            parse_unique(br#"{"a":[{"b":1.0},{"b":2}]}"#).unwrap().to_string(),
+            r#"{"a":[{"b":1.0},{"b":2}]}"#
+        );
+        assert!(!parse_unique(b"{} {}").unwrap_err().is_duplicate_member());
     }
 
     #[test]

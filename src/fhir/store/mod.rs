@@ -4,6 +4,8 @@
 //! before it, and either takes effect as a whole or not at all. That is what makes conditional interactions and
 //! transaction Bundles exact under concurrency. Several waiting writes share one commit.
 
+pub(crate) mod interface;
+
 use std::sync::Arc;
 
 use bytes::Bytes;

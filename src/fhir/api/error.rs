@@ -1,0 +1,260 @@
+//! What can go wrong with a request, and how the client hears of it: a status and an OperationOutcome.
+//!
+//! An error names a category; the status and the issue code follow from it by the two tables in this file and nowhere
+//! else. The text says what was wrong, where, and how to mend it. It is read by the client who sent the request, never
+//! logged; the cause of a failure of ours is logged and never sent.
+
+use std::error::Error;
+
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, StatusCode};
+use serde::Serialize;
+
+use crate::fhir::store::interface::StoreError;
+
+/// The media type of everything this server says.
+pub(crate) const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json; charset=utf-8");
+
+/// How long a client should wait when the store takes no work, in seconds.
+const RETRY_AFTER_SECONDS: HeaderValue = HeaderValue::from_static("5");
+
+/// What kind of failure; decides status and issue code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Category {
+    /// The body is not JSON, or breaks the rules of the JSON format of FHIR.
+    Structure,
+    /// A value is not allowed where it stands.
+    Value,
+    /// Something that must be there is not.
+    Required,
+    /// The request contradicts itself or a rule of the interaction.
+    Rule,
+    /// Understood, but not offered by this server.
+    NotSupported,
+    /// No such resource, type or path.
+    NotFound,
+    /// The resource was deleted.
+    Deleted,
+    /// The path exists, but not for this method.
+    MethodNotAllowed,
+    /// The client accepts only formats this server does not speak.
+    NotAcceptable,
+    /// The body is in a format this server does not read.
+    UnsupportedMedia,
+    /// The resource is not in the state the client made a condition.
+    Stale,
+    /// A condition that must find at most one resource finds several.
+    MultipleMatches,
+    /// The body is larger than allowed.
+    TooLarge,
+    /// The body did not arrive in time.
+    Slow,
+    /// The server cannot take the request now.
+    Unavailable,
+    /// A fault of this server.
+    Internal,
+}
+
+impl Category {
+    /// The status of the answer; see <https://hl7.org/fhir/R4/http.html#Status-Codes>.
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Structure | Self::Value | Self::Required | Self::Rule | Self::NotSupported => StatusCode::BAD_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Deleted => StatusCode::GONE,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Stale | Self::MultipleMatches => StatusCode::PRECONDITION_FAILED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The code of the issue; see <https://hl7.org/fhir/R4/valueset-issue-type.html>.
+    fn issue_code(self) -> &'static str {
+        match self {
+            Self::Structure => "structure",
+            Self::Value => "value",
+            Self::Required => "required",
+            Self::Rule => "invariant",
+            Self::NotSupported
+            | Self::MethodNotAllowed
+            | Self::NotAcceptable
+            | Self::UnsupportedMedia => "not-supported",
+            Self::NotFound => "not-found",
+            Self::Deleted => "deleted",
+            Self::Stale => "conflict",
+            Self::MultipleMatches => "multiple-matches",
+            Self::TooLarge => "too-long",
+            Self::Slow => "timeout",
+            Self::Unavailable => "transient",
+            Self::Internal => "exception",
+        }
+    }
+}
+
+/// A request that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("{detail}")]
+pub(crate) struct ApiError {
+    /// What kind of failure.
+    pub(crate) category: Category,
+    detail: String,
+    /// Where in the body, as a FHIRPath-like location.
+    location: Option<String>,
+    /// The methods of the path, when the method is the problem.
+    allow: Option<&'static str>,
+    #[source]
+    cause: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl ApiError {
+    /// A failure of this kind; the text says what was wrong and how to mend it.
+    pub(crate) fn new(category: Category, detail: impl Into<String>) -> Self {
+        Self {
+            category,
+            detail: detail.into(),
+            location: None,
+            allow: None,
+            cause: None,
+        }
+    }
+
+    /// The same failure at a place in the body, for example `Observation.component[1].code`.
+    pub(crate) fn at(mut self, location: impl Into<String>) -> Self {
+        self.location = Some(location.into());
+        self
+    }
+
+    /// The same failure inside a Bundle's entry.
+    pub(crate) fn in_entry(mut self, index: usize) -> Self {
+        let inner = self.location.take().map_or_else(String::new, |location| format!(".resource ({location})"));
+        self.location = Some(format!("Bundle.entry[{index}]{inner}"));
+        self
+    }
+
+    /// The path knows only these methods, for example `GET, HEAD`.
+    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
+        let mut error = Self::new(
+            Category::MethodNotAllowed,
+            format!("This path does not take this method; it takes {allow}."),
+        );
+        error.allow = Some(allow);
+        error
+    }
+
+    /// A fault of this server that the client cannot mend; the cause is logged, not sent.
+    pub(crate) fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let mut error = Self::new(
+            Category::Internal,
+            "The server failed to carry out the request. Nothing was changed; its log has the cause.",
+        );
+        error.cause = Some(cause.into());
+        error
+    }
+
+    /// The OperationOutcome of this failure, as JSON.
+    pub(crate) fn outcome(&self) -> Vec<u8> {
+        outcome("error", self.category.issue_code(), &self.detail, self.location.as_deref())
+    }
+
+    /// Writes the cause, if this is a fault of the server, to the log. Called once, where the answer is made.
+    pub(crate) fn log(&self) {
+        if let Some(cause) = &self.cause {
+            tracing::error!(error = %chain(cause.as_ref()), "request failed");
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Cursor => Self::new(
+                Category::Value,
+                "The page cursor does not belong to this search. Follow the links of a search as given, or start it again.",
+            ),
+            StoreError::Stopped => Self::new(
+                Category::Unavailable,
+                "The server is shutting down or cannot write. Try again later.",
+            ),
+            StoreError::Database(_) => Self::internal(error),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.log();
+        let mut response = Response::new(Body::from(self.outcome()));
+        *response.status_mut() = self.category.status();
+        response.headers_mut().insert(CONTENT_TYPE, FHIR_JSON);
+        if let Some(allow) = self.allow {
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        if self.category == Category::Unavailable {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
+        }
+        response
+    }
+}
+
+/// An OperationOutcome with one issue, as JSON.
+pub(crate) fn outcome(severity: &str, code: &str, diagnostics: &str, location: Option<&str>) -> Vec<u8> {
+    let outcome = Outcome {
+        resource_type: "OperationOutcome",
+        issue: [Issue {
+            severity,
+            code,
+            diagnostics,
+            expression: location.map(|location| [location]),
+        }],
+    };
+    serde_json::to_vec(&outcome).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Outcome<'a> {
+    #[serde(rename = "resourceType")]
+    resource_type: &'static str,
+    issue: [Issue<'a>; 1],
+}
+
+#[derive(Serialize)]
+struct Issue<'a> {
+    severity: &'a str,
+    code: &'a str,
+    diagnostics: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expression: Option<[&'a str; 1]>,
+}
+
+/// An error and its causes on one line.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ApiError, Category};
+
+    #[test]
+    fn an_outcome_says_what_and_where() {
+        let error = ApiError::new(Category::Value, "An empty \"text\".").at("Patient.name[0]");
+        assert_eq!(
+            String::from_utf8(error.outcome()).unwrap(),
+            r#"{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"value","diagnostics":"An empty \"text\".","expression":["Patient.name[0]"]}]}"#
+        );
+    }
+}

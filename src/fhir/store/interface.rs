@@ -1,0 +1,162 @@
+//! The boundary of the store: what may be read, what may be written, and in what company.
+//!
+//! Work is handed in as a function. One that reads sees a committed state that does not move under it. One that writes
+//! runs alone, sees all that was written before it, and takes effect as a whole once its caller has the answer: an
+//! error from the function, or from the store, leaves nothing behind. Functions run on the store's own threads, so
+//! whatever can be computed beforehand (parsing, indexing) belongs in front of the call.
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+
+use jiff::Timestamp;
+use tokio::sync::oneshot;
+
+use super::{Condition, Draft, Method, Page, Query, ResourceKey, Version};
+use crate::r4::resource_type::ResourceType;
+
+/// Why the store could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// The cursor is not one that this store gave out for this order.
+    #[error("the cursor does not belong to this search")]
+    Cursor,
+    /// It is shutting down, or its writer has failed for good. Nothing was written.
+    #[error("the store takes no more work")]
+    Stopped,
+    /// The database failed. Nothing was written.
+    #[error("the store's database failed")]
+    Database(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// What is known of a resource without its body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    /// Number of the current version, from 1.
+    pub(crate) number: u64,
+    /// When it was written.
+    pub(crate) last_updated: Timestamp,
+    /// How it came about; `Delete` when the resource is deleted.
+    pub(crate) method: Method,
+}
+
+/// What may be asked.
+pub(crate) trait Reader {
+    /// The current version without its body; a deletion counts as one. `None` when there never was such a resource.
+    ///
+    /// # Errors
+    /// When the database fails; so for every function here.
+    fn head(&self, key: &ResourceKey) -> Result<Option<Head>, StoreError>;
+
+    /// The current version; a deletion counts as one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn current(&self, key: &ResourceKey) -> Result<Option<Version>, StoreError>;
+
+    /// One version, old or current.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn version(&self, key: &ResourceKey, number: u64) -> Result<Option<Version>, StoreError>;
+
+    /// At most `limit` versions older than `before`, newest first. Empty for a resource that never was.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn history(&self, key: &ResourceKey, before: Option<u64>, limit: usize) -> Result<Vec<Version>, StoreError>;
+
+    /// A page of a search. Deleted resources are never found.
+    ///
+    /// # Errors
+    /// When the cursor is not of this search, or the database fails.
+    fn find(&self, query: &Query) -> Result<Page, StoreError>;
+
+    /// How many resources a condition finds.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn count(&self, resource_type: ResourceType, condition: &Condition) -> Result<u64, StoreError>;
+}
+
+/// What may be done.
+pub(crate) trait Writer: Reader {
+    /// Writes the next version, the first if there is none yet; revives a deleted resource.
+    ///
+    /// # Errors
+    /// When the database fails. The write must then end in an error as well.
+    fn put(&mut self, draft: Draft) -> Result<Version, StoreError>;
+
+    /// Deletes, which is a version of its own. `None` when there is nothing to delete.
+    ///
+    /// # Errors
+    /// When the database fails. The write must then end in an error as well.
+    fn delete(&mut self, key: &ResourceKey) -> Result<Option<Version>, StoreError>;
+}
+
+/// Whether what a write did is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It takes effect.
+    Keep,
+    /// It leaves nothing behind.
+    Undo,
+}
+
+/// Work that only reads.
+pub(crate) type ReadJob = Box<dyn FnOnce(&dyn Reader) + Send>;
+
+/// Work that writes.
+pub(crate) type WriteJob = Box<dyn FnOnce(&mut dyn Writer) -> Verdict + Send>;
+
+/// The end of a job: an error when it did not run or its effect could not be made durable.
+pub(crate) type JobEnd<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
+
+/// A place for resources. Callers use the functions `read` and `write` of `dyn Store`, which carry results of any type.
+pub(crate) trait Store: Send + Sync {
+    /// Runs a job on a committed state.
+    fn run_read(&self, job: ReadJob) -> JobEnd<'_>;
+
+    /// Runs a job alone; ends when its effect is durable or undone.
+    fn run_write(&self, job: WriteJob) -> JobEnd<'_>;
+}
+
+impl dyn Store {
+    /// Runs a function that reads.
+    ///
+    /// # Errors
+    /// What the function returns, or the store's own failure.
+    pub(crate) async fn read<T, E>(&self, job: impl FnOnce(&dyn Reader) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.run_read(Box::new(move |reader| drop(answer.send(job(reader))))).await?;
+        answered.await.unwrap_or_else(|_never_ran| Err(StoreError::Stopped.into()))
+    }
+
+    /// Runs a function that writes. What it did takes effect if and only if it returns `Ok` and so does this call;
+    /// the one doubt is a caller that stops waiting: then the write may still take effect.
+    ///
+    /// # Errors
+    /// What the function returns, or the store's own failure.
+    pub(crate) async fn write<T, E>(
+        &self,
+        job: impl FnOnce(&mut dyn Writer) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        let job = move |writer: &mut dyn Writer| {
+            let result = job(writer);
+            let verdict = if result.is_ok() { Verdict::Keep } else { Verdict::Undo };
+            drop(answer.send(result));
+            verdict
+        };
+        self.run_write(Box::new(job)).await?;
+        answered.await.unwrap_or_else(|_never_ran| Err(StoreError::Stopped.into()))
+    }
+}
