@@ -230,7 +230,10 @@ impl<'de> Visitor<'de> for NodeVisitor {
 }
 
 /// A member name, borrowed where it has no escapes.
-struct Name<'a>(Cow<'a, str>);
+pub(crate) struct Name<'a>(
+    /// Its text, without escapes.
+    pub(crate) Cow<'a, str>,
+);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -336,10 +339,7 @@ mod tests {
     fn a_strict_reader_refuses_a_member_named_twice_at_any_depth() {
         let error = parse_unique(br#"{"a":[{"b":1,"c":2.50,"\u0062":3}]}"#).unwrap_err();
         assert!(error.is_duplicate_member());
-        assert_eq!(
-            parse_unique(br#"{"a":[{"b":1.0},{"b":2}]}"#).unwrap().to_string(),
-            r#"{"a":[{"b":1.0},{"b":2}]}"#
-        );
+        assert_eq!(parse_unique(br#"{"a":[{"b":1.0},{"b":2}]}"#).unwrap().to_string(), r#"{"a":[{"b":1.0},{"b":2}]}"#);
         assert!(!parse_unique(b"{} {}").unwrap_err().is_duplicate_member());
     }
 

@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode};
 use serde::Serialize;
 
 use crate::fhir::store::interface::StoreError;
+use crate::telemetry;
 
 /// The media type of everything this server says.
 pub(crate) const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json; charset=utf-8");
@@ -82,10 +83,9 @@ impl Category {
             Self::Value => "value",
             Self::Required => "required",
             Self::Rule => "invariant",
-            Self::NotSupported
-            | Self::MethodNotAllowed
-            | Self::NotAcceptable
-            | Self::UnsupportedMedia => "not-supported",
+            Self::NotSupported | Self::MethodNotAllowed | Self::NotAcceptable | Self::UnsupportedMedia => {
+                "not-supported"
+            }
             Self::NotFound => "not-found",
             Self::Deleted => "deleted",
             Self::Stale => "conflict",
@@ -116,13 +116,7 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// A failure of this kind; the text says what was wrong and how to mend it.
     pub(crate) fn new(category: Category, detail: impl Into<String>) -> Self {
-        Self {
-            category,
-            detail: detail.into(),
-            location: None,
-            allow: None,
-            cause: None,
-        }
+        Self { category, detail: detail.into(), location: None, allow: None, cause: None }
     }
 
     /// The same failure at a place in the body, for example `Observation.component[1].code`.
@@ -140,10 +134,8 @@ impl ApiError {
 
     /// The path knows only these methods, for example `GET, HEAD`.
     pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
-        let mut error = Self::new(
-            Category::MethodNotAllowed,
-            format!("This path does not take this method; it takes {allow}."),
-        );
+        let mut error =
+            Self::new(Category::MethodNotAllowed, format!("This path does not take this method; it takes {allow}."));
         error.allow = Some(allow);
         error
     }
@@ -166,7 +158,7 @@ impl ApiError {
     /// Writes the cause, if this is a fault of the server, to the log. Called once, where the answer is made.
     pub(crate) fn log(&self) {
         if let Some(cause) = &self.cause {
-            tracing::error!(error = %chain(cause.as_ref()), "request failed");
+            tracing::error!(error = %telemetry::chain(cause.as_ref()), "request failed");
         }
     }
 }
@@ -178,10 +170,9 @@ impl From<StoreError> for ApiError {
                 Category::Value,
                 "The page cursor does not belong to this search. Follow the links of a search as given, or start it again.",
             ),
-            StoreError::Stopped => Self::new(
-                Category::Unavailable,
-                "The server is shutting down or cannot write. Try again later.",
-            ),
+            StoreError::Stopped => {
+                Self::new(Category::Unavailable, "The server is shutting down or cannot write. Try again later.")
+            }
             StoreError::Database(_) => Self::internal(error),
         }
     }
@@ -207,12 +198,7 @@ impl IntoResponse for ApiError {
 pub(crate) fn outcome(severity: &str, code: &str, diagnostics: &str, location: Option<&str>) -> Vec<u8> {
     let outcome = Outcome {
         resource_type: "OperationOutcome",
-        issue: [Issue {
-            severity,
-            code,
-            diagnostics,
-            expression: location.map(|location| [location]),
-        }],
+        issue: [Issue { severity, code, diagnostics, expression: location.map(|location| [location]) }],
     };
     serde_json::to_vec(&outcome).unwrap_or_default()
 }
@@ -231,18 +217,6 @@ struct Issue<'a> {
     diagnostics: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     expression: Option<[&'a str; 1]>,
-}
-
-/// An error and its causes on one line.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,1 +1,6 @@
 //! The FHIR REST API: the whole surface on one page, an interaction a file.
+
+pub(crate) mod error;
+pub(crate) mod resource;
+mod stand_in;
+pub(crate) mod state;

@@ -126,7 +126,10 @@ impl dyn Store {
     ///
     /// # Errors
     /// What the function returns, or the store's own failure.
-    pub(crate) async fn read<T, E>(&self, job: impl FnOnce(&dyn Reader) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    pub(crate) async fn read<T, E>(
+        &self,
+        job: impl FnOnce(&dyn Reader) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
