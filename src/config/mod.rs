@@ -1,11 +1,172 @@
 //! Settings: what the defaults, a file and the environment say, checked once, all problems at once.
+//!
+//! `raw` layers the three into one tree in which every value knows where it stands, `section` reads it key by key, and
+//! `check` makes of it the settings below, which are known to be usable. Each part of the program is given its own
+//! section and never sees the whole.
 
+mod check;
 mod raw;
 mod section;
 
 use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use url::Url;
 
 pub(crate) use self::raw::Place;
+
+use self::raw::Raw;
+use crate::secret::Secret;
+use crate::telemetry::LogSettings;
+
+/// Every key with its default, and its documentation.
+const DEFAULTS: &str = include_str!("../../config/default.toml");
+/// What the names of environment variables begin with.
+const VARIABLE_PREFIX: &str = "VITALWIRE_";
+
+/// Settings known to be usable.
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    /// Where everything durable is kept.
+    pub(crate) data_dir: PathBuf,
+    /// What is logged, and how.
+    pub(crate) log: LogSettings,
+    /// The HTTP server.
+    pub(crate) http: HttpConfig,
+    /// How long what is under way at the end may take.
+    pub(crate) shutdown_grace: Duration,
+    /// The connectors; names are unique.
+    pub(crate) connectors: Vec<ConnectorConfig>,
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpConfig {
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// Largest request body, in bytes.
+    pub(crate) body_bytes_max: usize,
+    /// Longest time to answer.
+    pub(crate) request_timeout: Duration,
+    /// Base of the FHIR service in links; `None`: from the request.
+    pub(crate) public_url: Option<Url>,
+}
+
+/// One connector.
+#[derive(Clone, Debug)]
+pub(crate) struct ConnectorConfig {
+    /// Its name: letters, digits, `-`, `_`.
+    pub(crate) name: String,
+    /// File of the device mapping.
+    pub(crate) device_mapping: PathBuf,
+    /// File of the FHIR mapping.
+    pub(crate) fhir_mapping: PathBuf,
+    /// Messages taken and not yet settled.
+    pub(crate) in_flight_max: usize,
+    /// Longest wait of a measurement for company.
+    pub(crate) linger: Duration,
+    /// Observations that leave together.
+    pub(crate) groups_max: usize,
+    /// What is done about unknown devices and patients.
+    pub(crate) identity_mode: IdentityMode,
+    /// System of device identifiers; empty for any.
+    pub(crate) device_system: String,
+    /// System of Observation identifiers.
+    pub(crate) identifier_system: String,
+    /// How the time of a single measurement is written into its identifier.
+    pub(crate) identifier_precision: IdentifierPrecision,
+    /// Where the Observations go.
+    pub(crate) fhir: FhirTarget,
+    /// Where the messages come from; at least one.
+    pub(crate) sources: Vec<SourceConfig>,
+}
+
+/// What is done about unknown devices and patients (rule ID-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdentityMode {
+    /// They must exist.
+    Lookup,
+    /// They are created.
+    Create,
+}
+
+/// How the time of a single measurement is written into its identifier (rule GR-12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IdentifierPrecision {
+    /// With the fraction of a second.
+    Fraction,
+    /// Whole seconds.
+    Second,
+}
+
+/// The FHIR server a connector delivers to.
+#[derive(Clone, Debug)]
+pub(crate) struct FhirTarget {
+    /// Its base; `None`: the service in this process.
+    pub(crate) url: Option<Url>,
+    /// A bearer token.
+    pub(crate) token: Option<Secret>,
+    /// Entries in one Bundle.
+    pub(crate) bundle_entries_max: usize,
+    /// Longest wait for an answer.
+    pub(crate) timeout: Duration,
+}
+
+/// One source of messages.
+#[derive(Clone, Debug)]
+pub(crate) enum SourceConfig {
+    /// A subscription at a broker.
+    Mqtt(MqttConfig),
+    /// Devices that connect straight to this process.
+    MqttListener(MqttListenerConfig),
+}
+
+/// A subscription at a broker.
+#[derive(Clone, Debug)]
+pub(crate) struct MqttConfig {
+    /// Host name or address of the broker.
+    pub(crate) host: String,
+    /// Its port.
+    pub(crate) port: u16,
+    /// Version of the protocol.
+    pub(crate) protocol: MqttProtocol,
+    /// Topic filters; at least one.
+    pub(crate) topics: Vec<String>,
+    /// Name of the session.
+    pub(crate) client_id: String,
+    /// User and password.
+    pub(crate) credentials: Option<(String, Secret)>,
+    /// Messages taken and not yet acknowledged.
+    pub(crate) in_flight_max: usize,
+    /// Silence after which a ping is sent.
+    pub(crate) keep_alive: Duration,
+    /// Largest message.
+    pub(crate) message_bytes_max: usize,
+}
+
+/// Version of MQTT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MqttProtocol {
+    /// 3.1.1
+    V3,
+    /// 5
+    V5,
+}
+
+/// Devices that connect straight to this process.
+#[derive(Clone, Debug)]
+pub(crate) struct MqttListenerConfig {
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    /// Devices connected at a time.
+    pub(crate) connections_max: usize,
+    /// Publications of one device taken and not yet acknowledged.
+    pub(crate) in_flight_max: usize,
+    /// Largest publication.
+    pub(crate) message_bytes_max: usize,
+}
 
 /// One thing that is wrong with the configuration.
 #[derive(Debug)]
@@ -29,3 +190,51 @@ impl fmt::Display for ConfigProblem {
         f.write_str(&self.message)
     }
 }
+
+impl Config {
+    /// Reads the defaults, then the file, then the environment.
+    ///
+    /// # Errors
+    /// All problems together.
+    pub(crate) fn load(file: Option<&Path>) -> Result<Self, Vec<ConfigProblem>> {
+        let text = file.map(|path| (path.display().to_string(), std::fs::read_to_string(path)));
+        let text = match text {
+            None => None,
+            Some((name, Ok(text))) => Some((name, text)),
+            Some((name, Err(error))) => {
+                let message = format!("cannot read {name}: {error}");
+                return Err(vec![ConfigProblem { place: None, key: String::new(), message }]);
+            }
+        };
+        let variables: Vec<_> = std::env::vars().collect();
+        Self::parse(text.as_ref().map(|(name, text)| (name.as_str(), text.as_str())), &variables)
+    }
+
+    /// As `load`, from texts: the file as (name, text), and the environment.
+    ///
+    /// # Errors
+    /// All problems together.
+    pub(crate) fn parse(
+        file: Option<(&str, &str)>,
+        variables: &[(String, String)],
+    ) -> Result<Self, Vec<ConfigProblem>> {
+        let mut raw = Raw::parse("config/default.toml", DEFAULTS).map_err(|problem| vec![problem])?;
+        if let Some((name, text)) = file {
+            raw.overlay(Raw::parse(name, text).map_err(|problem| vec![problem])?);
+        }
+        let mut variables: Vec<_> = variables
+            .iter()
+            .filter_map(|(name, value)| Some((name, name.strip_prefix(VARIABLE_PREFIX)?, value)))
+            .collect();
+        // Sections before what is in them, whatever order the system lists them in.
+        variables.sort_unstable();
+        for (name, path, value) in variables {
+            let keys: Vec<String> = path.split("__").map(str::to_lowercase).collect();
+            raw.set_from_variable(name, &keys, value);
+        }
+        check::check(raw)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -147,12 +147,19 @@ impl Raw {
         }
     }
 
-    fn has_name(&self, variable_key: &str) -> bool {
-        let Content::Section(keys) = &self.content else { return false };
-        match keys.get("name").map(|name| &name.content) {
-            Some(Content::Text(name)) => name.to_lowercase().replace('-', "_") == variable_key,
-            _ => false,
+    /// The text under a key of a section.
+    pub(super) fn text(&self, key: &str) -> Option<&str> {
+        let Content::Section(keys) = &self.content else { return None };
+        match &keys.get(key)?.content {
+            Content::Text(text) => Some(text),
+            Content::Integer(_) | Content::Float(_) | Content::Boolean(_) | Content::List(_) | Content::Section(_) => {
+                None
+            }
         }
+    }
+
+    fn has_name(&self, variable_key: &str) -> bool {
+        self.text("name").is_some_and(|name| name.to_lowercase().replace('-', "_") == variable_key)
     }
 }
 

@@ -112,7 +112,12 @@ impl Section {
         sections
     }
 
-    /// Notes a problem with the value of `key`.
+    /// What nobody has asked for yet, as it was written.
+    pub(super) fn into_raw(self) -> Raw {
+        Raw { place: self.place, content: Content::Section(self.keys) }
+    }
+
+    /// Describes a problem with the value of `key`.
     pub(super) fn problem(&self, key: &str, place: Option<Place>, message: String) -> ConfigProblem {
         ConfigProblem { place: place.or_else(|| Some(self.place.clone())), key: self.key_path(key), message }
     }

@@ -1,0 +1,254 @@
+//! From what was written to settings that can be used. Every problem is kept, so that one run shows all.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use url::Url;
+
+use super::raw::{Content, Raw};
+use super::section::{FromRaw, Problems, Section};
+use super::{
+    Config, ConfigProblem, ConnectorConfig, FhirTarget, HttpConfig, IdentifierPrecision, IdentityMode, MqttConfig,
+    MqttListenerConfig, MqttProtocol, SourceConfig,
+};
+use crate::telemetry::{LogFormat, LogSettings, parse_filter};
+
+/// Stands in for an address after a problem with it was noted.
+const NO_ADDRESS: std::net::SocketAddr =
+    std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+/// Checks every key and reports all problems together.
+pub(super) fn check(raw: Raw) -> Result<Config, Vec<ConfigProblem>> {
+    let mut problems = Problems::new();
+    let mut root = Section::root(raw, &mut problems);
+    let data_dir = root.required("data_dir", Default::default(), &mut problems);
+    let log = log(root.section("log", &mut problems), &mut problems);
+    let public_url = public_url(root.section("fhir", &mut problems), &mut problems);
+    let http = http(root.section("http", &mut problems), public_url, &mut problems);
+    let shutdown_grace = shutdown_grace(root.section("shutdown", &mut problems), &mut problems);
+    let connectors = connectors(&mut root, &mut problems);
+    root.finish(&mut problems);
+    if problems.is_empty() { Ok(Config { data_dir, log, http, shutdown_grace, connectors }) } else { Err(problems) }
+}
+
+fn log(mut section: Section, problems: &mut Problems) -> LogSettings {
+    let format = section.required("format", LogFormat::Text, problems);
+    let filter: String = section.required("filter", String::new(), problems);
+    if let Err(error) = parse_filter(&filter) {
+        problems.push(section.problem("filter", None, error.to_string()));
+    }
+    section.finish(problems);
+    LogSettings { format, filter }
+}
+
+fn public_url(mut section: Section, problems: &mut Problems) -> Option<Url> {
+    let public_url = section.optional("public_url", problems);
+    section.finish(problems);
+    public_url
+}
+
+fn http(mut section: Section, public_url: Option<Url>, problems: &mut Problems) -> HttpConfig {
+    let http = HttpConfig {
+        listen: section.required("listen", NO_ADDRESS, problems),
+        body_bytes_max: section.required("body_bytes_max", 1, problems),
+        request_timeout: section.required("request_timeout", Duration::ZERO, problems),
+        public_url,
+    };
+    section.finish(problems);
+    http
+}
+
+fn shutdown_grace(mut section: Section, problems: &mut Problems) -> Duration {
+    let grace = section.required("grace", Duration::ZERO, problems);
+    section.finish(problems);
+    grace
+}
+
+/// What `[connector]` says for all, taken apart by whom it concerns.
+struct ConnectorDefaults {
+    connector: Raw,
+    mqtt: Raw,
+    mqtt_listener: Raw,
+}
+
+fn connectors(root: &mut Section, problems: &mut Problems) -> Vec<ConnectorConfig> {
+    let defaults = connector_defaults(root, problems);
+    let sections = root.sections("connectors", problems, |_item| defaults.connector.clone());
+    let mut names = HashSet::new();
+    let mut connectors = Vec::with_capacity(sections.len());
+    for section in sections {
+        let connector = connector(section, &defaults, &mut names, problems);
+        connectors.push(connector);
+    }
+    connectors
+}
+
+fn connector_defaults(root: &mut Section, problems: &mut Problems) -> ConnectorDefaults {
+    let mut section = root.section("connector", problems);
+    let empty = || Raw::empty(super::Place::Line { file: "config/default.toml".into(), line: 1 });
+    let mqtt = section.raw("mqtt").unwrap_or_else(empty);
+    let mqtt_listener = section.raw("mqtt_listener").unwrap_or_else(empty);
+    ConnectorDefaults { connector: section.into_raw(), mqtt, mqtt_listener }
+}
+
+fn connector(
+    mut section: Section,
+    defaults: &ConnectorDefaults,
+    names: &mut HashSet<String>,
+    problems: &mut Problems,
+) -> ConnectorConfig {
+    let name = connector_name(&mut section, names, problems);
+    let mut group = section.section("group", problems);
+    let linger = group.required("linger", Duration::ZERO, problems);
+    let groups_max = group.required("groups_max", 1, problems);
+    group.finish(problems);
+    let mut identity = section.section("identity", problems);
+    let identity_mode = identity.required("mode", IdentityMode::Lookup, problems);
+    let device_system = identity.required("device_system", String::new(), problems);
+    identity.finish(problems);
+    let mut observation = section.section("observation", problems);
+    let identifier_system = observation.required("identifier_system", String::new(), problems);
+    let identifier_precision = observation.required("identifier_precision", IdentifierPrecision::Fraction, problems);
+    observation.finish(problems);
+    let connector = ConnectorConfig {
+        device_mapping: section.required("device_mapping", Default::default(), problems),
+        fhir_mapping: section.required("fhir_mapping", Default::default(), problems),
+        in_flight_max: section.required("in_flight_max", 1, problems),
+        linger,
+        groups_max,
+        identity_mode,
+        device_system,
+        identifier_system,
+        identifier_precision,
+        fhir: fhir_target(section.section("fhir", problems), problems),
+        sources: sources(&mut section, &name, defaults, problems),
+        name,
+    };
+    section.finish(problems);
+    connector
+}
+
+fn connector_name(section: &mut Section, names: &mut HashSet<String>, problems: &mut Problems) -> String {
+    let name: String = section.required("name", String::new(), problems);
+    let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+    if !name.chars().all(allowed) || name.len() > 64 {
+        let message = "may have letters, digits, `-` and `_`, 64 at most: it is part of URLs and metrics".to_owned();
+        problems.push(section.problem("name", None, message));
+    }
+    if !name.is_empty() && !names.insert(name.clone()) {
+        let message = format!("`{name}` is taken by another connector; each has a ledger of its own by this name");
+        problems.push(section.problem("name", None, message));
+    }
+    name
+}
+
+fn fhir_target(mut section: Section, problems: &mut Problems) -> FhirTarget {
+    let target = FhirTarget {
+        url: section.optional("url", problems),
+        token: section.optional("token", problems),
+        bundle_entries_max: section.required("bundle_entries_max", 1, problems),
+        timeout: section.required("timeout", Duration::ZERO, problems),
+    };
+    section.finish(problems);
+    target
+}
+
+fn sources(
+    section: &mut Section,
+    connector: &str,
+    defaults: &ConnectorDefaults,
+    problems: &mut Problems,
+) -> Vec<SourceConfig> {
+    let sections = section.sections("sources", problems, |item| match item.text("type") {
+        Some("mqtt") => defaults.mqtt.clone(),
+        Some("mqtt-listener") => defaults.mqtt_listener.clone(),
+        Some(_) | None => Raw::empty(item.place.clone()),
+    });
+    if sections.is_empty() {
+        let message = "is missing; a connector needs at least one [[connectors.sources]]".to_owned();
+        problems.push(section.problem("sources", None, message));
+    }
+    sections.into_iter().filter_map(|section| source(section, connector, problems)).collect()
+}
+
+fn source(mut section: Section, connector: &str, problems: &mut Problems) -> Option<SourceConfig> {
+    match section.required("type", SourceKind::Unknown, problems) {
+        SourceKind::Mqtt => Some(SourceConfig::Mqtt(mqtt(section, connector, problems))),
+        SourceKind::MqttListener => Some(SourceConfig::MqttListener(mqtt_listener(section, problems))),
+        // Which keys such a source has is not known, so none of them can be judged.
+        SourceKind::Unknown => None,
+    }
+}
+
+fn mqtt(mut section: Section, connector: &str, problems: &mut Problems) -> MqttConfig {
+    let topics: Vec<String> = section.required("topics", Vec::new(), problems);
+    if topics.iter().any(String::is_empty) {
+        problems.push(section.problem("topics", None, "has an empty topic filter".to_owned()));
+    }
+    let username: Option<String> = section.optional("username", problems);
+    let password = section.optional("password", problems);
+    if username.is_none() && password.is_some() {
+        problems.push(section.problem("password", None, "needs a `username`".to_owned()));
+    }
+    let mqtt = MqttConfig {
+        host: section.required("host", String::new(), problems),
+        port: section.required("port", 1, problems),
+        protocol: section.required("protocol", MqttProtocol::V3, problems),
+        topics,
+        client_id: section.optional("client_id", problems).unwrap_or_else(|| format!("vitalwire-{connector}")),
+        credentials: username
+            .map(|username| (username, password.unwrap_or_else(|| crate::secret::Secret::new(String::new())))),
+        in_flight_max: section.required("in_flight_max", 1, problems),
+        keep_alive: section.required("keep_alive", Duration::ZERO, problems),
+        message_bytes_max: section.required("message_bytes_max", 1, problems),
+    };
+    section.finish(problems);
+    mqtt
+}
+
+fn mqtt_listener(mut section: Section, problems: &mut Problems) -> MqttListenerConfig {
+    let listener = MqttListenerConfig {
+        listen: section.required("listen", NO_ADDRESS, problems),
+        connections_max: section.required("connections_max", 1, problems),
+        in_flight_max: section.required("in_flight_max", 1, problems),
+        message_bytes_max: section.required("message_bytes_max", 1, problems),
+    };
+    section.finish(problems);
+    listener
+}
+
+/// What a source is.
+enum SourceKind {
+    Mqtt,
+    MqttListener,
+    Unknown,
+}
+
+/// One of a few words.
+macro_rules! words {
+    ($type:ty, $expected:literal, $($word:literal => $value:expr),+) => {
+        impl FromRaw for $type {
+            const EXPECTED: &'static str = $expected;
+            fn from_content(content: &Content) -> Option<Self> {
+                match String::from_content(content)?.as_str() {
+                    $($word => Some($value),)+
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+words!(LogFormat, "\"text\" or \"json\"", "text" => Self::Text, "json" => Self::Json);
+words!(IdentityMode, "\"lookup\" or \"create\"", "lookup" => Self::Lookup, "create" => Self::Create);
+words!(IdentifierPrecision, "\"fraction\" or \"second\"", "fraction" => Self::Fraction, "second" => Self::Second);
+words!(MqttProtocol, "\"3.1.1\" or \"5\"", "3.1.1" => Self::V3, "5" => Self::V5);
+words!(SourceKind, "\"mqtt\" or \"mqtt-listener\"", "mqtt" => Self::Mqtt, "mqtt-listener" => Self::MqttListener);
+
+impl FromRaw for Url {
+    const EXPECTED: &'static str = "an http:// or https:// address";
+    fn from_content(content: &Content) -> Option<Self> {
+        let url: Self = String::from_content(content)?.parse().ok()?;
+        (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
+    }
+}
