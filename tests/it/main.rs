@@ -8,5 +8,9 @@
     reason = "a test that cannot go on should stop, and says where"
 )]
 
+mod dead_letters;
+mod delivery;
+mod demo;
+mod startup;
 mod support;
 mod tidy;

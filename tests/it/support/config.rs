@@ -1,0 +1,45 @@
+//! Configurations the tests run with.
+
+use std::path::PathBuf;
+
+/// A file of a shipped template.
+pub(crate) fn template(path: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/templates")).join(path)
+}
+
+/// A connector `wearables` for the recorded heart-rate readings that creates devices and patients, on free ports, with
+/// these sources.
+pub(crate) fn wearables(sources: &str) -> String {
+    connector("wearables", "heart-rate", sources)
+}
+
+/// A connector on a shipped template, see `wearables`.
+pub(crate) fn connector(name: &str, template_name: &str, sources: &str) -> String {
+    let device = template(template_name).join("device.json");
+    let fhir = template(template_name).join("fhir.json");
+    format!(
+        r#"
+data_dir = "data"
+[http]
+listen = "127.0.0.1:0"
+[[connectors]]
+name = "{name}"
+device_mapping = "{}"
+fhir_mapping = "{}"
+identity = {{ mode = "create" }}
+{sources}
+"#,
+        device.display(),
+        fhir.display()
+    )
+}
+
+/// A subscription at a broker on this port.
+pub(crate) fn mqtt(port: u16, topic: &str) -> String {
+    format!("[[connectors.sources]]\ntype = \"mqtt\"\nport = {port}\ntopics = [\"{topic}\"]\n")
+}
+
+/// The MQTT listener on a free port.
+pub(crate) fn mqtt_listener() -> String {
+    "[[connectors.sources]]\ntype = \"mqtt-listener\"\nlisten = \"127.0.0.1:0\"\n".to_owned()
+}
