@@ -15,7 +15,7 @@ use super::receipt::{Receipt, Settle};
 /// Counts each message that is taken, and its end before the ledger hears of it.
 pub(crate) trait Witness: Send + Sync {
     /// A claim on the message taken under `position`; `ledger` hears its end once that is counted durably.
-    fn receipt(&self, position: u64, ledger: &Arc<dyn Settle>) -> Receipt;
+    fn receipt(self: Arc<Self>, position: u64, ledger: &Arc<dyn Settle>) -> Receipt;
 }
 
 /// The entrance of one connector's pipeline. Cheap to clone, one for each source.
@@ -44,7 +44,7 @@ impl Intake {
 
     /// Counts a message as received and claims it. To be called once for each message taken, in the order of taking.
     pub(crate) fn receipt(&self, position: u64, ledger: &Arc<dyn Settle>) -> Receipt {
-        self.witness.receipt(position, ledger)
+        Arc::clone(&self.witness).receipt(position, ledger)
     }
 
     /// Passes a message on, waiting while the pipeline is full.

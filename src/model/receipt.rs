@@ -25,6 +25,17 @@ impl Outcome {
     pub(crate) const ALL: [Self; 5] =
         [Self::Stored, Self::Merged, Self::Unchanged, Self::Unmatched, Self::DeadLettered];
 
+    /// The name in logs, metrics and the ledger.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Unmatched => "unmatched",
+            Self::Unchanged => "unchanged",
+            Self::Merged => "merged",
+            Self::Stored => "stored",
+            Self::DeadLettered => "dead_lettered",
+        }
+    }
+
     fn from_rank(rank: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|outcome| *outcome as u8 == rank)
     }
