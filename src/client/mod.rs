@@ -1,1 +1,20 @@
-//! The FHIR server as seen from outside.
+//! The FHIR server as seen from outside: requests that travel many in one Bundle, and their answers.
+//!
+//! [`FhirClient`] sends one Bundle once and says what came of it. [`Link`] is what stages use: it repeats what failed for
+//! reasons that pass, splits what is too large, tells the world when an operator is needed, and answers only when each
+//! request has an answer that counts. Nothing else in the pipeline retries.
+//!
+//! Knows no stage and no resource beyond Bundle and OperationOutcome.
+
+pub(crate) mod bundle;
+pub(crate) mod error;
+pub(crate) mod http;
+pub(crate) mod link;
+pub(crate) mod retry;
+
+#[cfg(test)]
+pub(crate) mod test_server;
+
+pub(crate) use self::bundle::{Answer, Request};
+pub(crate) use self::http::{ClientError, ClientSettings, FhirClient};
+pub(crate) use self::link::{GivenUp, Link, LinkSettings};

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Tracked;
+use super::envelope::Envelope;
 use super::measurement::Measurement;
+use super::receipt::Receipt;
 use super::subject::Subject;
 
 /// Which Observation a measurement belongs to.
@@ -47,7 +48,27 @@ pub(crate) struct MeasurementGroup {
     /// Which Observation.
     pub(crate) key: GroupKey,
     /// Its measurements with the claims on their messages, in order of arrival.
-    pub(crate) measurements: Vec<Tracked<Measurement>>,
+    pub(crate) contributions: Vec<Contribution>,
+}
+
+/// A measurement with the message it came from.
+#[derive(Debug)]
+pub(crate) struct Contribution {
+    /// What was measured.
+    pub(crate) measurement: Measurement,
+    /// The message, shared by all that came of it, for the dead letters.
+    pub(crate) envelope: Arc<Envelope>,
+    /// A share of the claim on the message.
+    pub(crate) receipt: Receipt,
+}
+
+/// A measurement on its way to its group.
+#[derive(Debug)]
+pub(crate) struct Keyed {
+    /// Which Observation it belongs to.
+    pub(crate) key: GroupKey,
+    /// The measurement.
+    pub(crate) contribution: Contribution,
 }
 
 /// A group whose Device, Patient and Encounter the FHIR server knows.
@@ -56,5 +77,5 @@ pub(crate) struct ResolvedGroup {
     /// The measurements.
     pub(crate) group: MeasurementGroup,
     /// Who they are about.
-    pub(crate) subject: Subject,
+    pub(crate) subject: Arc<Subject>,
 }

@@ -6,6 +6,7 @@ pub(crate) mod envelope;
 pub(crate) mod fate;
 pub(crate) mod group;
 pub(crate) mod intake;
+pub(crate) mod logical_id;
 pub(crate) mod measurement;
 pub(crate) mod receipt;
 pub(crate) mod subject;

@@ -1,0 +1,90 @@
+use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
+
+use super::GivenUp;
+use crate::client::bundle::{Condition, Request};
+use crate::client::test_server::{Fault, TestServer};
+use crate::model::connector_state::ConnectorState;
+
+fn puts(count: usize) -> Vec<Request> {
+    let put = |number| Request::Put {
+        url: format!("Observation/{number}"),
+        resource: Bytes::from(format!(r#"{{"resourceType":"Observation","valueString":"n{number}"}}"#)),
+        condition: Condition::Absent,
+    };
+    (0..count).map(put).collect()
+}
+
+#[track_caller]
+fn check(statuses: &[u16], expected: &[u16]) {
+    assert_eq!(statuses, expected);
+}
+
+async fn statuses(server: &TestServer, count: usize) -> Vec<u16> {
+    let link = server.link(&CancellationToken::new());
+    let answers = link.exchange(&puts(count)).await.unwrap();
+    assert_eq!(*link.state().borrow(), ConnectorState::Running);
+    answers.iter().map(|answer| answer.status).collect()
+}
+
+#[tokio::test]
+async fn er_8_service_problems_are_repeated_until_they_pass() {
+    let server = TestServer::start().await;
+    for status in [503, 429, 500, 401, 403, 404] {
+        server.fail_next(Fault::Refuse(status));
+    }
+    check(&statuses(&server, 2).await, &[201, 201]);
+    assert_eq!(server.bundles().len(), 7);
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_unknown_and_asked_again() {
+    let server = TestServer::start().await;
+    server.fail_next(Fault::LoseAnswer);
+    check(&statuses(&server, 2).await, &[412, 412]);
+}
+
+#[tokio::test]
+async fn only_the_entry_that_failed_is_sent_again() {
+    let server = TestServer::start().await;
+    server.fail_next(Fault::RefuseFirstEntry(503));
+    check(&statuses(&server, 3).await, &[201, 201, 201]);
+    assert_eq!(server.bundles(), [3, 1]);
+}
+
+#[tokio::test]
+async fn a_bundle_that_is_too_large_is_halved() {
+    let server = TestServer::start().await;
+    server.refuse_bundles_larger_than(1);
+    check(&statuses(&server, 3).await, &[201, 201, 201]);
+    assert_eq!(server.bundles(), [3, 1, 2, 1, 1]);
+}
+
+#[tokio::test]
+async fn a_refused_entry_leaves_its_neighbours_alone() {
+    let server = TestServer::start().await;
+    server.refuse_bodies_with("n1");
+    check(&statuses(&server, 3).await, &[201, 422, 201]);
+}
+
+#[tokio::test]
+async fn an_entry_that_breaks_the_server_each_time_is_given_up_alone() {
+    let server = TestServer::start().await;
+    (0..10).for_each(|_| server.fail_next(Fault::RefuseFirstEntry(500)));
+    check(&statuses(&server, 2).await, &[500, 201]);
+}
+
+#[tokio::test]
+async fn more_requests_than_fit_travel_in_several_bundles() {
+    let server = TestServer::start().await;
+    check(&statuses(&server, 1_001).await, &[201; 1_001]);
+    assert_eq!(server.bundles(), [500, 500, 1]);
+}
+
+#[tokio::test]
+async fn shutdown_ends_the_waiting() {
+    let server = TestServer::start().await;
+    let give_up = CancellationToken::new();
+    give_up.cancel();
+    assert_eq!(server.link(&give_up).exchange(&puts(1)).await, Err(GivenUp));
+}
