@@ -1,4 +1,59 @@
-//! Device telemetry to FHIR R4 Observations, and the FHIR service that serves them.
+//! Device telemetry to FHIR R4 Observations, and the FHIR service that serves them, in one process.
+//!
+//! # The journey of a reading
+//!
+//! ```text
+//! device ──> sources ──> normalize ──> group ──> resolve ──> deliver ══HTTP══> fhir::api ──> fhir::search, fhir::store
+//!               ^            │                      │           │                                       │
+//!               │            └──────> dead_letters <┴───────────┤                                       │
+//!               └──────────────────── settlements <─────────────┘ <──────────── answer after commit ────┘
+//! ```
+//!
+//! The modules below stand in the order data takes. [`model`] holds what travels between them.
+//!
+//! A wearable publishes `{"deviceid": "w-7", "heartrate": 61, ...}` at QoS 1:
+//!
+//! 1. A **source** ([`sources`]) notes the packet in its ledger and wraps the bytes in an envelope with a *receipt*: the
+//!    promise to answer the device. The settlements count the message as received.
+//! 2. [`normalize`] parses the payload once, runs the device mapping ([`mapping`]) and yields measurements, each with a
+//!    share of the receipt. What cannot be read becomes a dead letter; what no template matches is counted as unmatched.
+//! 3. [`group`] collects measurements of one Observation. *Period* decides which Observation a measurement belongs to;
+//!    *linger* decides how long it may wait for company, and an idle pipeline does not wait.
+//! 4. [`resolve`] finds Device, Patient and Encounter through a bounded cache, many unknown ones in one Bundle. A device
+//!    that belongs to another patient than the message says is a dead letter, never a guess.
+//! 5. [`deliver`] builds Observations, or merges into those it knows, and sends many in one Bundle through [`client`],
+//!    with conditional writes: what is stored already is not written again.
+//! 6. The FHIR service ([`fhir`]) commits the Bundle ([`database`]) and answers. The shares of the receipt complete, the
+//!    outcome is counted in [`settlements`], durably, and only then does the ledger of the source release the PUBACK, in
+//!    the order in which the messages came.
+//!
+//! # Promises, each with a test that tries to break it
+//!
+//! - **P1 Nothing is lost.** A message is acknowledged only after all that came of it is durable or dead-lettered.
+//! - **P2 Nothing doubles.** Redelivery, replay and restart change nothing that is already stored.
+//! - **P3 Every message ends in a named state.** received = stored + merged + unchanged + unmatched + dead-lettered, per
+//!   connector, persisted. This is the ledger a user sees at `/connectors/{name}`.
+//! - **P4 One bad thing hurts only itself.** Its neighbours go on.
+//! - **P5 Right patient.** When message and record disagree, the reading is dead-lettered.
+//! - **P6 Numbers keep their digits,** times keep their instant.
+//! - **P7 Bounded.** Every queue, cache, body, batch and wait has a named bound; overload becomes backpressure.
+//! - **P8 No secrets, no persons in logs.**
+//!
+//! # Who may know whom
+//!
+//! - Stages are siblings and never import each other. They meet in [`model`] and are joined in [`app`].
+//! - The pipeline half (`sources` to `client`) and the server half ([`fhir`]) never import each other. They speak FHIR
+//!   over HTTP also within one process, so a connector works the same against any other server.
+//! - Only [`sources`], [`send`] and [`demo`] know MQTT. Only [`client`] knows reqwest. Only [`fhir::api`] and [`admin`]
+//!   know axum. Only [`database`] and the rooms that keep something in it know SQL.
+//! - [`mapping`] alone knows what a template looks like. The store does not know parameter names: `fhir::search` plans,
+//!   the store finds rows.
+//! - A part takes the settings it needs, never the whole configuration. Only [`app`] and [`cli`] see all.
+//! - Pure functions have no clock, no channel, no IO. Nothing between payload and store turns a decimal into a float,
+//!   but for index keys, which are never shown.
+//! - Shutdown is a closed channel: sources hear the signal, every other stage sees its inbox end and finishes.
+//!
+//! A test holds the imports of every file against the table of these rules.
 
 mod model;
 
@@ -24,24 +79,24 @@ mod r4;
 
 mod fhir;
 
-mod app;
-
-mod admin;
-
-mod clock;
-
-mod config;
-
-mod demo;
-
 mod database;
 
 mod json;
 
+mod clock;
+
 mod secret;
+
+mod telemetry;
+
+mod config;
+
+mod app;
+
+mod admin;
 
 mod send;
 
-mod telemetry;
+mod demo;
 
 pub mod cli;

@@ -1,1 +1,134 @@
-//! x
+//! The import table: what each module may know of this crate. The crate docs say why.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// A module and what it may import from this crate besides itself. The longest matching path counts. `*` is everything.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("json", &[]),
+    ("clock", &[]),
+    ("secret", &[]),
+    ("telemetry", &[]),
+    ("model", &[]),
+    ("database", &[]),
+    ("mapping", &["model", "json"]),
+    ("sources", &["model", "clock", "secret", "telemetry"]),
+    ("normalize", &["model", "mapping", "clock", "dead_letters", "json"]),
+    ("group", &["model"]),
+    ("client", &["model", "json", "secret", "clock", "telemetry"]),
+    ("resolve", &["model", "client", "json", "clock", "dead_letters", "telemetry"]),
+    ("deliver", &["model", "mapping", "client", "json", "clock", "dead_letters", "telemetry"]),
+    ("dead_letters", &["model", "database", "telemetry"]),
+    ("settlements", &["model", "database", "telemetry"]),
+    ("r4", &[]),
+    ("fhir::store", &["r4", "database", "clock"]),
+    ("fhir::search", &["r4", "json", "fhir::store"]),
+    ("fhir::api", &["r4", "json", "clock", "telemetry", "fhir::store", "fhir::search"]),
+    ("fhir", &[]),
+    ("admin", &["model", "settlements", "dead_letters", "normalize", "sources", "clock", "telemetry"]),
+    ("config", &["secret", "telemetry"]),
+    ("send", &["sources::replay", "secret"]),
+    ("demo", &["sources::replay", "send", "clock"]),
+    ("app", &["*"]),
+    ("cli", &["*"]),
+];
+
+#[test]
+fn modules_import_only_what_they_may() {
+    let mut broken = Vec::new();
+    for file in rust_files(Path::new("src")) {
+        let module = module_of(&file);
+        if module.is_empty() {
+            continue;
+        }
+        let Some((row, allowed)) = row_of(&module) else {
+            broken.push(format!("{}: `{module}` has no row in the import table", file.display()));
+            continue;
+        };
+        for imported in crate_paths_in(&production_part(&file)) {
+            let own = within(&imported, row) || within(row, &imported);
+            if !own && !allowed.iter().any(|allowed| *allowed == "*" || within(&imported, allowed)) {
+                broken.push(format!("{}: `{module}` may not import `{imported}`", file.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_module_says_what_it_is_for() {
+    let silent: Vec<_> = rust_files(Path::new("src"))
+        .into_iter()
+        .filter(|file| !file.ends_with("tests.rs") && !fs::read_to_string(file).unwrap().starts_with("//! "))
+        .collect();
+    assert!(silent.is_empty(), "{silent:?}");
+}
+
+#[test]
+fn every_row_of_the_table_names_a_module() {
+    let modules: BTreeSet<String> = rust_files(Path::new("src")).iter().map(|file| module_of(file)).collect();
+    let stale: Vec<_> = MAY_IMPORT.iter().map(|(row, _)| *row).filter(|row| !modules.contains(*row)).collect();
+    assert!(stale.is_empty(), "{stale:?}");
+}
+
+fn rust_files(directory: &Path) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root.join(directory)).unwrap() {
+        let path = entry.unwrap().path();
+        let relative = path.strip_prefix(root).unwrap().to_owned();
+        if path.is_dir() {
+            files.extend(rust_files(&relative));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(relative);
+        }
+    }
+    files
+}
+
+/// `src/fhir/api/read.rs` is `fhir::api::read`; `main.rs` and `lib.rs` are nothing.
+fn module_of(file: &Path) -> String {
+    let inner = file.strip_prefix("src").unwrap().with_extension("");
+    let mut parts: Vec<_> = inner.iter().map(|part| part.to_str().unwrap()).collect();
+    if matches!(parts.last(), Some(&"mod" | &"lib" | &"main")) {
+        parts.pop();
+    }
+    parts.join("::")
+}
+
+fn row_of(module: &str) -> Option<(&'static str, &'static [&'static str])> {
+    let rows = MAY_IMPORT.iter().filter(|(row, _)| within(module, row));
+    rows.max_by_key(|(row, _)| row.len()).copied()
+}
+
+fn within(path: &str, outer: &str) -> bool {
+    path == outer || path.strip_prefix(outer).is_some_and(|rest| rest.starts_with("::"))
+}
+
+/// The file without its tests, which may use whatever shows the behaviour.
+fn production_part(file: &Path) -> String {
+    if file.ends_with("tests.rs") || file.iter().any(|part| part == "tests") {
+        return String::new();
+    }
+    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+    let end = text.find("#[cfg(test)]").unwrap_or(text.len());
+    text[..end].lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Every `crate::a::b`, lower-case parts only, and those of `use crate::{a, b}`.
+fn crate_paths_in(text: &str) -> BTreeSet<String> {
+    let mut paths = BTreeSet::new();
+    for (at, _) in text.match_indices("crate::") {
+        if text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$') {
+            continue;
+        }
+        let rest = &text[at + "crate::".len()..];
+        assert!(!rest.starts_with('{'), "one module a line in `use crate::...`");
+        let path: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_' || *c == ':').collect();
+        let modules: Vec<&str> =
+            path.split("::").take_while(|part| part.starts_with(|c: char| c.is_ascii_lowercase())).collect();
+        paths.insert(modules.join("::"));
+    }
+    paths
+}
