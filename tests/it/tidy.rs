@@ -29,7 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("admin", &["model", "settlements", "dead_letters", "normalize", "sources", "clock", "telemetry"]),
     ("config", &["secret", "telemetry"]),
     ("send", &["sources::replay", "secret"]),
-    ("demo", &["sources::replay", "send", "clock"]),
+    ("demo", &["clock"]),
     ("app", &["*"]),
     ("cli", &["*"]),
 ];
