@@ -1,1 +1,114 @@
-//! Templates compiled at load: device side, FHIR side, expression languages.
+//! Templates compiled at load: where in a payload the measurements are, and what a measurement becomes.
+//!
+//! Two files make a mapping, bound by the names of measurement types. Both are compiled completely when they load, so
+//! that a mistake in them is a problem with file and line and not a failure of every message. Loading and extracting
+//! have no IO and no clock; the numbered rules (DM, JP, FM, EV) are those of the mapping specification.
+
+mod device;
+mod extract;
+pub(crate) mod fhir;
+pub(crate) mod jsonpath;
+mod load;
+mod problem;
+mod sample_period;
+mod source;
+mod text;
+pub(crate) mod timestamp;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+pub(crate) use extract::{Extracted, Extraction, Failure};
+pub(crate) use problem::{Problem, Severity};
+pub(crate) use sample_period::SamplePeriod;
+pub(crate) use source::{Position, Source};
+
+use device::DeviceTemplate;
+use fhir::CodeValueFhir;
+use problem::Problems;
+
+/// A device mapping and a FHIR mapping, compiled and bound together. Shared between stages behind an `Arc`.
+#[derive(Clone, Debug)]
+pub(crate) struct Mappings {
+    device: Vec<DeviceTemplate>,
+    fhir: Vec<CodeValueFhir>,
+    /// Index into `fhir` by every spelling the two files use, and by lower case (FM-3).
+    by_type_name: HashMap<Arc<str>, usize>,
+}
+
+impl Mappings {
+    /// Loads a pair of mapping files; the warnings come with the mapping.
+    ///
+    /// # Errors
+    /// All problems of both files, warnings included, when any is an error: a mapping with an error does not run (DM-9).
+    pub(crate) fn load(device: Source<'_>, fhir: Source<'_>) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let mut device_problems = Problems::of(device.name);
+        let mut fhir_problems = Problems::of(fhir.name);
+        let device = device::load(device, &mut device_problems);
+        let fhir = fhir::load(fhir, &mut fhir_problems);
+        let has_errors = device_problems.errors() + fhir_problems.errors() > 0;
+        let mappings = Self::bind(device, fhir);
+        if !has_errors {
+            mappings.cross_check(&mut device_problems);
+        }
+        let mut problems = device_problems.into_found();
+        problems.append(&mut fhir_problems.into_found());
+        if has_errors { Err(problems) } else { Ok((mappings, problems)) }
+    }
+
+    fn bind(device: Vec<DeviceTemplate>, fhir: Vec<CodeValueFhir>) -> Self {
+        let lower = fhir.iter().enumerate().map(|(index, template)| (template.type_name.to_lowercase().into(), index));
+        let mut by_type_name: HashMap<Arc<str>, usize> = lower.collect();
+        let spellings = device.iter().map(|template| Arc::clone(&template.type_name));
+        let spellings = spellings.chain(fhir.iter().map(|template| template.type_name.as_str().into()));
+        for spelling in spellings.collect::<Vec<Arc<str>>>() {
+            if let Some(index) = by_type_name.get(spelling.to_lowercase().as_str()).copied() {
+                by_type_name.insert(spelling, index);
+            }
+        }
+        Self { device, fhir, by_type_name }
+    }
+
+    /// The template for a measurement type, found without regard to case (FM-3).
+    pub(crate) fn fhir_template(&self, measurement_type: &str) -> Option<&CodeValueFhir> {
+        let index = self
+            .by_type_name
+            .get(measurement_type)
+            .or_else(|| self.by_type_name.get(measurement_type.to_lowercase().as_str()))?;
+        self.fhir.get(*index)
+    }
+
+    /// Warns of measurement types and values that no FHIR template uses (VA-4, VA-5).
+    fn cross_check(&self, problems: &mut Problems<'_>) {
+        for device in &self.device {
+            let at = Position { line: device.line, column: 1 };
+            let type_name = &device.type_name;
+            let Some(fhir) = self.fhir_template(type_name) else {
+                let available: Vec<&str> = self.fhir.iter().map(|template| template.type_name.as_str()).collect();
+                problems.warning(
+                    at,
+                    format!(
+                        "No matching Fhir Template exists for Device Mapping [{type_name}]. Available: {}",
+                        available.join(", ")
+                    ),
+                );
+                continue;
+            };
+            for name in device.value_names().filter(|name| !fhir.value_names().any(|used| used == *name)) {
+                let available: Vec<&str> = fhir.value_names().collect();
+                problems.warning(
+                    at,
+                    format!(
+                        "The value [{name}] in Device Mapping [{type_name}] is not represented within the Fhir Template \
+                         of type [{}]. Available: {}",
+                        fhir.type_name,
+                        available.join(", ")
+                    ),
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -42,6 +42,45 @@ pub(crate) enum Span {
     Correlation,
 }
 
+/// How long a span one Observation covers (GR-4); the FHIR template of a measurement type decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Period {
+    /// One instant.
+    Single,
+    /// A UTC hour.
+    Hour,
+    /// A UTC day.
+    Day,
+    /// All measurements with the same correlation id.
+    Correlation,
+}
+
+const HOUR_NS: i128 = 3_600_000_000_000;
+const DAY_NS: i128 = 24 * HOUR_NS;
+/// The finest time a measurement carries (DM-43); the last instant of a bucket is this much before the next one.
+const TICK_NS: i128 = 100;
+
+impl Period {
+    /// The span that a measurement taken at `at` belongs to (GR-5 to GR-7).
+    pub(crate) fn span(self, at: Timestamp) -> Span {
+        match self {
+            Self::Single => Span::Single(at),
+            Self::Hour => bucket(at, HOUR_NS),
+            Self::Day => bucket(at, DAY_NS),
+            Self::Correlation => Span::Correlation,
+        }
+    }
+}
+
+/// Only the first and the last bucket of representable time lack an edge; they end where time does.
+fn bucket(at: Timestamp, length_ns: i128) -> Span {
+    let start_ns = at.as_nanosecond().div_euclid(length_ns) * length_ns;
+    Span::Bucket {
+        start: Timestamp::from_nanosecond(start_ns).unwrap_or(Timestamp::MIN),
+        end: Timestamp::from_nanosecond(start_ns + length_ns - TICK_NS).unwrap_or(Timestamp::MAX),
+    }
+}
+
 /// Measurements that make one Observation, or a part of it.
 #[derive(Debug)]
 pub(crate) struct MeasurementGroup {
@@ -78,4 +117,50 @@ pub(crate) struct ResolvedGroup {
     pub(crate) group: MeasurementGroup,
     /// Who they are about.
     pub(crate) subject: Arc<Subject>,
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::{Period, Span};
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[track_caller]
+    fn check(period: Period, time: &str, start: &str, end: &str) {
+        let expected = Span::Bucket { start: at(start), end: at(end) };
+        assert_eq!(period.span(at(time)), expected, "{time}");
+    }
+
+    #[test]
+    fn gr_5_a_single_measurement_is_its_own_span() {
+        let time = at("2024-03-02T07:15:00.1234567Z");
+        assert_eq!(Period::Single.span(time), Span::Single(time));
+    }
+
+    #[test]
+    fn gr_6_an_hour_is_a_utc_hour_and_ends_a_tick_before_the_next() {
+        let (start, end) = ("2024-03-02T07:00:00Z", "2024-03-02T07:59:59.9999999Z");
+        check(Period::Hour, "2024-03-02T07:15:00.25Z", start, end);
+        check(Period::Hour, "2024-03-02T09:15:00+02:00", start, end);
+        check(Period::Hour, end, start, end);
+    }
+
+    #[test]
+    fn gr_6_a_time_on_the_edge_belongs_to_the_later_bucket() {
+        check(Period::Hour, "2024-03-02T08:00:00Z", "2024-03-02T08:00:00Z", "2024-03-02T08:59:59.9999999Z");
+    }
+
+    #[test]
+    fn gr_6_a_day_is_a_utc_day_also_before_1970() {
+        check(Period::Day, "1969-12-31T23:59:59Z", "1969-12-31T00:00:00Z", "1969-12-31T23:59:59.9999999Z");
+    }
+
+    #[test]
+    fn gr_7_correlation_has_no_edges_of_its_own() {
+        assert_eq!(Period::Correlation.span(at("2024-03-02T07:15:00Z")), Span::Correlation);
+    }
 }
