@@ -32,6 +32,7 @@ async fn every_reading_is_stored_once_and_sending_them_again_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(directory.path(), "max_queued_messages 0").await;
     let product = Vitalwire::serve(directory.path(), &wearables(&mqtt(broker.port, "readings")));
+    subscribed(&product).await;
     send_all(broker.port);
     let ledger =
         until(DRAIN_MAX, async || product.ledger("wearables").await, |ledger| explained(ledger) == 26_084).await;
@@ -57,9 +58,7 @@ async fn killed_at_random_moments_it_stores_every_reading_once_and_the_ledger_cl
     let directory = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(directory.path(), "max_queued_messages 0").await;
     let config = wearables(&mqtt(broker.port, "readings"));
-    // The session must exist before anything is published, or the broker keeps nothing for it.
     let mut product = Vitalwire::serve(directory.path(), &config);
-    until(DRAIN_MAX, async || product.ledger("wearables").await, |ledger| ledger["unexplained"] == 0).await;
     subscribed(&product).await;
     let port = broker.port;
     let sender = std::thread::spawn(move || send_all(port));
@@ -92,10 +91,11 @@ async fn killed_at_random_moments_it_stores_every_reading_once_and_the_ledger_cl
     );
 }
 
-/// Waits until the sources are connected.
+/// Waits until the subscription stands, for a broker keeps nothing for a session it has never seen.
 async fn subscribed(product: &Vitalwire) {
-    let ready = format!("{}/health/ready", product.http);
-    until(DRAIN_MAX, async || reqwest::get(&ready).await.unwrap().status().as_u16(), |status| *status == 200).await;
+    let connector = format!("{}/connectors/wearables", product.http);
+    let connected = |connector: &Value| connector["sources"][0]["state"] == "connected";
+    until(DRAIN_MAX, async || product.fhir().get_json(&connector).await, connected).await;
 }
 
 fn reading(message: &Value) -> String {
