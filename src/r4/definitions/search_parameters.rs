@@ -64,8 +64,6 @@ pub(crate) enum Usage {
     Phonetic,
     /// The values are compared by distance.
     Nearby,
-    /// There is no path.
-    None,
 }
 
 static PARAMETERS: LazyLock<HashMap<&'static str, Vec<SearchParameter>>> = LazyLock::new(by_type);
@@ -156,7 +154,6 @@ impl Usage {
             "normal" => Self::Normal,
             "phonetic" => Self::Phonetic,
             "nearby" => Self::Nearby,
-            "" => Self::None,
             _ => return None,
         })
     }

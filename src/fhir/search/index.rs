@@ -1,0 +1,425 @@
+//! What a resource is found by: every value of every search parameter of its type.
+//!
+//! On the way of each reading into the store, so everything that can be known before is: expressions are compiled once
+//! per type, and their paths are grouped by the member they start with. A resource is then read in one pass over its
+//! members. `_id` and `_lastUpdated` are not indexed here: the store knows both. Composite parameters, distance and
+//! sound are not supported, see `unsupported`.
+
+use std::cmp::Ordering;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+use super::path::{Compiled, Path, Predicate, Step, compile, enter, walk};
+use super::{date, number, quantity, reference, string, token, uri};
+use crate::fhir::store::{IndexEntry, IndexValue, Parameter};
+use crate::json::Node;
+use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter, Usage, search_parameters};
+use crate::r4::resource_type::ResourceType;
+
+/// Everything a resource is found by, each value once. References are as written, except that local ones lose their
+/// version: turning absolute ones to this server into local ones is the caller's, who knows the server's address.
+pub(crate) fn entries(resource_type: ResourceType, resource: &Node<'_>) -> Vec<IndexEntry> {
+    let Some(plan) = PLANS.get(&resource_type) else {
+        return Vec::new();
+    };
+    let mut entries = Vec::with_capacity(32);
+    plan.run(resource, |_| true, &mut entries);
+    entries.sort_unstable_by(compare);
+    entries.dedup_by(|left, right| compare(left, right) == Ordering::Equal);
+    entries
+}
+
+/// Where the references under one parameter point, as `entries` has them.
+pub(crate) fn targets(resource_type: ResourceType, parameter: &str, resource: &Node<'_>) -> Vec<String> {
+    let mut entries = Vec::new();
+    if let Some(plan) = PLANS.get(&resource_type) {
+        plan.run(resource, |code| code == parameter, &mut entries);
+    }
+    entries
+        .into_iter()
+        .filter_map(|entry| match entry.value {
+            IndexValue::Reference { target } => Some(target),
+            IndexValue::Token { .. }
+            | IndexValue::Date { .. }
+            | IndexValue::Number { .. }
+            | IndexValue::Quantity { .. }
+            | IndexValue::String { .. }
+            | IndexValue::Uri { .. } => None,
+        })
+        .collect()
+}
+
+/// Why nothing can be searched by a parameter; `None` if it can.
+pub(super) fn unsupported(parameter: &SearchParameter) -> Option<&'static str> {
+    match (parameter.kind, parameter.usage) {
+        (ParameterKind::Composite, _) => Some("composite parameters are not built"),
+        (_, Usage::Phonetic) => Some("search by sound is not built"),
+        (ParameterKind::Special, _) | (_, Usage::Nearby) => Some("search by distance is not built"),
+        _ if parameter.expression.is_empty() => {
+            Some("search in the text of resources and stored queries are not built")
+        }
+        _ if IN_BUNDLE.contains(&parameter.expression) => Some("resources inside a Bundle are not searched"),
+        _ => None,
+    }
+}
+
+/// The first entry of a Bundle is a resource, not a reference to one.
+const IN_BUNDLE: &[&str] = &["Bundle.entry[0].resource"];
+
+/// The name under which the identifiers of references are indexed.
+pub(super) fn identifier_parameter(code: &str) -> Parameter {
+    format!("{code}:identifier").into()
+}
+
+static PLANS: LazyLock<HashMap<ResourceType, Plan>> =
+    LazyLock::new(|| ResourceType::all().map(|resource_type| (resource_type, Plan::of(resource_type))).collect());
+
+/// How one resource type is indexed.
+#[derive(Default)]
+struct Plan {
+    /// By the member a path starts with.
+    members: HashMap<String, Vec<Leaf>>,
+    /// Booleans about the whole resource.
+    booleans: Vec<(Parameter, Vec<Predicate>)>,
+}
+
+/// One path, from the value of the member it starts with.
+struct Leaf {
+    parameter: Parameter,
+    index: Option<usize>,
+    rest: Vec<Step>,
+    extraction: Extraction,
+}
+
+/// How an element becomes values.
+#[derive(Clone, Copy, Debug)]
+enum Extraction {
+    Token(token::Form),
+    Reference(reference::Form),
+    Date(date::Form),
+    Quantity(quantity::Form),
+    String(string::Form),
+    Number,
+    Uri(uri::Form),
+}
+
+impl Plan {
+    fn of(resource_type: ResourceType) -> Self {
+        let mut plan = Self::default();
+        for parameter in search_parameters(resource_type) {
+            if unsupported(parameter).is_none() && !KEPT_BY_THE_STORE.contains(&parameter.code.as_ref()) {
+                plan.add(resource_type, parameter);
+            }
+        }
+        plan
+    }
+
+    /// An expression that does not compile adds nothing; a test sees to it that there is none.
+    fn add(&mut self, resource_type: ResourceType, parameter: &SearchParameter) {
+        match compile(resource_type, parameter.expression) {
+            Ok(Compiled::Paths(paths)) => {
+                for path in paths {
+                    self.add_path(parameter, path);
+                }
+            }
+            Ok(Compiled::AllHold(predicates)) => self.booleans.push((parameter.code.clone(), predicates)),
+            Err(_) => {}
+        }
+    }
+
+    fn add_path(&mut self, parameter: &SearchParameter, path: Path) {
+        let Some(extraction) = Extraction::of(parameter.kind, &path) else {
+            return;
+        };
+        let mut steps = path.steps.into_iter();
+        let Some(Step::Member { name, index }) = steps.next() else {
+            return;
+        };
+        let rest: Vec<Step> = steps.collect();
+        let leaves = self.members.entry(name).or_default();
+        if let Extraction::Reference(reference::Form::Reference) = extraction {
+            leaves.push(Leaf {
+                parameter: identifier_parameter(&parameter.code),
+                index,
+                rest: rest
+                    .iter()
+                    .cloned()
+                    .chain([Step::Member { name: "identifier".to_owned(), index: None }])
+                    .collect(),
+                extraction: Extraction::Token(token::Form::Identifier),
+            });
+        }
+        leaves.push(Leaf { parameter: parameter.code.clone(), index, rest, extraction });
+    }
+
+    fn run(&self, resource: &Node<'_>, wanted: impl Fn(&str) -> bool, entries: &mut Vec<IndexEntry>) {
+        for (name, member) in resource.members() {
+            for leaf in self.members.get(name.as_ref()).map_or(&[][..], Vec::as_slice) {
+                if wanted(&leaf.parameter) {
+                    leaf.run(member, entries);
+                }
+            }
+        }
+        for (parameter, predicates) in self.booleans.iter().filter(|(parameter, _)| wanted(parameter)) {
+            let holds = predicates.iter().all(|predicate| predicate.holds(resource));
+            let value = token::token("", if holds { "true" } else { "false" });
+            entries.push(IndexEntry { parameter: parameter.clone(), value });
+        }
+    }
+}
+
+/// The store finds these without an index entry.
+const KEPT_BY_THE_STORE: &[&str] = &["_id", "_lastUpdated"];
+
+impl Leaf {
+    fn run(&self, member: &Node<'_>, entries: &mut Vec<IndexEntry>) {
+        enter(member, self.index, &self.rest, &mut |node| {
+            self.extraction.run(node, &mut |value| {
+                entries.push(IndexEntry { parameter: self.parameter.clone(), value });
+            });
+        });
+    }
+}
+
+impl Extraction {
+    /// `None` where a choice may also be of a type by which nothing is found: text for a date, a range for an amount.
+    fn of(kind: ParameterKind, path: &Path) -> Option<Self> {
+        match kind {
+            ParameterKind::Token => token::Form::of(path.data_type, path.system).map(Self::Token),
+            ParameterKind::Reference => reference::Form::of(path.data_type).map(Self::Reference),
+            ParameterKind::Date => date::Form::of(path.data_type).map(Self::Date),
+            ParameterKind::Quantity => quantity::Form::of(path.data_type).map(Self::Quantity),
+            ParameterKind::String => string::Form::of(path.data_type).map(Self::String),
+            ParameterKind::Uri => uri::Form::of(path.data_type).map(Self::Uri),
+            ParameterKind::Number => {
+                matches!(path.data_type, "decimal" | "integer" | "positiveInt" | "unsignedInt").then_some(Self::Number)
+            }
+            ParameterKind::Composite | ParameterKind::Special => None,
+        }
+    }
+
+    fn run(self, node: &Node<'_>, emit: &mut impl FnMut(IndexValue)) {
+        match self {
+            Self::Token(form) => form.extract(node, emit),
+            Self::Reference(form) => form.extract(node, emit),
+            Self::Date(form) => form.extract(node, emit),
+            Self::Quantity(form) => form.extract(node, emit),
+            Self::String(form) => form.extract(node, emit),
+            Self::Number => number::extract(node, emit),
+            Self::Uri(form) => form.extract(node, emit),
+        }
+    }
+}
+
+/// A total order, so that equal entries end up side by side.
+fn compare(left: &IndexEntry, right: &IndexEntry) -> Ordering {
+    left.parameter.cmp(&right.parameter).then_with(|| compare_values(&left.value, &right.value))
+}
+
+fn compare_values(left: &IndexValue, right: &IndexValue) -> Ordering {
+    use IndexValue::{Date, Number, Quantity, Reference, String, Token, Uri};
+    match (left, right) {
+        (Token { system, code }, Token { system: other_system, code: other_code }) => {
+            code.cmp(other_code).then_with(|| system.cmp(other_system))
+        }
+        (Reference { target }, Reference { target: other }) => target.cmp(other),
+        (Date { start, end }, Date { start: other_start, end: other_end }) => {
+            (start, end).cmp(&(other_start, other_end))
+        }
+        (Number { value }, Number { value: other }) => value.total_cmp(other),
+        (
+            Quantity { system, code, unit, value },
+            Quantity { system: other_system, code: other_code, unit: other_unit, value: other },
+        ) => value.total_cmp(other).then_with(|| (system, code, unit).cmp(&(other_system, other_code, other_unit))),
+        (String { exact, .. }, String { exact: other, .. }) => exact.cmp(other),
+        (Uri { uri }, Uri { uri: other }) => uri.cmp(other),
+        (
+            Token { .. }
+            | Reference { .. }
+            | Date { .. }
+            | Number { .. }
+            | Quantity { .. }
+            | String { .. }
+            | Uri { .. },
+            _,
+        ) => rank(left).cmp(&rank(right)),
+    }
+}
+
+fn rank(value: &IndexValue) -> u8 {
+    match value {
+        IndexValue::Token { .. } => 0,
+        IndexValue::Reference { .. } => 1,
+        IndexValue::Date { .. } => 2,
+        IndexValue::Number { .. } => 3,
+        IndexValue::Quantity { .. } => 4,
+        IndexValue::String { .. } => 5,
+        IndexValue::Uri { .. } => 6,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Extraction, KEPT_BY_THE_STORE, entries, targets, unsupported};
+    use crate::fhir::search::path::{Compiled, compile};
+    use crate::fhir::store::IndexValue;
+    use crate::json;
+    use crate::r4::definitions::search_parameters::{ParameterKind, search_parameters};
+    use crate::r4::resource_type::ResourceType;
+
+    /// Parameters of R4 by which nothing can be searched yet, by the reason.
+    #[test]
+    fn the_parameters_that_are_not_supported_are_known() {
+        let mut refused = BTreeSet::new();
+        for resource_type in ResourceType::all() {
+            for parameter in search_parameters(resource_type) {
+                if unsupported(parameter).is_some() && parameter.kind != ParameterKind::Composite {
+                    let scope = if parameter.code.starts_with('_') { "*" } else { resource_type.as_str() };
+                    refused.insert(format!("{scope}.{}", parameter.code));
+                }
+            }
+        }
+        let refused: Vec<_> = refused.iter().map(String::as_str).collect();
+        assert_eq!(
+            refused,
+            [
+                "*._content",
+                "*._query",
+                "*._text",
+                "Bundle.composition",
+                "Bundle.message",
+                "InsurancePlan.phonetic",
+                "Location.near",
+                "Organization.phonetic",
+                "Patient.phonetic",
+                "Person.phonetic",
+                "Practitioner.phonetic",
+                "RelatedPerson.phonetic",
+            ]
+        );
+    }
+
+    #[test]
+    fn every_other_expression_compiles_and_ends_in_values() {
+        let mut passed_over = BTreeSet::new();
+        for resource_type in ResourceType::all() {
+            for parameter in search_parameters(resource_type) {
+                if unsupported(parameter).is_some() || KEPT_BY_THE_STORE.contains(&parameter.code.as_ref()) {
+                    continue;
+                }
+                let name = format!("{}.{}", resource_type.as_str(), parameter.code);
+                let compiled =
+                    compile(resource_type, parameter.expression).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+                let Compiled::Paths(paths) = compiled else { continue };
+                assert!(
+                    paths.iter().any(|path| Extraction::of(parameter.kind, path).is_some()),
+                    "{name} finds nothing: {paths:?}"
+                );
+                for path in paths {
+                    if Extraction::of(parameter.kind, &path).is_none() {
+                        passed_over.insert(format!("{} as {}", path.data_type, parameter.kind.as_str()));
+                    }
+                }
+            }
+        }
+        let passed_over: Vec<_> = passed_over.iter().map(String::as_str).collect();
+        assert_eq!(
+            passed_over,
+            [
+                "Age as date",
+                "Attachment as reference",
+                "Range as date",
+                "Range as number",
+                "Range as quantity",
+                "SampledData as quantity",
+                "string as date",
+            ]
+        );
+    }
+
+    const OBSERVATION: &str = r#"{
+        "resourceType": "Observation", "status": "final",
+        "meta": {"profile": ["http://p/vitals|1"], "tag": [{"system": "t", "code": "demo"}], "lastUpdated": "2024-01-01T00:00:00Z"},
+        "identifier": [{"system": "urn:x", "value": "1"}, {"system": "urn:x", "value": "1"}],
+        "category": [{"coding": [{"system": "c", "code": "vital-signs"}]}],
+        "code": {"coding": [{"system": "http://loinc.org", "code": "8867-4"}], "text": "Heart rate"},
+        "subject": {"reference": "Patient/p", "identifier": {"system": "mrn", "value": "9"}},
+        "device": {"reference": "Device/d"},
+        "effectiveDateTime": "1970-01-01T00:00:01Z",
+        "valueQuantity": {"value": 65.0, "unit": "beats/min", "system": "http://unitsofmeasure.org", "code": "/min"}
+    }"#;
+
+    fn found(resource_type: &str, resource: &str) -> Vec<String> {
+        let resource = json::parse(resource.as_bytes()).unwrap();
+        entries(ResourceType::parse(resource_type).unwrap(), &resource)
+            .into_iter()
+            .map(|entry| {
+                let value = match entry.value {
+                    IndexValue::Token { system, code } => format!("{system}|{code}"),
+                    IndexValue::Reference { target } => target,
+                    IndexValue::Date { start, end } => format!("{start}..{end}"),
+                    IndexValue::Number { value } => value.to_string(),
+                    IndexValue::Quantity { system, code, unit, value } => format!("{value}|{system}|{code}|{unit}"),
+                    IndexValue::String { folded, exact } => format!("{folded}/{exact}"),
+                    IndexValue::Uri { uri } => uri,
+                };
+                format!("{} {value}", entry.parameter)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_observation_is_found_by_all_of_this_and_each_value_once() {
+        assert_eq!(
+            found("Observation", OBSERVATION),
+            [
+                "_profile http://p/vitals",
+                "_profile http://p/vitals|1",
+                "_tag t|demo",
+                "category c|vital-signs",
+                "code http://loinc.org|8867-4",
+                "combo-code http://loinc.org|8867-4",
+                "combo-value-quantity 65|http://unitsofmeasure.org|/min|beats/min",
+                "date 1000000..1999999",
+                "device Device/d",
+                "identifier urn:x|1",
+                "patient Patient/p",
+                "patient:identifier mrn|9",
+                "status http://hl7.org/fhir/observation-status|final",
+                "subject Patient/p",
+                "subject:identifier mrn|9",
+                "value-quantity 65|http://unitsofmeasure.org|/min|beats/min",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_patient_is_found_by_names_contacts_and_whether_alive() {
+        let patient = r#"{"name":[{"family":"Zoë"}],"telecom":[{"system":"phone","value":"1"}],"birthDate":"1970"}"#;
+        assert_eq!(
+            found("Patient", patient),
+            [
+                "birthdate 0..31535999999999",
+                "deceased |false",
+                "family zoe/Zoë",
+                "name zoe/Zoë",
+                "phone |1",
+                "telecom |1",
+            ]
+        );
+    }
+
+    #[test]
+    fn targets_are_those_of_one_parameter() {
+        let observation = json::parse(OBSERVATION.as_bytes()).unwrap();
+        assert_eq!(targets(ResourceType::OBSERVATION, "subject", &observation), ["Patient/p"]);
+        assert_eq!(targets(ResourceType::OBSERVATION, "encounter", &observation), [""; 0]);
+    }
+
+    #[test]
+    fn what_is_no_object_is_found_by_nothing() {
+        assert_eq!(found("Observation", "[]"), [""; 0]);
+    }
+}

@@ -1,0 +1,370 @@
+//! Search expressions as JSON paths, compiled once per parameter and resource type.
+//!
+//! Compiling resolves with the definitions what FHIRPath leaves to the type system: a choice element becomes one path
+//! for each of its types (`Observation.value` is `valueQuantity`, `valueString`, ...), and every path knows the type of
+//! the value at its end. Running a path is then a walk over members, arrays flattened.
+
+use super::expression::{Expression, ExpressionError, Literal, parse};
+use super::reference;
+use crate::json::Node;
+use crate::r4::definitions::elements::{Element, Shape, element_of};
+use crate::r4::resource_type::ResourceType;
+
+/// An expression ready to run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Compiled {
+    /// The values at the ends of these paths.
+    Paths(Vec<Path>),
+    /// One boolean: whether every one of these holds.
+    AllHold(Vec<Predicate>),
+}
+
+/// A way into a resource. Without steps, the resource itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Path {
+    /// The steps in order.
+    pub(super) steps: Vec<Step>,
+    /// The name of the data type at its end, or the path of the inner element.
+    pub(super) data_type: &'static str,
+    /// The code system of a `code` at its end, else empty.
+    pub(super) system: &'static str,
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Into a member; into every element of an array or into the one of this index.
+    Member {
+        /// The member's name in JSON.
+        name: String,
+        /// Which element.
+        index: Option<usize>,
+    },
+    /// Only on if the member has this text.
+    MemberIs {
+        /// The member's name.
+        name: String,
+        /// Its text.
+        text: String,
+    },
+    /// Only on if the reference points to a resource of this type.
+    PointsTo(ResourceType),
+}
+
+/// A test of the whole resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Predicate {
+    /// At least one of the paths ends in a value.
+    Exists(Vec<Path>),
+    /// The paths end in values of which none is this one.
+    NoneIs(Vec<Path>, bool),
+}
+
+/// Why an expression cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PathError {
+    /// It is not of the understood part of FHIRPath.
+    #[error("the expression is not understood")]
+    Expression(#[source] ExpressionError),
+    /// It combines what is understood in a way that is not.
+    #[error("the expression uses {0} where that has no meaning here")]
+    Misplaced(&'static str),
+}
+
+/// Compiles the alternatives of an expression that can start at a resource type.
+///
+/// # Errors
+/// When the expression uses what search parameters of R4 do not use.
+pub(super) fn compile(resource_type: ResourceType, expression: &str) -> Result<Compiled, PathError> {
+    let expression = parse(expression).map_err(PathError::Expression)?;
+    let compiler = Compiler { resource_type };
+    match &expression {
+        Expression::And(parts) => {
+            parts.iter().map(|part| compiler.predicate(part)).collect::<Result<_, _>>().map(Compiled::AllHold)
+        }
+        paths => compiler.paths(paths).map(Compiled::Paths),
+    }
+}
+
+struct Compiler {
+    resource_type: ResourceType,
+}
+
+impl Compiler {
+    fn paths(&self, expression: &Expression<'_>) -> Result<Vec<Path>, PathError> {
+        match expression {
+            Expression::Context => Ok(vec![root(self.resource_type.as_str())]),
+            Expression::Member { of, name } => self.member(of, name),
+            Expression::OfType { of, name } => Ok(self.of_type(of, name)?),
+            Expression::Index { of, index } => self.paths(of)?.into_iter().map(|path| at(path, *index)).collect(),
+            Expression::Where { of, that } => {
+                let filter = filter(that)?;
+                Ok(self.paths(of)?.into_iter().map(|path| then(path, filter.clone())).collect())
+            }
+            Expression::Union(alternatives) => {
+                let paths: Result<Vec<_>, _> = alternatives.iter().map(|alternative| self.paths(alternative)).collect();
+                Ok(paths?.into_iter().flatten().collect())
+            }
+            Expression::Is { .. } => Err(PathError::Misplaced("`is`")),
+            Expression::Exists(_) => Err(PathError::Misplaced("`exists`")),
+            Expression::Resolve(_) => Err(PathError::Misplaced("`resolve`")),
+            Expression::Equal(..) | Expression::NotEqual(..) | Expression::And(_) => {
+                Err(PathError::Misplaced("a comparison"))
+            }
+        }
+    }
+
+    fn member(&self, of: &Expression<'_>, name: &str) -> Result<Vec<Path>, PathError> {
+        if *of == Expression::Context && name.starts_with(|first: char| first.is_ascii_uppercase()) {
+            return Ok(self.start(name).map(root).into_iter().collect());
+        }
+        Ok(self.paths(of)?.iter().flat_map(|path| children(path, name)).collect())
+    }
+
+    /// The type at which a path starts, if this resource is of that type.
+    fn start(&self, name: &str) -> Option<&'static str> {
+        std::iter::once(self.resource_type.as_str())
+            .chain(self.resource_type.ancestors().iter().copied())
+            .find(|known| *known == name)
+    }
+
+    fn of_type(&self, of: &Expression<'_>, name: &str) -> Result<Vec<Path>, PathError> {
+        let mut paths = self.paths(of)?;
+        paths.retain(|path| path.data_type == name);
+        Ok(paths)
+    }
+
+    fn predicate(&self, expression: &Expression<'_>) -> Result<Predicate, PathError> {
+        match expression {
+            Expression::Exists(of) => Ok(Predicate::Exists(self.paths(of)?)),
+            Expression::NotEqual(of, Literal::Bool(value)) => Ok(Predicate::NoneIs(self.paths(of)?, *value)),
+            _ => Err(PathError::Misplaced("`and`")),
+        }
+    }
+}
+
+fn root(data_type: &'static str) -> Path {
+    Path { steps: Vec::new(), data_type, system: "" }
+}
+
+fn children(path: &Path, name: &str) -> Vec<Path> {
+    let Some(element) = element_of(path.data_type, name) else {
+        return Vec::new();
+    };
+    element
+        .types
+        .iter()
+        .map(|data_type| {
+            let member = match element.shape {
+                Shape::Plain => name.to_owned(),
+                Shape::Choice => choice_member(name, data_type),
+            };
+            let steps = path.steps.iter().cloned().chain([Step::Member { name: member, index: None }]);
+            Path { steps: steps.collect(), data_type: context(element, data_type), system: element.system }
+        })
+        .collect()
+}
+
+/// Where the elements of an element are defined.
+fn context(element: &Element, data_type: &'static str) -> &'static str {
+    match data_type {
+        "BackboneElement" | "Element" => element.path,
+        _ => data_type,
+    }
+}
+
+fn choice_member(name: &str, data_type: &str) -> String {
+    let mut letters = data_type.chars();
+    let capital = letters.next().map(|first| first.to_ascii_uppercase());
+    name.chars().chain(capital).chain(letters).collect()
+}
+
+fn at(mut path: Path, element: usize) -> Result<Path, PathError> {
+    match path.steps.last_mut() {
+        Some(Step::Member { index, .. }) => {
+            *index = Some(element);
+            Ok(path)
+        }
+        _ => Err(PathError::Misplaced("an index")),
+    }
+}
+
+fn then(mut path: Path, step: Step) -> Path {
+    path.steps.push(step);
+    path
+}
+
+fn filter(that: &Expression<'_>) -> Result<Step, PathError> {
+    let misplaced = Err(PathError::Misplaced("`where`"));
+    match that {
+        Expression::Is { of, name } if matches!(&**of, Expression::Resolve(of) if **of == Expression::Context) => {
+            ResourceType::parse(name).map_or(misplaced, |target| Ok(Step::PointsTo(target)))
+        }
+        Expression::Equal(of, Literal::Text(text)) => match &**of {
+            Expression::Member { of, name } if **of == Expression::Context => {
+                Ok(Step::MemberIs { name: (*name).to_owned(), text: (*text).to_owned() })
+            }
+            _ => misplaced,
+        },
+        _ => misplaced,
+    }
+}
+
+/// Hands every value at the end of the steps to `found`.
+pub(super) fn walk<'n, 'a>(node: &'n Node<'a>, steps: &[Step], found: &mut impl FnMut(&'n Node<'a>)) {
+    let Some((step, rest)) = steps.split_first() else {
+        return found(node);
+    };
+    match step {
+        Step::Member { name, index } => {
+            if let Some(member) = node.member(name) {
+                enter(member, *index, rest, found);
+            }
+        }
+        Step::MemberIs { name, text } => {
+            if node.member(name).and_then(Node::as_str) == Some(text) {
+                walk(node, rest, found);
+            }
+        }
+        Step::PointsTo(target) => {
+            if reference::type_of(node) == Some(*target) {
+                walk(node, rest, found);
+            }
+        }
+    }
+}
+
+/// Goes on from the value of a member: from each element of an array, from the one of `index`, or from the value itself.
+pub(super) fn enter<'n, 'a>(
+    member: &'n Node<'a>,
+    index: Option<usize>,
+    rest: &[Step],
+    found: &mut impl FnMut(&'n Node<'a>),
+) {
+    let elements = match member {
+        Node::Array(elements) => elements.as_slice(),
+        Node::Null | Node::Bool(_) | Node::Number(_) | Node::String(_) | Node::Object(_) => {
+            std::slice::from_ref(member)
+        }
+    };
+    let chosen = match index {
+        Some(index) => elements.get(index..).and_then(|from| from.get(..1)).unwrap_or(&[]),
+        None => elements,
+    };
+    for element in chosen {
+        if *element != Node::Null {
+            walk(element, rest, found);
+        }
+    }
+}
+
+impl Predicate {
+    /// Whether it holds for a resource.
+    pub(super) fn holds(&self, resource: &Node<'_>) -> bool {
+        let values = |paths: &[Path]| {
+            let mut values = Vec::new();
+            for path in paths {
+                walk(resource, &path.steps, &mut |value| values.push(value.clone()));
+            }
+            values
+        };
+        match self {
+            Self::Exists(paths) => !values(paths).is_empty(),
+            Self::NoneIs(paths, refused) => {
+                let values = values(paths);
+                !values.is_empty() && !values.contains(&Node::Bool(*refused))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Compiled, Predicate, compile, walk};
+    use crate::json;
+    use crate::r4::resource_type::ResourceType;
+
+    #[track_caller]
+    fn check(resource_type: &str, expression: &str, resource: &str, expected: &[&str]) {
+        let resource = json::parse(resource.as_bytes()).unwrap();
+        let compiled = compile(ResourceType::parse(resource_type).unwrap(), expression).unwrap();
+        let mut found = Vec::new();
+        match compiled {
+            Compiled::Paths(paths) => {
+                for path in &paths {
+                    walk(&resource, &path.steps, &mut |node| found.push(format!("{}:{node}", path.data_type)));
+                }
+            }
+            Compiled::AllHold(predicates) => {
+                found.push(predicates.iter().all(|it: &Predicate| it.holds(&resource)).to_string());
+            }
+        }
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn a_choice_is_found_under_the_name_with_its_type() {
+        let resource = r#"{"effectivePeriod":{"start":"2024"},"valueString":"x"}"#;
+        check("Observation", "Observation.effective", resource, &[r#"Period:{"start":"2024"}"#]);
+        check("Observation", "(Observation.value as Quantity)", resource, &[]);
+        check("Observation", "(Observation.value as string)", resource, &[r#"string:"x""#]);
+    }
+
+    #[test]
+    fn a_member_that_only_looks_like_a_choice_is_not_one() {
+        check("Observation", "Observation.value", r#"{"valueSet":"x"}"#, &[]);
+    }
+
+    #[test]
+    fn arrays_are_walked_through_and_nulls_skipped() {
+        let resource = r#"{"name":[{"given":["A",null,"B"]},{"family":"C"},{"given":["D"]}]}"#;
+        check("Patient", "Patient.name.given", resource, &[r#"string:"A""#, r#"string:"B""#, r#"string:"D""#]);
+    }
+
+    #[test]
+    fn alternatives_of_other_types_do_not_count() {
+        let resource = r#"{"code":{"text":"a"},"identifier":[{"value":"b"}]}"#;
+        check("Observation", "Patient.identifier | Observation.code.text", resource, &[r#"string:"a""#]);
+        check("InsurancePlan", "name | alias", r#"{"alias":["b"],"name":"a"}"#, &[r#"string:"a""#, r#"string:"b""#]);
+    }
+
+    #[test]
+    fn where_compares_a_member_or_the_type_of_a_target() {
+        let resource = r#"{"telecom":[{"system":"phone","value":"1"},{"system":"email","value":"2"}]}"#;
+        check("Patient", "Patient.telecom.where(system='phone').value", resource, &[]);
+        check(
+            "Patient",
+            "Patient.telecom.where(system='phone')",
+            resource,
+            &[r#"ContactPoint:{"system":"phone","value":"1"}"#],
+        );
+        let resource = r#"{"subject":{"reference":"Group/1"}}"#;
+        check("Observation", "Observation.subject.where(resolve() is Patient)", resource, &[]);
+        check(
+            "Observation",
+            "Observation.subject.where(resolve() is Group)",
+            resource,
+            &[r#"Reference:{"reference":"Group/1"}"#],
+        );
+    }
+
+    #[test]
+    fn an_index_takes_one_element() {
+        let resource = r#"{"entry":[{"resource":{"id":"a"}},{"resource":{"id":"b"}}]}"#;
+        check("Bundle", "Bundle.entry[0].resource", resource, &[r#"Resource:{"id":"a"}"#]);
+        check("Bundle", "Bundle.entry[0].resource", r#"{"entry":[]}"#, &[]);
+    }
+
+    #[test]
+    fn deceased_is_one_boolean_for_every_patient() {
+        let expression = "Patient.deceased.exists() and Patient.deceased != false";
+        for (resource, expected) in [
+            ("{}", "false"),
+            (r#"{"deceasedBoolean":false}"#, "false"),
+            (r#"{"deceasedBoolean":true}"#, "true"),
+            (r#"{"deceasedDateTime":"2024"}"#, "true"),
+        ] {
+            check("Patient", expression, resource, &[expected]);
+        }
+    }
+}
