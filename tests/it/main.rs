@@ -11,6 +11,7 @@
 mod dead_letters;
 mod delivery;
 mod demo;
+mod mqtt_listener;
 mod startup;
 mod support;
 mod tidy;
