@@ -28,6 +28,15 @@ pub(crate) enum Request {
     },
 }
 
+impl Request {
+    /// What it is about, relative to the base.
+    pub(crate) fn url(&self) -> &str {
+        match self {
+            Self::Get { url } | Self::Put { url, .. } => url,
+        }
+    }
+}
+
 /// When a write may take effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Condition {

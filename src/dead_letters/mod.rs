@@ -1,24 +1,30 @@
 //! Writes down what could not be processed, for every stage.
 //!
-//! A letter is durable before the receipt of its message completes: `record` answers after the commit, and goes on
-//! trying while the database refuses, which holds the source back. Each letter is logged and counted by the call that
+//! A letter is durable before the receipt of its message completes. While the database refuses it is tried again, which
+//! fills the inbox, stops the stages and holds the sources back. Each letter is logged and counted by the call that
 //! records it. The log line names the template and where the message came from, never what was in it; the payload and
 //! the reason are in the database alone.
 
 mod store;
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::database::{Database, DatabaseError, WriteError};
+use crate::model::Tracked;
 use crate::model::dead_letter::DeadLetter;
+use crate::model::receipt::Outcome;
 use crate::telemetry::chain;
 
 pub(crate) use self::store::{Entry, Page, SCHEMA};
 
 /// Pause after a write that failed, for example because the disk is full.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Batches of letters that share a write.
+const BATCHES_PER_WRITE_MAX: usize = 64;
 /// Letters on one page of a listing.
 pub(crate) const PAGE_MAX: u16 = 100;
 
@@ -32,7 +38,7 @@ pub(crate) struct DeadLetters {
 /// The program ended before the letters were written; their messages must not be acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the dead letters were not written")]
-pub(crate) struct Unrecorded;
+struct Unrecorded;
 
 impl DeadLetters {
     /// Letters kept in `database`. After `give_up` a refused write is not tried again.
@@ -40,15 +46,25 @@ impl DeadLetters {
         Self { database, give_up }
     }
 
+    /// Runs until the inbox closes: records letters and completes their receipts.
+    pub(crate) async fn run(self, mut inbox: mpsc::Receiver<Vec<Tracked<DeadLetter>>>) {
+        let mut arrived = Vec::new();
+        while inbox.recv_many(&mut arrived, BATCHES_PER_WRITE_MAX).await > 0 {
+            let tracked = arrived.drain(..).flatten();
+            let (letters, receipts): (Vec<_>, Vec<_>) = tracked.map(|letter| (letter.value, letter.receipt)).unzip();
+            // Unrecorded letters abandon their messages, which the broker then offers again.
+            if self.record(letters).await.is_ok() {
+                receipts.into_iter().for_each(|receipt| receipt.complete(Outcome::DeadLettered));
+            }
+        }
+    }
+
     /// Records letters, all in one write, and answers when they are durable.
-    ///
-    /// # Errors
-    /// When the database refuses and the program is about to end.
-    pub(crate) async fn record(&self, letters: Vec<DeadLetter>) -> Result<(), Unrecorded> {
+    async fn record(&self, letters: Vec<DeadLetter>) -> Result<(), Unrecorded> {
         if letters.is_empty() {
             return Ok(());
         }
-        let letters = std::sync::Arc::new(letters);
+        let letters = Arc::new(letters);
         while let Err(error) = self.write(&letters).await {
             tracing::error!(error = %chain(&error), letters = letters.len(), "dead letters not written");
             if self.give_up.is_cancelled() {
@@ -63,8 +79,8 @@ impl DeadLetters {
         Ok(())
     }
 
-    async fn write(&self, letters: &std::sync::Arc<Vec<DeadLetter>>) -> Result<(), DatabaseError> {
-        let letters = std::sync::Arc::clone(letters);
+    async fn write(&self, letters: &Arc<Vec<DeadLetter>>) -> Result<(), DatabaseError> {
+        let letters = Arc::clone(letters);
         let written = self.database.write(move |connection| store::insert(connection, &letters)).await;
         written.map_err(|error| match error {
             WriteError::Job(error) => error.into(),

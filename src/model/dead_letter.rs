@@ -2,8 +2,14 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 
-use super::envelope::Origin;
+use super::Tracked;
+use super::envelope::{Envelope, Origin};
+use super::receipt::Receipt;
+
+/// Where every stage hands in letters. Their receipts complete once they are durable.
+pub(crate) type LetterBox = mpsc::Sender<Vec<Tracked<DeadLetter>>>;
 
 /// A message, or the part of one, that could not be processed.
 #[derive(Clone, Debug)]
@@ -22,6 +28,35 @@ pub(crate) struct DeadLetter {
     pub(crate) payload: Bytes,
     /// When the stage gave up.
     pub(crate) at: Timestamp,
+}
+
+/// Why a stage gave up, without the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cause {
+    /// The stage that gave up.
+    pub(crate) stage: Stage,
+    /// Error code of the mapping specification (section 11).
+    pub(crate) code: &'static str,
+    /// What was wrong, where, and how to mend it.
+    pub(crate) reason: String,
+    /// Type name of the template concerned and its line in the mapping file.
+    pub(crate) template: Option<(String, usize)>,
+}
+
+impl Cause {
+    /// The letter for a message, with the claim on it.
+    pub(crate) fn letter(self, envelope: &Envelope, receipt: Receipt, at: Timestamp) -> Tracked<DeadLetter> {
+        let letter = DeadLetter {
+            origin: envelope.origin.clone(),
+            stage: self.stage,
+            code: self.code,
+            reason: self.reason,
+            template: self.template,
+            payload: envelope.body.clone(),
+            at,
+        };
+        Tracked { value: letter, receipt }
+    }
 }
 
 /// A stage that can give up on a message.

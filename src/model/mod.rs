@@ -11,6 +11,9 @@ pub(crate) mod measurement;
 pub(crate) mod receipt;
 pub(crate) mod subject;
 
+#[cfg(test)]
+pub(crate) mod samples;
+
 use receipt::Receipt;
 
 /// A value on its way, with the promise to answer for the message it came from.
