@@ -5,6 +5,7 @@
 //! transaction Bundles exact under concurrency. Several waiting writes share one commit.
 
 pub(crate) mod interface;
+pub(crate) mod sqlite;
 
 use std::sync::Arc;
 

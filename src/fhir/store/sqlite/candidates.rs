@@ -1,0 +1,364 @@
+//! From a filter to candidates: which rows of which index contain every match.
+//!
+//! A span is a stretch of one index table. It may hold more than the matches, never less; the filter decides. Of the
+//! parts of a conjunction the one with the fewest rows is taken, found by listing each up to a growing bound.
+
+use rusqlite::params_from_iter;
+use rusqlite::types::Value as Bound;
+
+use super::filter::{Filter, Probe, Range, UnitProbe};
+use super::find;
+use super::read::Reading;
+use crate::fhir::store::interface::StoreError;
+use crate::fhir::store::{Relation, TextMode, UriMode};
+use crate::r4::resource_type::ResourceType;
+
+/// Bounds up to which the parts of a conjunction are listed, one after the other.
+const ROUNDS: [usize; 4] = [64, 2_000, 64_000, usize::MAX];
+
+/// A stretch of one index.
+#[derive(Debug)]
+pub(super) struct Span {
+    /// Selects the numbers of resources.
+    sql: &'static str,
+    bounds: Vec<Bound>,
+    /// Each resource is there once, in the order of numbers, and may be continued behind a number.
+    ordered: bool,
+}
+
+/// Where all matches of a filter are.
+#[derive(Debug, Default)]
+struct Source {
+    spans: Vec<Span>,
+    numbers: Vec<i64>,
+}
+
+/// The numbers of resources among which all matches are, each once and in order, if any index has at most `max` for
+/// the filter or a part of it. `None` as well when no index narrows the filter.
+pub(super) fn narrowest(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    filter: &Filter,
+    max: usize,
+) -> Result<Option<Vec<i64>>, StoreError> {
+    let mut sources = Vec::new();
+    for part in conjuncts(filter) {
+        sources.extend(source(reading, resource_type, part)?);
+    }
+    for round in ROUNDS {
+        for source in &sources {
+            if let Some(numbers) = list(reading, source, round.min(max))? {
+                return Ok(Some(numbers));
+            }
+        }
+        if round >= max {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+/// The numbers behind `after` of one span that contains all matches and is in the order of numbers, if there is one.
+pub(super) fn ordered_span(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    filter: &Filter,
+) -> Result<Option<Span>, StoreError> {
+    for part in conjuncts(filter) {
+        let Some(source) = source(reading, resource_type, part)? else { continue };
+        if let Ok([span]) = <[Span; 1]>::try_from(source.spans)
+            && span.ordered
+            && source.numbers.is_empty()
+        {
+            return Ok(Some(span));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the filter is exactly the content of one ordered span, which can then be counted without a look at resources.
+pub(super) fn is_exact(filter: &Filter) -> bool {
+    match filter {
+        Filter::Has(_, probe) => match probe {
+            Probe::Token { system, code } => system.is_some() && code.is_some(),
+            Probe::Reference(_) => true,
+            Probe::Uri { mode, .. } => *mode == UriMode::Exact,
+            Probe::Date { .. } | Probe::Number(_) | Probe::Quantity { .. } | Probe::String { .. } => false,
+        },
+        Filter::All(parts) | Filter::Any(parts) => matches!(parts.as_slice(), [part] if is_exact(part)),
+        Filter::Not(_)
+        | Filter::Id(_)
+        | Filter::Changed { .. }
+        | Filter::Present(_)
+        | Filter::LinkedToAny(..)
+        | Filter::LinkedTo(..)
+        | Filter::Number(_)
+        | Filter::LinkedFrom { .. } => false,
+    }
+}
+
+impl Span {
+    /// The resources behind `after`; only for an ordered span.
+    pub(super) fn sql_behind(&self, after: i64) -> (String, Vec<Bound>) {
+        let mut bounds = self.bounds.clone();
+        bounds.push(Bound::Integer(after));
+        (format!("{} AND resource > ? ORDER BY resource", self.sql), bounds)
+    }
+
+    /// How many rows there are.
+    pub(super) fn count(&self, reading: Reading<'_>) -> Result<u64, StoreError> {
+        let sql = format!("SELECT count(*) FROM ({})", self.sql);
+        let count: i64 =
+            reading.connection.prepare_cached(&sql)?.query_row(params_from_iter(&self.bounds), |row| row.get(0))?;
+        Ok(count.unsigned_abs())
+    }
+}
+
+/// The parts that must all hold.
+fn conjuncts(filter: &Filter) -> Vec<&Filter> {
+    match filter {
+        Filter::All(parts) => parts.iter().flat_map(conjuncts).collect(),
+        _ => vec![filter],
+    }
+}
+
+fn list(reading: Reading<'_>, source: &Source, max: usize) -> Result<Option<Vec<i64>>, StoreError> {
+    let mut numbers = source.numbers.clone();
+    for span in &source.spans {
+        let mut statement = reading.connection.prepare_cached(span.sql)?;
+        let mut rows = statement.query(params_from_iter(&span.bounds))?;
+        while let Some(row) = rows.next()? {
+            if numbers.len() >= max {
+                return Ok(None);
+            }
+            numbers.push(row.get(0)?);
+        }
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(Some(numbers))
+}
+
+fn source(reading: Reading<'_>, resource_type: ResourceType, filter: &Filter) -> Result<Option<Source>, StoreError> {
+    let spans = |spans| Ok(Some(Source { spans, numbers: Vec::new() }));
+    match filter {
+        Filter::Has(parameter, probe) => spans(vec![span(*parameter, probe)]),
+        Filter::Present(parameter) => spans(PRESENT.map(|sql| plain(sql, [Bound::Integer(*parameter)])).into()),
+        Filter::Changed { start, end } => {
+            let sql = "SELECT number FROM resources WHERE type = ? AND changed BETWEEN ? AND ? AND method <> 4";
+            spans(vec![plain(sql, [reading.types.number(resource_type), *start, *end].map(Bound::Integer))])
+        }
+        Filter::LinkedToAny(parameter, targets) => {
+            spans(targets.iter().map(|target| span(*parameter, &Probe::Reference(*target))).collect())
+        }
+        Filter::Number(numbers) => Ok(Some(Source { spans: Vec::new(), numbers: numbers.iter().copied().collect() })),
+        Filter::Id(ids) => {
+            let mut numbers = Vec::new();
+            for id in ids {
+                numbers.extend(find::number_of_resource(reading, resource_type, id)?);
+            }
+            Ok(Some(Source { spans: Vec::new(), numbers }))
+        }
+        Filter::Any(parts) => union(reading, resource_type, parts),
+        // Inside a disjunction any part of a conjunction will do; which is narrowest is not worth the listing.
+        Filter::All(parts) => {
+            for part in parts {
+                if let Some(source) = source(reading, resource_type, part)? {
+                    return Ok(Some(source));
+                }
+            }
+            Ok(None)
+        }
+        Filter::Not(_) | Filter::LinkedTo(..) | Filter::LinkedFrom { .. } => Ok(None),
+    }
+}
+
+fn union(reading: Reading<'_>, resource_type: ResourceType, parts: &[Filter]) -> Result<Option<Source>, StoreError> {
+    let mut union = Source::default();
+    for part in parts {
+        let Some(part) = source(reading, resource_type, part)? else {
+            return Ok(None);
+        };
+        union.spans.extend(part.spans);
+        union.numbers.extend(part.numbers);
+    }
+    Ok(Some(union))
+}
+
+const PRESENT: [&str; 7] = [
+    "SELECT resource FROM index_token WHERE parameter = ?",
+    "SELECT resource FROM index_reference WHERE parameter = ?",
+    "SELECT resource FROM index_date WHERE parameter = ?",
+    "SELECT resource FROM index_number WHERE parameter = ?",
+    "SELECT resource FROM index_quantity WHERE parameter = ?",
+    "SELECT resource FROM index_string WHERE parameter = ?",
+    "SELECT resource FROM index_uri WHERE parameter = ?",
+];
+
+fn plain<const N: usize>(sql: &'static str, bounds: [Bound; N]) -> Span {
+    Span { sql, bounds: bounds.into(), ordered: false }
+}
+
+fn ordered<const N: usize>(sql: &'static str, bounds: [Bound; N]) -> Span {
+    Span { sql, bounds: bounds.into(), ordered: true }
+}
+
+fn span(parameter: i64, probe: &Probe) -> Span {
+    let parameter = Bound::Integer(parameter);
+    match probe {
+        Probe::Token { system, code } => token(parameter, *system, code.as_deref()),
+        Probe::Reference(target) => ordered(
+            "SELECT resource FROM index_reference WHERE parameter = ? AND target = ?",
+            [parameter, Bound::Integer(*target)],
+        ),
+        Probe::Date { relation, start, end } => date(parameter, *relation, *start, *end),
+        Probe::Number(range) => {
+            let (low, high) = limits(*range);
+            plain(
+                "SELECT resource FROM index_number WHERE parameter = ? AND value BETWEEN ? AND ?",
+                [parameter, low, high],
+            )
+        }
+        Probe::Quantity { range, unit } => quantity(parameter, *range, *unit),
+        Probe::String { mode, text } => string(parameter, *mode, text),
+        Probe::Uri { uri, mode } => self::uri(parameter, *mode, uri),
+    }
+}
+
+fn token(parameter: Bound, system: Option<i64>, code: Option<&str>) -> Span {
+    let code = code.map(|code| Bound::Text(code.to_owned()));
+    match (system.map(Bound::Integer), code) {
+        (Some(system), Some(code)) => ordered(
+            "SELECT resource FROM index_token WHERE parameter = ? AND code = ? AND system = ?",
+            [parameter, code, system],
+        ),
+        (None, Some(code)) => {
+            plain("SELECT resource FROM index_token WHERE parameter = ? AND code = ?", [parameter, code])
+        }
+        (Some(system), None) => {
+            plain("SELECT resource FROM index_token WHERE parameter = ? AND system = ?", [parameter, system])
+        }
+        (None, None) => plain("SELECT resource FROM index_token WHERE parameter = ?", [parameter]),
+    }
+}
+
+/// Every stored interval starts before it ends, so a bound on the start is one on the end as well.
+fn date(parameter: Bound, relation: Relation, start: i64, end: i64) -> Span {
+    let all = (i64::MIN, i64::MAX);
+    let (starts, ends) = match relation {
+        Relation::Within => ((start, end), (start, end)),
+        Relation::NotWithin => (all, all),
+        Relation::Above => (all, (end, i64::MAX)),
+        Relation::Below => ((i64::MIN, start), all),
+        Relation::AtLeast => (all, (start, i64::MAX)),
+        Relation::AtMost => ((i64::MIN, end.max(start)), all),
+        Relation::StartsAfter => ((end, i64::MAX), (end, i64::MAX)),
+        Relation::EndsBefore => ((i64::MIN, start), (i64::MIN, start)),
+        Relation::Overlaps => ((i64::MIN, end), (start, i64::MAX)),
+    };
+    let [starts_from, starts_to, ends_from, ends_to] = [starts.0, starts.1, ends.0, ends.1].map(Bound::Integer);
+    plain(
+        r#"SELECT resource FROM index_date WHERE parameter = ? AND "end" BETWEEN ? AND ? AND start BETWEEN ? AND ?"#,
+        [parameter, ends_from, ends_to, starts_from, starts_to],
+    )
+}
+
+fn limits(range: Range) -> (Bound, Bound) {
+    let (low, high) = match range.relation {
+        Relation::Within | Relation::Overlaps => (range.low, range.high),
+        Relation::NotWithin => (f64::NEG_INFINITY, f64::INFINITY),
+        Relation::Above => (range.value, f64::INFINITY),
+        Relation::Below => (f64::NEG_INFINITY, range.value),
+        Relation::AtLeast => (range.low.min(range.value), f64::INFINITY),
+        Relation::AtMost => (f64::NEG_INFINITY, range.high.max(range.value)),
+        Relation::StartsAfter => (range.high, f64::INFINITY),
+        Relation::EndsBefore => (f64::NEG_INFINITY, range.low),
+    };
+    (Bound::Real(low), Bound::Real(high))
+}
+
+fn quantity(parameter: Bound, range: Range, unit: UnitProbe) -> Span {
+    let (low, high) = limits(range);
+    match unit {
+        UnitProbe::Any => plain(
+            "SELECT resource FROM index_quantity WHERE parameter = ? AND value BETWEEN ? AND ?",
+            [parameter, low, high],
+        ),
+        UnitProbe::System(system) => plain(
+            "SELECT resource FROM index_quantity WHERE parameter = ? AND system = ? AND value BETWEEN ? AND ?",
+            [parameter, Bound::Integer(system), low, high],
+        ),
+        UnitProbe::Code(code) => plain(
+            "SELECT resource FROM index_quantity WHERE parameter = ?1 AND (code = ?2 OR unit = ?2) AND value BETWEEN ?3 AND ?4",
+            [parameter, Bound::Integer(code), low, high],
+        ),
+        UnitProbe::Both { system, code } => plain(
+            "SELECT resource FROM index_quantity WHERE parameter = ? AND code = ? AND system = ? AND value BETWEEN ? AND ?",
+            [parameter, Bound::Integer(code), Bound::Integer(system), low, high],
+        ),
+    }
+}
+
+fn string(parameter: Bound, mode: TextMode, text: &str) -> Span {
+    let bound = Bound::Text(text.to_owned());
+    match (mode, successor(text)) {
+        (TextMode::StartsWith, Some(end)) => plain(
+            "SELECT resource FROM index_string WHERE parameter = ? AND folded >= ? AND folded < ?",
+            [parameter, bound, Bound::Text(end)],
+        ),
+        (TextMode::StartsWith, None) => {
+            plain("SELECT resource FROM index_string WHERE parameter = ? AND folded >= ?", [parameter, bound])
+        }
+        (TextMode::Contains, _) => {
+            plain("SELECT resource FROM index_string WHERE parameter = ? AND instr(folded, ?) > 0", [parameter, bound])
+        }
+        (TextMode::Exact, _) => {
+            plain("SELECT resource FROM index_string WHERE parameter = ? AND exact = ?", [parameter, bound])
+        }
+    }
+}
+
+fn uri(parameter: Bound, mode: UriMode, uri: &str) -> Span {
+    let bound = Bound::Text(uri.to_owned());
+    match (mode, successor(uri)) {
+        (UriMode::Exact, _) => {
+            ordered("SELECT resource FROM index_uri WHERE parameter = ? AND uri = ?", [parameter, bound])
+        }
+        (UriMode::Below, Some(end)) => plain(
+            "SELECT resource FROM index_uri WHERE parameter = ? AND uri >= ? AND uri < ?",
+            [parameter, bound, Bound::Text(end)],
+        ),
+        (UriMode::Below, None) => {
+            plain("SELECT resource FROM index_uri WHERE parameter = ? AND uri >= ?", [parameter, bound])
+        }
+        // What the searched one starts with sorts before it.
+        (UriMode::Above, _) => {
+            plain("SELECT resource FROM index_uri WHERE parameter = ? AND uri <= ?", [parameter, bound])
+        }
+    }
+}
+
+/// The first text, in the order of UTF-8 bytes, behind all that start with this one; `None` when there is no such text.
+fn successor(text: &str) -> Option<String> {
+    let mut text = text.to_owned();
+    while let Some(last) = text.pop() {
+        if let Some(next) = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32) {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::successor;
+
+    #[test]
+    fn the_successor_of_a_prefix_is_behind_all_that_start_with_it() {
+        assert_eq!(successor("abc").as_deref(), Some("abd"));
+        assert_eq!(successor("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(successor("\u{d7ff}").as_deref(), Some("\u{e000}"));
+        assert_eq!(successor(""), None);
+    }
+}

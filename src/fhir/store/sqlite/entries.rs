@@ -1,0 +1,191 @@
+//! What a resource is found by, packed into a few bytes beside it.
+//!
+//! The index tables find resources by value; this list answers the opposite question: which values a resource has. With
+//! it an update touches only the index rows that changed, a filter checks a candidate without another tree, and a sort
+//! reads its keys. Repeated texts appear by their number in `strings`.
+
+/// One value of a resource, with its texts by number.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry<'a> {
+    /// Number of the parameter.
+    pub(super) parameter: i64,
+    /// The value.
+    pub(super) value: Value<'a>,
+}
+
+/// As `IndexValue`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Value<'a> {
+    Token { system: i64, code: &'a str },
+    Reference { target: i64 },
+    Date { start: i64, end: i64 },
+    Number { value: f64 },
+    Quantity { system: i64, code: i64, unit: i64, value: f64 },
+    String { folded: &'a str, exact: &'a str },
+    Uri { uri: &'a str },
+}
+
+/// To the bit: a float is here a key, not a quantity.
+impl PartialEq for Entry<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.pack() == other.pack()
+    }
+}
+
+impl Entry<'_> {
+    fn pack(&self) -> Vec<u8> {
+        let mut packed = Vec::with_capacity(32);
+        self.pack_into(&mut packed);
+        packed
+    }
+
+    /// Appends the packed form.
+    pub(super) fn pack_into(&self, packed: &mut Vec<u8>) {
+        integer(packed, self.parameter);
+        match self.value {
+            Value::Token { system, code } => {
+                packed.push(1);
+                integer(packed, system);
+                text(packed, code);
+            }
+            Value::Reference { target } => {
+                packed.push(2);
+                integer(packed, target);
+            }
+            Value::Date { start, end } => {
+                packed.push(3);
+                integer(packed, start);
+                integer(packed, end);
+            }
+            Value::Number { value } => {
+                packed.push(4);
+                packed.extend_from_slice(&value.to_le_bytes());
+            }
+            Value::Quantity { system, code, unit, value } => {
+                packed.push(5);
+                integer(packed, system);
+                integer(packed, code);
+                integer(packed, unit);
+                packed.extend_from_slice(&value.to_le_bytes());
+            }
+            Value::String { folded, exact } => {
+                packed.push(6);
+                text(packed, folded);
+                text(packed, exact);
+            }
+            Value::Uri { uri } => {
+                packed.push(7);
+                text(packed, uri);
+            }
+        }
+    }
+}
+
+/// Reads a packed list. Stops at the first byte that does not fit, which only damage can bring about.
+pub(super) fn unpack(packed: &[u8]) -> Vec<Entry<'_>> {
+    let mut rest = packed;
+    let mut entries = Vec::with_capacity(packed.len() / 12);
+    while !rest.is_empty() {
+        let Some(entry) = take_entry(&mut rest) else { break };
+        entries.push(entry);
+    }
+    entries
+}
+
+fn take_entry<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
+    let parameter = take_integer(rest)?;
+    let (kind, after) = rest.split_first()?;
+    *rest = after;
+    let value = match kind {
+        1 => Value::Token { system: take_integer(rest)?, code: take_text(rest)? },
+        2 => Value::Reference { target: take_integer(rest)? },
+        3 => Value::Date { start: take_integer(rest)?, end: take_integer(rest)? },
+        4 => Value::Number { value: take_float(rest)? },
+        5 => Value::Quantity {
+            system: take_integer(rest)?,
+            code: take_integer(rest)?,
+            unit: take_integer(rest)?,
+            value: take_float(rest)?,
+        },
+        6 => Value::String { folded: take_text(rest)?, exact: take_text(rest)? },
+        7 => Value::Uri { uri: take_text(rest)? },
+        _ => return None,
+    };
+    Some(Entry { parameter, value })
+}
+
+/// Seven bits a byte, least first, after moving the sign to the lowest bit.
+fn integer(packed: &mut Vec<u8>, value: i64) {
+    let mut rest = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    loop {
+        let [low, ..] = rest.to_le_bytes();
+        rest >>= 7;
+        if rest == 0 {
+            packed.push(low & 0x7f);
+            return;
+        }
+        packed.push(low | 0x80);
+    }
+}
+
+fn take_integer(rest: &mut &[u8]) -> Option<i64> {
+    let mut value = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let (byte, after) = rest.split_first()?;
+        *rest = after;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some((value >> 1).cast_signed() ^ -(value & 1).cast_signed());
+        }
+    }
+    None
+}
+
+fn text(packed: &mut Vec<u8>, value: &str) {
+    integer(packed, i64::try_from(value.len()).unwrap_or(i64::MAX));
+    packed.extend_from_slice(value.as_bytes());
+}
+
+fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    let length = usize::try_from(take_integer(rest)?).ok()?;
+    let (text, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    std::str::from_utf8(text).ok()
+}
+
+fn take_float(rest: &mut &[u8]) -> Option<f64> {
+    let (bytes, after) = rest.split_first_chunk()?;
+    *rest = after;
+    Some(f64::from_le_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Entry, Value, unpack};
+
+    proptest! {
+        #[test]
+        fn what_is_packed_comes_out_again(
+            parameter in any::<i64>(), a in any::<i64>(), b in any::<i64>(), c in any::<i64>(),
+            value in any::<f64>(), text in ".{0,200}", other in ".{0,9}",
+        ) {
+            let entries = [
+                Value::Token { system: a, code: &text },
+                Value::Reference { target: b },
+                Value::Date { start: a, end: b },
+                Value::Number { value },
+                Value::Quantity { system: a, code: b, unit: c, value },
+                Value::String { folded: &text, exact: &other },
+                Value::Uri { uri: &other },
+            ]
+            .map(|value| Entry { parameter, value });
+            let mut packed = Vec::new();
+            for entry in &entries {
+                entry.pack_into(&mut packed);
+            }
+            prop_assert_eq!(unpack(&packed), entries.to_vec());
+        }
+    }
+}

@@ -1,0 +1,420 @@
+//! A condition made ready for this store, and checked against one resource at a time.
+//!
+//! Texts are replaced by their numbers; a text that was never stored matches nothing. Conditions on linked resources are
+//! answered in one of two ways: when few resources fulfil the inner condition, they are looked up once and what
+//! remains is a set; otherwise each candidate's links are followed as they come.
+
+use std::collections::HashSet;
+
+use rusqlite::{OptionalExtension as _, Row};
+
+use super::entries::{Entry, Value, unpack};
+use super::find;
+use super::names::{number_of, number_of_parameter, text_of};
+use super::read::Reading;
+use crate::fhir::store::interface::StoreError;
+use crate::fhir::store::{Condition, Relation, Test, TextMode, UriMode};
+use crate::r4::resource_type::ResourceType;
+
+/// Linked resources up to which a condition on them becomes a set.
+const SET_MAX: usize = 2_000;
+
+/// A condition with its texts by number.
+#[derive(Debug)]
+pub(super) enum Filter {
+    All(Vec<Filter>),
+    Any(Vec<Filter>),
+    Not(Box<Filter>),
+    Id(Vec<String>),
+    Changed {
+        start: i64,
+        end: i64,
+    },
+    Present(i64),
+    Has(i64, Probe),
+    /// A reference under the parameter has one of these texts.
+    LinkedToAny(i64, HashSet<i64>),
+    /// A reference under the parameter leads to a resource of one of these types that passes.
+    LinkedTo(i64, Vec<(ResourceType, Filter)>),
+    /// The resource's number is one of these.
+    Number(HashSet<i64>),
+    /// A resource whose reference under the parameter has this resource as its target passes.
+    LinkedFrom {
+        source: ResourceType,
+        parameter: i64,
+        filter: Box<Filter>,
+    },
+}
+
+/// A test of one value with its texts by number.
+#[derive(Debug)]
+pub(super) enum Probe {
+    Token { system: Option<i64>, code: Option<String> },
+    Reference(i64),
+    Date { relation: Relation, start: i64, end: i64 },
+    Number(Range),
+    Quantity { range: Range, unit: UnitProbe },
+    String { mode: TextMode, text: String },
+    Uri { uri: String, mode: UriMode },
+}
+
+/// A searched number.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub(super) relation: Relation,
+    pub(super) low: f64,
+    pub(super) high: f64,
+    pub(super) value: f64,
+}
+
+/// A searched unit.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum UnitProbe {
+    Any,
+    /// By system, whatever the code.
+    System(i64),
+    /// By code or displayed unit, whatever the system.
+    Code(i64),
+    Both {
+        system: i64,
+        code: i64,
+    },
+}
+
+/// A resource that may match.
+pub(super) struct Candidate<'a> {
+    pub(super) number: i64,
+    pub(super) resource_type: ResourceType,
+    pub(super) id: &'a str,
+    pub(super) changed: i64,
+    pub(super) entries: Vec<Entry<'a>>,
+}
+
+impl<'a> Candidate<'a> {
+    /// From the columns number, id, changed, entries, in this order.
+    pub(super) fn from_row(row: &'a Row<'_>, resource_type: ResourceType) -> rusqlite::Result<Self> {
+        Ok(Self {
+            number: row.get(0)?,
+            resource_type,
+            id: row.get_ref(1)?.as_str()?,
+            changed: row.get(2)?,
+            entries: unpack(row.get_ref(3)?.as_blob()?),
+        })
+    }
+
+    /// The values under a parameter.
+    pub(super) fn values(&self, parameter: i64) -> impl Iterator<Item = &Value<'a>> {
+        self.entries.iter().filter(move |entry| entry.parameter == parameter).map(|entry| &entry.value)
+    }
+}
+
+/// Makes a condition on resources of a type ready.
+pub(super) fn compile(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    condition: &Condition,
+) -> Result<Filter, StoreError> {
+    let parts = |parts: &[Condition]| -> Result<Vec<Filter>, StoreError> {
+        parts.iter().map(|part| compile(reading, resource_type, part)).collect()
+    };
+    Ok(match condition {
+        Condition::All(conditions) => Filter::All(parts(conditions)?),
+        Condition::Any(conditions) => Filter::Any(parts(conditions)?),
+        Condition::Not(condition) => Filter::Not(Box::new(compile(reading, resource_type, condition)?)),
+        Condition::Id(ids) => Filter::Id(ids.clone()),
+        Condition::LastUpdated { start, end } => Filter::Changed { start: *start, end: *end },
+        Condition::Present(parameter) => number_of_parameter(reading.connection, resource_type, parameter)?
+            .map_or_else(Filter::never, Filter::Present),
+        Condition::Has(parameter, test) => {
+            let parameter = number_of_parameter(reading.connection, resource_type, parameter)?;
+            match (parameter, probe(reading, test)?) {
+                (Some(parameter), Some(probe)) => Filter::Has(parameter, probe),
+                _ => Filter::never(),
+            }
+        }
+        Condition::Linked { parameter, targets, condition } => {
+            match number_of_parameter(reading.connection, resource_type, parameter)? {
+                Some(parameter) => linked(reading, parameter, targets, condition)?,
+                None => Filter::never(),
+            }
+        }
+        Condition::LinkedFrom { source, parameter, condition } => {
+            match number_of_parameter(reading.connection, *source, parameter)? {
+                Some(parameter) => linked_from(reading, resource_type, *source, parameter, condition)?,
+                None => Filter::never(),
+            }
+        }
+    })
+}
+
+fn linked(
+    reading: Reading<'_>,
+    parameter: i64,
+    targets: &[ResourceType],
+    condition: &Condition,
+) -> Result<Filter, StoreError> {
+    let mut set = HashSet::new();
+    let mut following = Vec::new();
+    for target in targets {
+        let filter = compile(reading, *target, condition)?;
+        let Some(matches) = find::few(reading, *target, &filter, SET_MAX)? else {
+            following.push((*target, filter));
+            continue;
+        };
+        for id in matches.into_values() {
+            set.extend(number_of(reading.connection, &reference_text(*target, &id))?);
+        }
+    }
+    let to_any = Filter::LinkedToAny(parameter, set);
+    Ok(if following.is_empty() { to_any } else { Filter::Any(vec![to_any, Filter::LinkedTo(parameter, following)]) })
+}
+
+fn linked_from(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    source: ResourceType,
+    parameter: i64,
+    condition: &Condition,
+) -> Result<Filter, StoreError> {
+    let filter = compile(reading, source, condition)?;
+    let Some(sources) = find::few(reading, source, &filter, SET_MAX)? else {
+        return Ok(Filter::LinkedFrom { source, parameter, filter: Box::new(filter) });
+    };
+    let mut numbers = HashSet::new();
+    for source_number in sources.into_keys() {
+        for target in targets_of(reading, source_number, parameter)? {
+            let text = text_of(reading.connection, target)?;
+            let id = text.as_deref().and_then(|text| local_id(text, resource_type));
+            if let Some(id) = id {
+                numbers.extend(find::number_of_resource(reading, resource_type, id)?);
+            }
+        }
+    }
+    Ok(Filter::Number(numbers))
+}
+
+fn targets_of(reading: Reading<'_>, number: i64, parameter: i64) -> Result<Vec<i64>, StoreError> {
+    let targets = reading
+        .connection
+        .prepare_cached("SELECT entries FROM resources WHERE number = ?1")?
+        .query_row([number], |row| {
+            let entries = unpack(row.get_ref(0)?.as_blob()?);
+            Ok(entries.iter().filter(|entry| entry.parameter == parameter).filter_map(target).collect())
+        })
+        .optional()?;
+    Ok(targets.unwrap_or_default())
+}
+
+fn target(entry: &Entry<'_>) -> Option<i64> {
+    match entry.value {
+        Value::Reference { target } => Some(target),
+        Value::Token { .. }
+        | Value::Date { .. }
+        | Value::Number { .. }
+        | Value::Quantity { .. }
+        | Value::String { .. }
+        | Value::Uri { .. } => None,
+    }
+}
+
+/// How a local reference to a resource is indexed.
+fn reference_text(resource_type: ResourceType, id: &str) -> String {
+    format!("{}/{id}", resource_type.as_str())
+}
+
+fn local_id(reference: &str, resource_type: ResourceType) -> Option<&str> {
+    reference.strip_prefix(resource_type.as_str())?.strip_prefix('/')
+}
+
+fn probe(reading: Reading<'_>, test: &Test) -> Result<Option<Probe>, StoreError> {
+    let number = |text: &str| number_of(reading.connection, text);
+    Ok(match test {
+        Test::Token { system, code } => match system {
+            None => Some(Probe::Token { system: None, code: code.clone() }),
+            Some(system) => number(system)?.map(|system| Probe::Token { system: Some(system), code: code.clone() }),
+        },
+        Test::Reference { target } => number(target)?.map(Probe::Reference),
+        Test::Date { relation, start, end } => Some(Probe::Date { relation: *relation, start: *start, end: *end }),
+        Test::Number { relation, low, high, value } => {
+            Some(Probe::Number(Range { relation: *relation, low: *low, high: *high, value: *value }))
+        }
+        Test::Quantity { relation, low, high, value, system, code } => {
+            let range = Range { relation: *relation, low: *low, high: *high, value: *value };
+            let unit = match (system, code) {
+                (None, None) => Some(UnitProbe::Any),
+                (Some(system), None) => number(system)?.map(UnitProbe::System),
+                (None, Some(code)) => number(code)?.map(UnitProbe::Code),
+                (Some(system), Some(code)) => match (number(system)?, number(code)?) {
+                    (Some(system), Some(code)) => Some(UnitProbe::Both { system, code }),
+                    _ => None,
+                },
+            };
+            unit.map(|unit| Probe::Quantity { range, unit })
+        }
+        Test::String { mode, text } => Some(Probe::String { mode: *mode, text: text.clone() }),
+        Test::Uri { uri, mode } => Some(Probe::Uri { uri: uri.clone(), mode: *mode }),
+    })
+}
+
+impl Filter {
+    fn never() -> Self {
+        Self::Any(Vec::new())
+    }
+
+    /// Whether the resource is a match.
+    pub(super) fn passes(&self, reading: Reading<'_>, candidate: &Candidate<'_>) -> Result<bool, StoreError> {
+        match self {
+            Self::All(filters) => {
+                for filter in filters {
+                    if !filter.passes(reading, candidate)? {
+                        return Ok(false);
+                    }
+                }
+                Ok(true)
+            }
+            Self::Any(filters) => {
+                for filter in filters {
+                    if filter.passes(reading, candidate)? {
+                        return Ok(true);
+                    }
+                }
+                Ok(false)
+            }
+            Self::Not(filter) => Ok(!filter.passes(reading, candidate)?),
+            Self::Id(ids) => Ok(ids.iter().any(|id| id == candidate.id)),
+            Self::Changed { start, end } => Ok((*start..=*end).contains(&candidate.changed)),
+            Self::Present(parameter) => Ok(candidate.values(*parameter).next().is_some()),
+            Self::Has(parameter, probe) => Ok(candidate.values(*parameter).any(|value| probe.passes(value))),
+            Self::LinkedToAny(parameter, set) => {
+                Ok(references(candidate, *parameter).any(|target| set.contains(&target)))
+            }
+            Self::Number(numbers) => Ok(numbers.contains(&candidate.number)),
+            Self::LinkedTo(parameter, filters) => leads_to_match(reading, candidate, *parameter, filters),
+            Self::LinkedFrom { source, parameter, filter } => {
+                comes_from_match(reading, candidate, *source, *parameter, filter)
+            }
+        }
+    }
+}
+
+fn references(candidate: &Candidate<'_>, parameter: i64) -> impl Iterator<Item = i64> {
+    candidate.entries.iter().filter(move |entry| entry.parameter == parameter).filter_map(target)
+}
+
+fn leads_to_match(
+    reading: Reading<'_>,
+    candidate: &Candidate<'_>,
+    parameter: i64,
+    filters: &[(ResourceType, Filter)],
+) -> Result<bool, StoreError> {
+    for target in references(candidate, parameter) {
+        let text = text_of(reading.connection, target)?.unwrap_or_default();
+        for (resource_type, filter) in filters {
+            let Some(id) = local_id(&text, *resource_type) else { continue };
+            if let Some(number) = find::number_of_resource(reading, *resource_type, id)?
+                && find::passes_by_number(reading, *resource_type, number, filter)?
+            {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
+fn comes_from_match(
+    reading: Reading<'_>,
+    candidate: &Candidate<'_>,
+    source: ResourceType,
+    parameter: i64,
+    filter: &Filter,
+) -> Result<bool, StoreError> {
+    let text = reference_text(candidate.resource_type, candidate.id);
+    let Some(target) = number_of(reading.connection, &text)? else {
+        return Ok(false);
+    };
+    let mut statement = reading
+        .connection
+        .prepare_cached("SELECT resource FROM index_reference WHERE parameter = ?1 AND target = ?2")?;
+    let mut rows = statement.query((parameter, target))?;
+    while let Some(row) = rows.next()? {
+        // A parameter's number belongs to one type, so every row here is a resource of the source's type.
+        if find::passes_by_number(reading, source, row.get(0)?, filter)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+impl Probe {
+    fn passes(&self, value: &Value<'_>) -> bool {
+        match (self, value) {
+            (Self::Token { system, code }, Value::Token { system: stored_system, code: stored_code }) => {
+                system.is_none_or(|system| system == *stored_system)
+                    && code.as_ref().is_none_or(|code| code == stored_code)
+            }
+            (Self::Reference(target), Value::Reference { target: stored }) => target == stored,
+            (Self::Date { relation, start, end }, Value::Date { start: stored_start, end: stored_end }) => {
+                dates_relate(*relation, (*stored_start, *stored_end), (*start, *end))
+            }
+            (Self::Number(range), Value::Number { value }) => range.contains(*value),
+            (Self::Quantity { range, unit: probe }, Value::Quantity { system, code, unit, value }) => {
+                probe.passes(*system, *code, *unit) && range.contains(*value)
+            }
+            (Self::String { mode, text }, Value::String { folded, exact }) => match mode {
+                TextMode::StartsWith => folded.starts_with(text),
+                TextMode::Contains => folded.contains(text),
+                TextMode::Exact => exact == text,
+            },
+            (Self::Uri { uri, mode }, Value::Uri { uri: stored }) => match mode {
+                UriMode::Exact => stored == uri,
+                UriMode::Below => stored.starts_with(uri),
+                UriMode::Above => uri.starts_with(stored),
+            },
+            _ => false,
+        }
+    }
+}
+
+impl UnitProbe {
+    fn passes(self, stored_system: i64, stored_code: i64, stored_unit: i64) -> bool {
+        match self {
+            Self::Any => true,
+            Self::System(system) => system == stored_system,
+            Self::Code(code) => code == stored_code || code == stored_unit,
+            Self::Both { system, code } => system == stored_system && code == stored_code,
+        }
+    }
+}
+
+fn dates_relate(relation: Relation, stored: (i64, i64), searched: (i64, i64)) -> bool {
+    let within = stored.0 >= searched.0 && stored.1 <= searched.1;
+    let above = stored.1 > searched.1;
+    let below = stored.0 < searched.0;
+    match relation {
+        Relation::Within => within,
+        Relation::NotWithin => !within,
+        Relation::Above => above,
+        Relation::Below => below,
+        Relation::AtLeast => above || within,
+        Relation::AtMost => below || within,
+        Relation::StartsAfter => stored.0 > searched.1,
+        Relation::EndsBefore => stored.1 < searched.0,
+        Relation::Overlaps => stored.0 <= searched.1 && stored.1 >= searched.0,
+    }
+}
+
+impl Range {
+    fn contains(self, stored: f64) -> bool {
+        let within = stored >= self.low && stored < self.high;
+        match self.relation {
+            Relation::Within | Relation::Overlaps => within,
+            Relation::NotWithin => !within,
+            Relation::Above => stored > self.value,
+            Relation::Below => stored < self.value,
+            Relation::AtLeast => stored > self.value || within,
+            Relation::AtMost => stored < self.value || within,
+            Relation::StartsAfter => stored >= self.high,
+            Relation::EndsBefore => stored < self.low,
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Searches: candidates, filter, order, page.
+//!
+//! There are two ways to a page. *Gathering* looks at every candidate of the narrowest index and keeps the foremost; it
+//! costs as much as there are candidates, whatever the order. *Walking* goes along an index that has the wanted order,
+//! checks each resource it meets and stops when the page is full; it costs (page length) x (all resources / matches).
+//! The two meet where the candidates number about the root of (page length x all resources): some thousands for millions
+//! of resources. So up to `GATHERED_MAX` candidates are gathered. Above, the order is walked if an index has it:
+//! by first writing, by last change, and by a date, newest first (`code=X` newest first over millions of Observations
+//! takes the first rows of the date index). A walk that meets too few matches is given up and gathered after all.
+
+use std::collections::HashMap;
+
+use rusqlite::{OptionalExtension as _, Rows, params_from_iter};
+
+use super::candidates::{is_exact, narrowest, ordered_span};
+use super::filter::{Candidate, Filter, compile};
+use super::order::{By, Order, Place, Shown};
+use super::read::{self, Reading};
+use crate::fhir::store::interface::StoreError;
+use crate::fhir::store::{Condition, Page, Query, ResourceKey, SortKind, Version};
+use crate::r4::resource_type::ResourceType;
+
+/// Candidates up to which gathering is cheaper than walking; in tests so few that small data is walked as well.
+const GATHERED_MAX: usize = if cfg!(test) { 5 } else { 2_000 };
+/// Rows that a walk along a date index may look at before it is given up.
+const WALKED_MAX: usize = 50_000;
+
+/// A search with everything by number.
+struct Search<'a> {
+    reading: Reading<'a>,
+    resource_type: ResourceType,
+    filter: Filter,
+    order: Order,
+    after: Option<Place>,
+    /// One more than the page holds, so that the last page is known to be the last.
+    wanted: usize,
+}
+
+/// A page of a search.
+pub(super) fn find(reading: Reading<'_>, query: &Query) -> Result<Page, StoreError> {
+    let order = Order::compile(reading, query.resource_type, &query.order)?;
+    let after = query.after.as_ref().map(|cursor| order.place_of(cursor)).transpose()?;
+    let filter = compile(reading, query.resource_type, &query.condition)?;
+    let wanted = query.limit.saturating_add(1);
+    let search = Search { reading, resource_type: query.resource_type, filter, order, after, wanted };
+    let mut places = search.places()?;
+    let is_last = places.len() <= query.limit;
+    places.truncate(query.limit);
+    let next = if is_last { None } else { places.last().map(Place::cursor) };
+    let mut versions = Vec::with_capacity(places.len());
+    for place in &places {
+        versions.extend(version(reading, query.resource_type, place.number)?);
+    }
+    Ok(Page { versions, next })
+}
+
+/// How many resources a condition finds.
+pub(super) fn count(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    condition: &Condition,
+) -> Result<u64, StoreError> {
+    let filter = compile(reading, resource_type, condition)?;
+    if matches!(&filter, Filter::All(parts) if parts.is_empty()) {
+        let count: i64 = reading
+            .connection
+            .prepare_cached("SELECT count(*) FROM resources WHERE type = ?1 AND method <> 4")?
+            .query_row([reading.types.number(resource_type)], |row| row.get(0))?;
+        return Ok(count.unsigned_abs());
+    }
+    if is_exact(&filter)
+        && let Some(span) = ordered_span(reading, resource_type, &filter)?
+    {
+        return span.count(reading);
+    }
+    let mut count = 0;
+    each_match(reading, resource_type, &filter, usize::MAX, |_match| {
+        count += 1;
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+/// The matches with their ids, if an index shows that there are at most `max`.
+pub(super) fn few(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    filter: &Filter,
+    max: usize,
+) -> Result<Option<HashMap<i64, String>>, StoreError> {
+    let Some(numbers) = narrowest(reading, resource_type, filter, max)? else {
+        return Ok(None);
+    };
+    let mut matches = HashMap::new();
+    each_of(reading, resource_type, filter, &numbers, |candidate| {
+        matches.insert(candidate.number, candidate.id.to_owned());
+        Ok(())
+    })?;
+    Ok(Some(matches))
+}
+
+/// The number of the resource with this id, deleted or not.
+pub(super) fn number_of_resource(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    id: &str,
+) -> Result<Option<i64>, StoreError> {
+    let number = reading
+        .connection
+        .prepare_cached("SELECT number FROM resources WHERE type = ?1 AND id = ?2")?
+        .query_row((reading.types.number(resource_type), id), |row| row.get(0))
+        .optional()?;
+    Ok(number)
+}
+
+/// Whether the resource with this number exists and is a match.
+pub(super) fn passes_by_number(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    number: i64,
+    filter: &Filter,
+) -> Result<bool, StoreError> {
+    let mut passes = false;
+    each_of(reading, resource_type, filter, &[number], |_match| {
+        passes = true;
+        Ok(())
+    })?;
+    Ok(passes)
+}
+
+impl Search<'_> {
+    /// The places of the page and of one match more, in order.
+    fn places(&self) -> Result<Vec<Place>, StoreError> {
+        if let Some(numbers) = narrowest(self.reading, self.resource_type, &self.filter, GATHERED_MAX)? {
+            return self.gather(Some(&numbers));
+        }
+        let walked = match self.order.0.as_slice() {
+            [] => Some(self.walk_numbers()?),
+            [key] => match (&key.by, key.descending) {
+                (By::Changed, true) => Some(self.walk_changes(NEWEST_CHANGE, i64::MAX)?),
+                (By::Changed, false) => Some(self.walk_changes(OLDEST_CHANGE, i64::MIN)?),
+                (By::Value(Some(parameter), SortKind::Date), true) => self.walk_dates(*parameter)?,
+                (By::Id | By::Value(..), _) => None,
+            },
+            _ => None,
+        };
+        if let Some(places) = walked {
+            return Ok(places);
+        }
+        let numbers = narrowest(self.reading, self.resource_type, &self.filter, usize::MAX)?;
+        self.gather(numbers.as_deref())
+    }
+
+    fn gather(&self, numbers: Option<&[i64]>) -> Result<Vec<Place>, StoreError> {
+        let mut places = Vec::new();
+        let keep = self.wanted.saturating_mul(2).max(1_000);
+        let mut add = |candidate: &Candidate<'_>| {
+            let place = self.order.place(self.reading, candidate)?;
+            if self.is_behind_cursor(&place) {
+                places.push(place);
+            }
+            if places.len() >= keep {
+                places.sort_by(|one, other| self.order.compare(one, other));
+                places.truncate(self.wanted);
+            }
+            Ok(())
+        };
+        match numbers {
+            Some(numbers) => each_of(self.reading, self.resource_type, &self.filter, numbers, &mut add)?,
+            None => each_of_type(self.reading, self.resource_type, &self.filter, &mut add)?,
+        }
+        places.sort_by(|one, other| self.order.compare(one, other));
+        places.truncate(self.wanted);
+        Ok(places)
+    }
+
+    fn is_behind_cursor(&self, place: &Place) -> bool {
+        self.after.as_ref().is_none_or(|after| self.order.compare(place, after).is_gt())
+    }
+
+    fn walk_numbers(&self) -> Result<Vec<Place>, StoreError> {
+        let range = self.reading.types.resources(self.resource_type);
+        let after = self.after.as_ref().map_or(*range.start(), |after| after.number);
+        let Some(span) = ordered_span(self.reading, self.resource_type, &self.filter)? else {
+            let mut statement = self.reading.connection.prepare_cached(BY_NUMBER)?;
+            return self.walk(statement.query((after, range.end()))?);
+        };
+        let (sql, bounds) = span.sql_behind(after);
+        let mut statement = self.reading.connection.prepare_cached(&sql)?;
+        let mut rows = statement.query(params_from_iter(bounds))?;
+        let mut places = Vec::new();
+        while let Some(row) = rows.next()? {
+            each_of(self.reading, self.resource_type, &self.filter, &[row.get(0)?], |candidate| {
+                places.push(self.order.place(self.reading, candidate)?);
+                Ok(())
+            })?;
+            if places.len() >= self.wanted {
+                break;
+            }
+        }
+        Ok(places)
+    }
+
+    fn walk_changes(&self, sql: &str, from: i64) -> Result<Vec<Place>, StoreError> {
+        let from = match self.after.as_ref().and_then(|after| after.shown.first()) {
+            Some(Shown::Integer(changed)) => *changed,
+            _ => from,
+        };
+        let mut statement = self.reading.connection.prepare_cached(sql)?;
+        self.walk(statement.query((self.reading.types.number(self.resource_type), from))?)
+    }
+
+    /// The matches behind the cursor among rows in the wanted order, until there are enough.
+    fn walk(&self, mut rows: Rows<'_>) -> Result<Vec<Place>, StoreError> {
+        let mut places = Vec::new();
+        while places.len() < self.wanted
+            && let Some(row) = rows.next()?
+        {
+            let candidate = Candidate::from_row(row, self.resource_type)?;
+            let place = self.order.place(self.reading, &candidate)?;
+            if self.is_behind_cursor(&place) && self.filter.passes(self.reading, &candidate)? {
+                places.push(place);
+            }
+        }
+        Ok(places)
+    }
+
+    /// `None` when the walk did not fill the page: within its bound, or before resources without a date, which come last
+    /// and are not in the index.
+    fn walk_dates(&self, parameter: i64) -> Result<Option<Vec<Place>>, StoreError> {
+        let from = match self.after.as_ref().and_then(|after| after.shown.first()) {
+            None => i64::MAX,
+            Some(Shown::Integer(end)) => *end,
+            Some(Shown::Nothing | Shown::Float(_) | Shown::Text(_)) => return Ok(None),
+        };
+        let mut places: Vec<Place> = Vec::new();
+        let mut statement = self.reading.connection.prepare_cached(NEWEST_DATE)?;
+        let mut rows = statement.query((parameter, from))?;
+        for _ in 0..WALKED_MAX {
+            let Some(row) = rows.next()? else { break };
+            let candidate = Candidate::from_row(row, self.resource_type)?;
+            let place = self.order.place(self.reading, &candidate)?;
+            // A resource with several dates is met at each of them; its place is at the latest.
+            let is_latest = place.shown.first() == Some(&Shown::Integer(row.get(4)?));
+            let is_known = places.last().is_some_and(|last| last.number == place.number);
+            if is_latest
+                && !is_known
+                && self.is_behind_cursor(&place)
+                && self.filter.passes(self.reading, &candidate)?
+            {
+                places.push(place);
+            }
+            if places.len() >= self.wanted {
+                return Ok(Some(places));
+            }
+        }
+        Ok(None)
+    }
+}
+
+const BY_NUMBER: &str = "SELECT number, id, changed, entries FROM resources
+    WHERE number > ?1 AND number <= ?2 AND method <> 4 ORDER BY number";
+const NEWEST_CHANGE: &str = "SELECT number, id, changed, entries FROM resources
+    WHERE type = ?1 AND changed <= ?2 AND method <> 4 ORDER BY changed DESC, number";
+const OLDEST_CHANGE: &str = "SELECT number, id, changed, entries FROM resources
+    WHERE type = ?1 AND changed >= ?2 AND method <> 4 ORDER BY changed, number";
+const NEWEST_DATE: &str = r#"SELECT r.number, r.id, r.changed, r.entries, d."end"
+    FROM index_date d CROSS JOIN resources r ON r.number = d.resource
+    WHERE d.parameter = ?1 AND d."end" <= ?2 ORDER BY d."end" DESC, d.resource"#;
+
+/// The walks, for a test of their plans.
+#[cfg(test)]
+pub(super) const WALKS: [&str; 4] = [BY_NUMBER, NEWEST_CHANGE, OLDEST_CHANGE, NEWEST_DATE];
+
+/// Calls `found` for every match, in no particular order.
+fn each_match(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    filter: &Filter,
+    max: usize,
+    found: impl FnMut(&Candidate<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    match narrowest(reading, resource_type, filter, max)? {
+        Some(numbers) => each_of(reading, resource_type, filter, &numbers, found),
+        None => each_of_type(reading, resource_type, filter, found),
+    }
+}
+
+fn each_of(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    filter: &Filter,
+    numbers: &[i64],
+    mut found: impl FnMut(&Candidate<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut statement = reading
+        .connection
+        .prepare_cached("SELECT number, id, changed, entries FROM resources WHERE number = ?1 AND method <> 4")?;
+    for number in numbers {
+        let mut rows = statement.query([number])?;
+        while let Some(row) = rows.next()? {
+            let candidate = Candidate::from_row(row, resource_type)?;
+            if filter.passes(reading, &candidate)? {
+                found(&candidate)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn each_of_type(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    filter: &Filter,
+    mut found: impl FnMut(&Candidate<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let range = reading.types.resources(resource_type);
+    let mut statement = reading.connection.prepare_cached(BY_NUMBER)?;
+    let mut rows = statement.query((range.start(), range.end()))?;
+    while let Some(row) = rows.next()? {
+        let candidate = Candidate::from_row(row, resource_type)?;
+        if filter.passes(reading, &candidate)? {
+            found(&candidate)?;
+        }
+    }
+    Ok(())
+}
+
+fn version(reading: Reading<'_>, resource_type: ResourceType, number: i64) -> Result<Option<Version>, StoreError> {
+    let version = reading
+        .connection
+        .prepare_cached(
+            "SELECT version, changed, method, b.body, id FROM resources r JOIN bodies b ON b.number = r.body
+             WHERE r.number = ?1",
+        )?
+        .query_row([number], |row| read::version(row, ResourceKey { resource_type, id: row.get(4)? }))
+        .optional()?;
+    Ok(version)
+}

@@ -1,0 +1,104 @@
+//! The store on SQLite.
+//!
+//! `schema.sql` says what is kept. `write` puts and deletes, `read` gets what is named by its id, and `find` searches: the
+//! narrowest part of a condition yields candidates from one index (`candidates`), the condition is checked against each
+//! candidate's own list of values (`filter`), and the order is either walked along an index or sorted (`order`).
+//! There is no SQL made up at run time; every statement is prepared once per connection.
+
+mod candidates;
+mod entries;
+mod filter;
+mod find;
+mod names;
+mod order;
+mod read;
+mod types;
+mod write;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use self::names::Names;
+use self::read::Reading;
+use self::types::Types;
+use self::write::Writing;
+use super::interface::{JobEnd, ReadJob, Store, StoreError, Verdict, WriteJob};
+use crate::clock::Clock;
+use crate::database::{Database, DatabaseError, Schema, WriteError};
+
+/// The tables of the store; the database that is handed to `SqliteStore::open` has been opened with it.
+pub(crate) const SCHEMA: Schema = Schema { name: "fhir", steps: &[include_str!("schema.sql")] };
+
+/// A store in a database file.
+pub(crate) struct SqliteStore {
+    database: Database,
+    types: Arc<Types>,
+    names: Arc<Mutex<Names>>,
+    clock: Clock,
+}
+
+impl SqliteStore {
+    /// A store over the tables of `SCHEMA`; `clock` dates what is written.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) async fn open(database: Database, clock: Clock) -> Result<Self, StoreError> {
+        let types = database.write(|connection| Types::load(connection).map_err(StoreError::from)).await;
+        let types = types.map_err(|error| match error {
+            WriteError::Job(error) => error,
+            WriteError::Database(error) => error.into(),
+        })?;
+        Ok(Self { database, types: Arc::new(types), names: Arc::default(), clock })
+    }
+}
+
+/// The job asked for its own undoing.
+struct Undone;
+
+impl Store for SqliteStore {
+    fn run_read(&self, job: ReadJob) -> JobEnd<'_> {
+        let types = Arc::clone(&self.types);
+        Box::pin(async move {
+            self.database.read(move |connection| job(&Reading { connection, types: &types })).await?;
+            Ok(())
+        })
+    }
+
+    fn run_write(&self, job: WriteJob) -> JobEnd<'_> {
+        let (types, names, clock) = (Arc::clone(&self.types), Arc::clone(&self.names), self.clock.clone());
+        Box::pin(async move {
+            let ended = self.database.write(move |connection| {
+                let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
+                if names.check(connection).is_err() {
+                    *names = Names::default();
+                }
+                let reading = Reading { connection, types: &types };
+                match job(&mut Writing::new(reading, &mut names, &clock)) {
+                    Verdict::Keep => Ok(()),
+                    Verdict::Undo => Err(Undone),
+                }
+            });
+            match ended.await {
+                Ok(()) | Err(WriteError::Job(Undone)) => Ok(()),
+                Err(WriteError::Database(error)) => Err(error.into()),
+            }
+        })
+    }
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Database(Box::new(error))
+    }
+}
+
+impl From<DatabaseError> for StoreError {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Closed => Self::Stopped,
+            DatabaseError::Refused(_) | DatabaseError::Panicked => Self::Database(Box::new(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Numbers for repeated texts, remembered by the writer.
+
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use crate::fhir::store::Parameter;
+use crate::r4::resource_type::ResourceType;
+
+/// Texts remembered. Devices, patients and code systems in use fit many times over; when it is full it starts afresh.
+const TEXTS_MAX: usize = 100_000;
+/// Parameters remembered: all of R4.
+const PARAMETERS_MAX: usize = 5_000;
+
+/// What the writer remembers between jobs.
+///
+/// A job that is rolled back takes its new texts with it, so a remembered number may be one that the table does not
+/// have. Numbers are given in increasing order; so once the table's highest is below the highest remembered, nothing
+/// remembered is to be trusted.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    texts: HashMap<Box<str>, i64>,
+    parameters: HashMap<(ResourceType, Parameter), i64>,
+    highest: i64,
+}
+
+impl Names {
+    /// Forgets what a rollback has taken back. To be called before a job.
+    pub(super) fn check(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        let highest: i64 =
+            connection.prepare_cached("SELECT coalesce(max(id), 0) FROM strings")?.query_row([], |row| row.get(0))?;
+        if highest < self.highest {
+            *self = Self::default();
+        }
+        Ok(())
+    }
+
+    /// The number of a text, a new one if it has none.
+    pub(super) fn number(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<i64> {
+        if let Some(number) = self.texts.get(text) {
+            return Ok(*number);
+        }
+        let number = self.find_or_add(connection, text)?;
+        if self.texts.len() >= TEXTS_MAX {
+            self.texts.clear();
+        }
+        self.texts.insert(text.into(), number);
+        Ok(number)
+    }
+
+    /// The number of a parameter of a type, a new one if it has none.
+    pub(super) fn parameter(
+        &mut self,
+        connection: &Connection,
+        resource_type: ResourceType,
+        parameter: &Parameter,
+    ) -> rusqlite::Result<i64> {
+        let key = (resource_type, Parameter::clone(parameter));
+        if let Some(number) = self.parameters.get(&key) {
+            return Ok(*number);
+        }
+        let number = self.find_or_add(connection, &parameter_text(resource_type, parameter))?;
+        if self.parameters.len() >= PARAMETERS_MAX {
+            self.parameters.clear();
+        }
+        self.parameters.insert(key, number);
+        Ok(number)
+    }
+
+    fn find_or_add(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<i64> {
+        let number = match number_of(connection, text)? {
+            Some(number) => number,
+            None => connection.prepare_cached("INSERT INTO strings(text) VALUES (?1)")?.insert([text])?,
+        };
+        self.highest = self.highest.max(number);
+        Ok(number)
+    }
+}
+
+/// The number of a text, if it has one.
+pub(super) fn number_of(connection: &Connection, text: &str) -> rusqlite::Result<Option<i64>> {
+    connection.prepare_cached("SELECT id FROM strings WHERE text = ?1")?.query_row([text], |row| row.get(0)).optional()
+}
+
+/// The number of a parameter of a type, if any resource ever had a value under it.
+pub(super) fn number_of_parameter(
+    connection: &Connection,
+    resource_type: ResourceType,
+    parameter: &str,
+) -> rusqlite::Result<Option<i64>> {
+    number_of(connection, &parameter_text(resource_type, parameter))
+}
+
+/// The text of a number.
+pub(super) fn text_of(connection: &Connection, number: i64) -> rusqlite::Result<Option<String>> {
+    connection
+        .prepare_cached("SELECT text FROM strings WHERE id = ?1")?
+        .query_row([number], |row| row.get(0))
+        .optional()
+}
+
+fn parameter_text(resource_type: ResourceType, parameter: &str) -> String {
+    format!("{}.{parameter}", resource_type.as_str())
+}

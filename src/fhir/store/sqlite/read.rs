@@ -1,0 +1,118 @@
+//! Resources by their id: current, old, all versions.
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension as _, Row};
+
+use super::types::Types;
+use super::{find, names};
+use crate::fhir::store::interface::{Head, Reader, StoreError};
+use crate::fhir::store::{Condition, Method, Page, Query, ResourceKey, Version};
+use crate::r4::resource_type::ResourceType;
+
+/// A look at the store as it is in one transaction.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) connection: &'a Connection,
+    pub(super) types: &'a Types,
+}
+
+impl Reader for Reading<'_> {
+    fn head(&self, key: &ResourceKey) -> Result<Option<Head>, StoreError> {
+        let head = self
+            .connection
+            .prepare_cached("SELECT version, changed, method FROM resources WHERE type = ?1 AND id = ?2")?
+            .query_row((self.types.number(key.resource_type), &key.id), |row| {
+                Ok(Head { number: number(row, 0)?, last_updated: time(row, 1)?, method: method(row, 2)? })
+            })
+            .optional()?;
+        Ok(head)
+    }
+
+    fn current(&self, key: &ResourceKey) -> Result<Option<Version>, StoreError> {
+        let version = self
+            .connection
+            .prepare_cached(
+                "SELECT version, changed, method, b.body FROM resources r LEFT JOIN bodies b ON b.number = r.body
+                 WHERE type = ?1 AND id = ?2",
+            )?
+            .query_row((self.types.number(key.resource_type), &key.id), |row| version(row, key.clone()))
+            .optional()?;
+        Ok(version)
+    }
+
+    fn version(&self, key: &ResourceKey, number: u64) -> Result<Option<Version>, StoreError> {
+        let before = number.checked_add(1);
+        let versions = self.history(key, before, 1)?;
+        Ok(versions.into_iter().find(|version| version.number == number))
+    }
+
+    fn history(&self, key: &ResourceKey, before: Option<u64>, limit: usize) -> Result<Vec<Version>, StoreError> {
+        let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut statement = self.connection.prepare_cached(
+            "SELECT v.version, v.changed, v.method, b.body FROM (
+                 SELECT version, changed, method, body FROM resources
+                 WHERE type = ?1 AND id = ?2 AND version < ?3
+                 UNION ALL
+                 SELECT h.version, h.changed, h.method, h.body FROM resources r JOIN history h ON h.resource = r.number
+                 WHERE r.type = ?1 AND r.id = ?2 AND h.version < ?3
+                 ORDER BY version DESC LIMIT ?4
+             ) v LEFT JOIN bodies b ON b.number = v.body ORDER BY v.version DESC",
+        )?;
+        let rows = statement.query_map((self.types.number(key.resource_type), &key.id, before, limit), |row| {
+            version(row, key.clone())
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn find(&self, query: &Query) -> Result<Page, StoreError> {
+        find::find(*self, query)
+    }
+
+    fn count(&self, resource_type: ResourceType, condition: &Condition) -> Result<u64, StoreError> {
+        find::count(*self, resource_type, condition)
+    }
+}
+
+/// A version from the columns version, changed, method, body, in this order.
+pub(super) fn version(row: &Row<'_>, key: ResourceKey) -> rusqlite::Result<Version> {
+    let body: Option<Vec<u8>> = row.get(3)?;
+    Ok(Version {
+        key,
+        number: number(row, 0)?,
+        last_updated: time(row, 1)?,
+        method: method(row, 2)?,
+        body: body.map(Bytes::from),
+    })
+}
+
+fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let value: i64 = row.get(column)?;
+    u64::try_from(value).map_err(|_negative| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+    let value: i64 = row.get(column)?;
+    Timestamp::from_microsecond(value).map_err(|_far| rusqlite::Error::IntegralValueOutOfRange(column, value))
+}
+
+fn method(row: &Row<'_>, column: usize) -> rusqlite::Result<Method> {
+    match row.get(column)? {
+        1 => Ok(Method::Post),
+        2 => Ok(Method::Put),
+        3 => Ok(Method::Patch),
+        4 => Ok(Method::Delete),
+        other => Err(rusqlite::Error::IntegralValueOutOfRange(column, other)),
+    }
+}
+
+/// How a method is written in a column.
+pub(super) fn method_number(method: Method) -> i64 {
+    match method {
+        Method::Post => 1,
+        Method::Put => 2,
+        Method::Patch => 3,
+        Method::Delete => 4,
+    }
+}

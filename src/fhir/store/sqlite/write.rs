@@ -1,0 +1,334 @@
+//! Puts and deletes: the next version, and only those index rows that change.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use jiff::{Timestamp, Unit};
+use rusqlite::{Connection, OptionalExtension as _, params};
+
+use super::entries::{Entry, Value, unpack};
+use super::names::Names;
+use super::read::{Reading, method_number};
+use crate::clock::Clock;
+use crate::fhir::store::interface::{Head, Reader, StoreError, Writer};
+use crate::fhir::store::{
+    Condition, Draft, DraftBody, IndexEntry, IndexValue, Method, Page, Query, ResourceKey, Version,
+};
+use crate::r4::resource_type::ResourceType;
+
+/// The store inside the one write of the moment.
+pub(super) struct Writing<'a> {
+    reading: Reading<'a>,
+    names: &'a mut Names,
+    clock: &'a Clock,
+    /// The next number of a type, for types to which this write has added.
+    next_numbers: HashMap<ResourceType, i64>,
+}
+
+/// The row of `resources` that a write replaces.
+struct Current {
+    number: i64,
+    version: i64,
+    changed: i64,
+    method: i64,
+    body: Option<i64>,
+    entries: Vec<u8>,
+}
+
+impl<'a> Writing<'a> {
+    pub(super) fn new(reading: Reading<'a>, names: &'a mut Names, clock: &'a Clock) -> Self {
+        Self { reading, names, clock, next_numbers: HashMap::new() }
+    }
+
+    fn connection(&self) -> &'a Connection {
+        self.reading.connection
+    }
+
+    fn current_row(&self, key: &ResourceKey) -> rusqlite::Result<Option<Current>> {
+        self.connection()
+            .prepare_cached(
+                "SELECT number, version, changed, method, body, entries FROM resources WHERE type = ?1 AND id = ?2",
+            )?
+            .query_row((self.reading.types.number(key.resource_type), &key.id), |row| {
+                Ok(Current {
+                    number: row.get(0)?,
+                    version: row.get(1)?,
+                    changed: row.get(2)?,
+                    method: row.get(3)?,
+                    body: row.get(4)?,
+                    entries: row.get(5)?,
+                })
+            })
+            .optional()
+    }
+
+    /// The time of a version: to the millisecond, as it is shown, and never before that of the version it follows.
+    fn time_after(&self, changed: i64) -> i64 {
+        let now = self.clock.now();
+        let shown = now.round(jiff::TimestampRound::new().smallest(Unit::Millisecond).mode(jiff::RoundMode::Floor));
+        shown.unwrap_or(now).as_microsecond().max(changed)
+    }
+
+    fn pack(&mut self, resource_type: ResourceType, index: &[IndexEntry]) -> rusqlite::Result<Vec<u8>> {
+        let connection = self.connection();
+        let mut packed = Vec::with_capacity(index.len() * 16);
+        for entry in index {
+            let parameter = self.names.parameter(connection, resource_type, &entry.parameter)?;
+            let value = match &entry.value {
+                IndexValue::Token { system, code } => {
+                    Value::Token { system: self.names.number(connection, system)?, code }
+                }
+                IndexValue::Reference { target } => Value::Reference { target: self.names.number(connection, target)? },
+                IndexValue::Date { start, end } => Value::Date { start: *start, end: *end },
+                IndexValue::Number { value } => Value::Number { value: *value },
+                IndexValue::Quantity { system, code, unit, value } => Value::Quantity {
+                    system: self.names.number(connection, system)?,
+                    code: self.names.number(connection, code)?,
+                    unit: self.names.number(connection, unit)?,
+                    value: *value,
+                },
+                IndexValue::String { folded, exact } => Value::String { folded, exact },
+                IndexValue::Uri { uri } => Value::Uri { uri },
+            };
+            Entry { parameter, value }.pack_into(&mut packed);
+        }
+        Ok(packed)
+    }
+
+    fn next_number(&mut self, resource_type: ResourceType) -> rusqlite::Result<i64> {
+        let number = match self.next_numbers.get(&resource_type) {
+            Some(number) => *number,
+            None => {
+                let range = self.reading.types.resources(resource_type);
+                let last: Option<i64> = self
+                    .connection()
+                    .prepare_cached("SELECT max(number) FROM resources WHERE number BETWEEN ?1 AND ?2")?
+                    .query_row((range.start(), range.end()), |row| row.get(0))?;
+                last.unwrap_or(*range.start()) + 1
+            }
+        };
+        self.next_numbers.insert(resource_type, number + 1);
+        Ok(number)
+    }
+
+    fn insert(&mut self, key: &ResourceKey, next: &Next<'_>) -> rusqlite::Result<()> {
+        let number = self.next_number(key.resource_type)?;
+        let body = add_body(self.connection(), next.body)?;
+        self.connection()
+            .prepare_cached(
+                "INSERT INTO resources(number, type, id, version, changed, method, body, entries)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            )?
+            .execute(params![
+                number,
+                self.reading.types.number(key.resource_type),
+                key.id,
+                next.version,
+                next.changed,
+                method_number(next.method),
+                body,
+                next.entries
+            ])?;
+        unpack(next.entries).iter().try_for_each(|entry| add_row(self.connection(), number, entry))
+    }
+
+    fn replace(&self, current: &Current, next: &Next<'_>) -> rusqlite::Result<()> {
+        self.connection()
+            .prepare_cached(
+                "INSERT INTO history(resource, version, changed, method, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((current.number, current.version, current.changed, current.method, current.body))?;
+        let body = add_body(self.connection(), next.body)?;
+        self.connection()
+            .prepare_cached(
+                "UPDATE resources SET version = ?2, changed = ?3, method = ?4, body = ?5, entries = ?6 WHERE number = ?1",
+            )?
+            .execute(params![
+                current.number,
+                next.version,
+                next.changed,
+                method_number(next.method),
+                body,
+                next.entries
+            ])?;
+        if current.entries != next.entries {
+            self.change_rows(current.number, &unpack(&current.entries), &unpack(next.entries))?;
+        }
+        Ok(())
+    }
+
+    fn change_rows(&self, number: i64, before: &[Entry<'_>], after: &[Entry<'_>]) -> rusqlite::Result<()> {
+        for entry in before.iter().filter(|entry| !after.contains(entry)) {
+            remove_row(self.connection(), number, entry)?;
+        }
+        for entry in after.iter().filter(|entry| !before.contains(entry)) {
+            add_row(self.connection(), number, entry)?;
+        }
+        Ok(())
+    }
+}
+
+/// What the row of a resource is to say.
+struct Next<'a> {
+    version: i64,
+    changed: i64,
+    method: Method,
+    body: Option<&'a [u8]>,
+    entries: &'a [u8],
+}
+
+impl Writer for Writing<'_> {
+    fn put(&mut self, draft: Draft) -> Result<Version, StoreError> {
+        let current = self.current_row(&draft.key)?;
+        let entries = self.pack(draft.key.resource_type, &draft.index)?;
+        let version = current.as_ref().map_or(0, |current| current.version) + 1;
+        let changed = self.time_after(current.as_ref().map_or(i64::MIN, |current| current.changed));
+        let last_updated = timestamp(changed)?;
+        let body = assemble(&draft.key.id, version, last_updated, &draft.body);
+        let next = Next { version, changed, method: draft.method, body: Some(&body), entries: &entries };
+        match &current {
+            None => self.insert(&draft.key, &next)?,
+            Some(current) => self.replace(current, &next)?,
+        }
+        Ok(Version {
+            key: draft.key,
+            number: version.unsigned_abs(),
+            last_updated,
+            method: draft.method,
+            body: Some(Bytes::from(body)),
+        })
+    }
+
+    fn delete(&mut self, key: &ResourceKey) -> Result<Option<Version>, StoreError> {
+        let Some(current) = self.current_row(key)?.filter(|current| current.body.is_some()) else {
+            return Ok(None);
+        };
+        let version = current.version + 1;
+        let changed = self.time_after(current.changed);
+        self.replace(&current, &Next { version, changed, method: Method::Delete, body: None, entries: &[] })?;
+        Ok(Some(Version {
+            key: key.clone(),
+            number: version.unsigned_abs(),
+            last_updated: timestamp(changed)?,
+            method: Method::Delete,
+            body: None,
+        }))
+    }
+}
+
+impl Reader for Writing<'_> {
+    fn head(&self, key: &ResourceKey) -> Result<Option<Head>, StoreError> {
+        self.reading.head(key)
+    }
+
+    fn current(&self, key: &ResourceKey) -> Result<Option<Version>, StoreError> {
+        self.reading.current(key)
+    }
+
+    fn version(&self, key: &ResourceKey, number: u64) -> Result<Option<Version>, StoreError> {
+        self.reading.version(key, number)
+    }
+
+    fn history(&self, key: &ResourceKey, before: Option<u64>, limit: usize) -> Result<Vec<Version>, StoreError> {
+        self.reading.history(key, before, limit)
+    }
+
+    fn find(&self, query: &Query) -> Result<Page, StoreError> {
+        self.reading.find(query)
+    }
+
+    fn count(&self, resource_type: ResourceType, condition: &Condition) -> Result<u64, StoreError> {
+        self.reading.count(resource_type, condition)
+    }
+}
+
+fn timestamp(changed: i64) -> rusqlite::Result<Timestamp> {
+    Timestamp::from_microsecond(changed).map_err(|_far| rusqlite::Error::IntegralValueOutOfRange(0, changed))
+}
+
+/// Writes `id` and `meta` into a body; the layout is that of `DraftBody`.
+fn assemble(id: &str, version: i64, last_updated: Timestamp, body: &DraftBody) -> Vec<u8> {
+    let own = format!(r#""id":"{id}","meta":{{"versionId":"{version}","lastUpdated":"{last_updated:.3}""#);
+    [&*body.head, own.as_bytes(), &*body.meta_rest, b"}", &*body.tail].concat()
+}
+
+fn add_body(connection: &Connection, body: Option<&[u8]>) -> rusqlite::Result<Option<i64>> {
+    let Some(body) = body else {
+        return Ok(None);
+    };
+    connection.prepare_cached("INSERT INTO bodies(body) VALUES (?1)")?.insert([body]).map(Some)
+}
+
+fn add_row(connection: &Connection, resource: i64, entry: &Entry<'_>) -> rusqlite::Result<()> {
+    let parameter = entry.parameter;
+    match entry.value {
+        Value::Token { system, code } => connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO index_token(parameter, code, system, resource) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((parameter, code, system, resource)),
+        Value::Reference { target } => connection
+            .prepare_cached("INSERT OR IGNORE INTO index_reference(parameter, target, resource) VALUES (?1, ?2, ?3)")?
+            .execute((parameter, target, resource)),
+        Value::Date { start, end } => connection
+            .prepare_cached(
+                r#"INSERT OR IGNORE INTO index_date(parameter, "end", start, resource) VALUES (?1, ?2, ?3, ?4)"#,
+            )?
+            .execute((parameter, end, start, resource)),
+        Value::Number { value } => connection
+            .prepare_cached("INSERT OR IGNORE INTO index_number(parameter, value, resource) VALUES (?1, ?2, ?3)")?
+            .execute((parameter, value, resource)),
+        Value::Quantity { system, code, unit, value } => connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO index_quantity(parameter, code, system, value, unit, resource)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .execute((parameter, code, system, value, unit, resource)),
+        Value::String { folded, exact } => connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO index_string(parameter, folded, exact, resource) VALUES (?1, ?2, ?3, ?4)",
+            )?
+            .execute((parameter, folded, exact, resource)),
+        Value::Uri { uri } => connection
+            .prepare_cached("INSERT OR IGNORE INTO index_uri(parameter, uri, resource) VALUES (?1, ?2, ?3)")?
+            .execute((parameter, uri, resource)),
+    }
+    .map(|_rows| ())
+}
+
+fn remove_row(connection: &Connection, resource: i64, entry: &Entry<'_>) -> rusqlite::Result<()> {
+    let parameter = entry.parameter;
+    match entry.value {
+        Value::Token { system, code } => connection
+            .prepare_cached(
+                "DELETE FROM index_token WHERE parameter = ?1 AND code = ?2 AND system = ?3 AND resource = ?4",
+            )?
+            .execute((parameter, code, system, resource)),
+        Value::Reference { target } => connection
+            .prepare_cached("DELETE FROM index_reference WHERE parameter = ?1 AND target = ?2 AND resource = ?3")?
+            .execute((parameter, target, resource)),
+        Value::Date { start, end } => connection
+            .prepare_cached(
+                r#"DELETE FROM index_date WHERE parameter = ?1 AND "end" = ?2 AND start = ?3 AND resource = ?4"#,
+            )?
+            .execute((parameter, end, start, resource)),
+        Value::Number { value } => connection
+            .prepare_cached("DELETE FROM index_number WHERE parameter = ?1 AND value = ?2 AND resource = ?3")?
+            .execute((parameter, value, resource)),
+        Value::Quantity { system, code, unit, value } => connection
+            .prepare_cached(
+                "DELETE FROM index_quantity WHERE parameter = ?1 AND code = ?2 AND system = ?3 AND value = ?4
+                 AND unit = ?5 AND resource = ?6",
+            )?
+            .execute((parameter, code, system, value, unit, resource)),
+        Value::String { folded, exact } => connection
+            .prepare_cached(
+                "DELETE FROM index_string WHERE parameter = ?1 AND folded = ?2 AND exact = ?3 AND resource = ?4",
+            )?
+            .execute((parameter, folded, exact, resource)),
+        Value::Uri { uri } => connection
+            .prepare_cached("DELETE FROM index_uri WHERE parameter = ?1 AND uri = ?2 AND resource = ?3")?
+            .execute((parameter, uri, resource)),
+    }
+    .map(|_rows| ())
+}
