@@ -51,6 +51,9 @@ pub(crate) enum SearchError {
         /// The bound.
         most: usize,
     },
+    /// A condition that says nothing.
+    #[error("a condition needs at least one search parameter")]
+    NoCriteria,
     /// A cursor that this server did not hand out for this search.
     #[error("`_cursor` does not belong to this search")]
     BadCursor,
@@ -61,7 +64,11 @@ impl SearchError {
     pub(crate) fn is_about_an_unknown_parameter(&self) -> bool {
         match self {
             Self::UnknownParameter { .. } | Self::Unsupported { .. } => true,
-            Self::UnknownModifier { .. } | Self::BadValue { .. } | Self::TooMany { .. } | Self::BadCursor => false,
+            Self::UnknownModifier { .. }
+            | Self::BadValue { .. }
+            | Self::TooMany { .. }
+            | Self::NoCriteria
+            | Self::BadCursor => false,
         }
     }
 }

@@ -8,7 +8,11 @@
 //! shows readings nobody asked for.
 
 pub(crate) mod error;
+pub(crate) mod include;
 pub(crate) mod index;
+pub(crate) mod page;
+pub(crate) mod parse;
+pub(crate) mod plan;
 
 mod date;
 mod escape;

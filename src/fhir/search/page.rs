@@ -1,0 +1,150 @@
+//! The pages of a search as links. A link carries the whole search; the place where a page begins is a cursor of the
+//! store, sealed together with what was searched, so that it fits no other search and no change goes unnoticed. The seal
+//! is no secret: a cursor shows nothing that the search itself does not.
+
+use sha2::{Digest, Sha256};
+use url::form_urlencoded;
+
+use super::error::SearchError;
+use super::parse::Search;
+use crate::fhir::store::Cursor;
+
+/// Bytes of the seal.
+const SEAL_BYTES: usize = 8;
+
+/// The address of the page that begins at a cursor; of the first one without.
+pub(crate) fn link(base: &str, search: &Search, cursor: Option<&Cursor>) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(&search.understood);
+    if let Some(cursor) = cursor {
+        query.append_pair("_cursor", &seal(search, cursor));
+    }
+    match query.finish() {
+        query if query.is_empty() => format!("{base}/{}", search.resource_type.as_str()),
+        query => format!("{base}/{}?{query}", search.resource_type.as_str()),
+    }
+}
+
+/// The cursor that a link of this search carried.
+///
+/// # Errors
+/// When the cursor was changed or is of another search.
+pub(crate) fn open(search: &Search) -> Result<Option<Cursor>, SearchError> {
+    let Some(sealed) = &search.cursor else {
+        return Ok(None);
+    };
+    let cursor = sealed
+        .get(2 * SEAL_BYTES..)
+        .and_then(unhex)
+        .and_then(|bytes| String::from_utf8(bytes).ok())
+        .map(Cursor)
+        .ok_or(SearchError::BadCursor)?;
+    if seal(search, &cursor) == *sealed { Ok(Some(cursor)) } else { Err(SearchError::BadCursor) }
+}
+
+fn seal(search: &Search, cursor: &Cursor) -> String {
+    let mut digest = Sha256::new();
+    digest.update(search.resource_type.as_str());
+    for (name, value) in search.understood.iter().filter(|(name, _)| decides_order_or_matches(name)) {
+        for part in [name, value] {
+            digest.update(part.len().to_be_bytes());
+            digest.update(part);
+        }
+    }
+    digest.update(&cursor.0);
+    let digest = digest.finalize();
+    hex(digest.iter().take(SEAL_BYTES).copied().chain(cursor.0.bytes()))
+}
+
+/// The rest may change from page to page.
+fn decides_order_or_matches(name: &str) -> bool {
+    !matches!(name, "_count" | "_total" | "_summary" | "_format" | "_pretty")
+        && !name.starts_with("_include")
+        && !name.starts_with("_revinclude")
+}
+
+fn hex(bytes: impl Iterator<Item = u8>) -> String {
+    bytes.flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|half| char::from_digit(half.into(), 16)).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    text.as_bytes()
+        .chunks_exact(2)
+        .map(|pair| match pair {
+            [high, low] => Some((digit(*high)? << 4) | digit(*low)?),
+            _ => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use url::Url;
+
+    use super::super::parse::{Handling, PageSize, Search, parse};
+    use super::{link, open};
+    use crate::fhir::store::Cursor;
+    use crate::r4::resource_type::ResourceType;
+
+    fn search(query: &str) -> Search {
+        let url = Url::parse(&format!("http://x/fhir/Observation?{query}")).unwrap();
+        let pairs = url.query_pairs().into_owned().collect();
+        let page_size = PageSize { default: 50, max: 1_000 };
+        parse(ResourceType::OBSERVATION, pairs, page_size, Handling::Strict).unwrap()
+    }
+
+    fn follow(link: &str) -> Search {
+        search(link.split_once('?').unwrap().1)
+    }
+
+    #[test]
+    fn a_link_carries_the_whole_search() {
+        let search = search("code=http%3A%2F%2Floinc.org%7C8867-4&_sort=-date&_count=5");
+        assert_eq!(
+            link("http://x/fhir", &search, None),
+            "http://x/fhir/Observation?code=http%3A%2F%2Floinc.org%7C8867-4&_sort=-date&_count=5"
+        );
+    }
+
+    #[test]
+    fn a_search_for_everything_has_a_link_too() {
+        assert_eq!(link("http://x/fhir", &search(""), None), "http://x/fhir/Observation");
+    }
+
+    #[test]
+    fn a_cursor_fits_its_own_search_whatever_the_size_of_the_page() {
+        let cursor = Cursor("c".to_owned());
+        let next = link("http://x/fhir", &search("status=final&_count=5"), Some(&cursor));
+        assert_eq!(open(&follow(&next)), Ok(Some(cursor.clone())));
+        assert_eq!(open(&follow(&next.replace("_count=5", "_count=6"))), Ok(Some(cursor)));
+        assert!(open(&follow(&next.replace("final", "amended"))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn a_changed_cursor_is_refused(text in "\\PC{0,12}", at in 0_usize..64, with in "[0-9a-z]") {
+            let search = search("status=final");
+            let cursor = Cursor(text);
+            let next = link("http://x/fhir", &search, Some(&cursor));
+            let followed = follow(&next);
+            prop_assert_eq!(open(&followed), Ok(Some(cursor)));
+            let sealed = followed.cursor.clone().unwrap();
+            let at = at % sealed.len();
+            let changed = format!("{}{with}{}", &sealed[..at], &sealed[at + 1..]);
+            let tampered = Search { cursor: Some(changed.clone()), ..followed };
+            prop_assert_eq!(open(&tampered).is_ok(), changed == sealed);
+        }
+    }
+
+    #[test]
+    fn nonsense_is_no_cursor() {
+        for cursor in ["", "x", "0123456789abcdef", "0123456789abcdef0", "é123456789abcdef00"] {
+            assert!(open(&search(&format!("_cursor={cursor}"))).is_err(), "{cursor}");
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! A query string as a search: <https://hl7.org/fhir/R4/search.html>.
+//!
+//! What stands beside the criteria (order, size of a page, includes, totals) is read here; criteria go to `plan`.
+//! Result parameters that are not built (`_elements`, `_contained`, ...) are refused like unknown ones.
+
+use super::error::SearchError;
+use super::include::{self, Include};
+use super::plan::{CRITERIA_MAX, criterion, supported};
+use crate::fhir::store::{Condition, SortBy, SortKey, SortKind};
+use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter};
+use crate::r4::resource_type::ResourceType;
+
+/// A search that is understood.
+#[derive(Clone, Debug)]
+pub(crate) struct Search {
+    /// What is searched.
+    pub(crate) resource_type: ResourceType,
+    /// Which resources.
+    pub(crate) condition: Condition,
+    /// In which order.
+    pub(crate) order: Vec<SortKey>,
+    /// Matches on a page; 0: only their number is asked for.
+    pub(crate) count: usize,
+    /// Whether the number of all matches is asked for.
+    pub(crate) total: Total,
+    /// What comes along.
+    pub(crate) includes: Vec<Include>,
+    /// What was left out because the client allowed it, and why.
+    pub(crate) ignored: Vec<SearchError>,
+    /// Names and values that were understood, as asked and in order, without `_cursor`: what links repeat.
+    pub(crate) understood: Vec<(String, String)>,
+    /// The page asked for, still sealed.
+    pub(crate) cursor: Option<String>,
+}
+
+/// Whether to count all matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Total {
+    /// Only if it costs nothing.
+    IfCheap,
+    /// Not at all.
+    None,
+    /// To the last one.
+    Accurate,
+}
+
+/// What to do about parameters that are not known, <https://hl7.org/fhir/R4/search.html#errors>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handling {
+    /// Refuse.
+    Strict,
+    /// Leave them out and say so.
+    Lenient,
+}
+
+/// Bounds of a page.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PageSize {
+    /// Matches when nothing is asked.
+    pub(crate) default: usize,
+    /// Most matches, whatever is asked.
+    pub(crate) max: usize,
+}
+
+/// Most keys of an order.
+const SORT_KEYS_MAX: usize = 8;
+/// Most includes of a search.
+const INCLUDES_MAX: usize = 32;
+
+/// Reads names and values, already percent-decoded.
+///
+/// # Errors
+/// When anything is not understood, unless it is an unknown parameter and `handling` allows to leave it out.
+pub(crate) fn parse(
+    resource_type: ResourceType,
+    pairs: Vec<(String, String)>,
+    page_size: PageSize,
+    handling: Handling,
+) -> Result<Search, SearchError> {
+    if pairs.len() > CRITERIA_MAX {
+        return Err(SearchError::TooMany { parts: "parameters", most: CRITERIA_MAX });
+    }
+    let mut draft = Draft::new(resource_type, page_size);
+    for (name, value) in pairs {
+        match draft.take(&name, &value) {
+            Ok(Taken::Cursor) => draft.search.cursor = Some(value),
+            Ok(Taken::Understood) => draft.search.understood.push((name, value)),
+            Err(error) if handling == Handling::Lenient && error.is_about_an_unknown_parameter() => {
+                draft.search.ignored.push(error);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    draft.search.condition = Condition::All(draft.criteria);
+    Ok(draft.search)
+}
+
+struct Draft {
+    search: Search,
+    criteria: Vec<Condition>,
+    page_size: PageSize,
+    seen: Vec<&'static str>,
+}
+
+enum Taken {
+    Understood,
+    Cursor,
+}
+
+/// Result parameters that may stand once.
+const ONCE: [&str; 5] = ["_sort", "_count", "_total", "_summary", "_cursor"];
+
+/// Result and other parameters of R4 that are not built, so that they are refused by a reason and not as unknown.
+const NOT_BUILT: [&str; 8] =
+    ["_elements", "_contained", "_containedType", "_filter", "_list", "_score", "_type", "_at"];
+
+impl Draft {
+    fn new(resource_type: ResourceType, page_size: PageSize) -> Self {
+        Self {
+            search: Search {
+                resource_type,
+                condition: Condition::All(Vec::new()),
+                order: Vec::new(),
+                count: page_size.default.min(page_size.max),
+                total: Total::IfCheap,
+                includes: Vec::new(),
+                ignored: Vec::new(),
+                understood: Vec::new(),
+                cursor: None,
+            },
+            criteria: Vec::new(),
+            page_size,
+            seen: Vec::new(),
+        }
+    }
+
+    fn take(&mut self, name: &str, value: &str) -> Result<Taken, SearchError> {
+        self.only_once(name, value)?;
+        match name {
+            "_sort" => self.search.order = order(self.search.resource_type, value)?,
+            "_count" => self.count(value)?,
+            "_total" => self.total(value)?,
+            "_summary" => self.summary(value)?,
+            "_cursor" => return Ok(Taken::Cursor),
+            "_format" => format(value)?,
+            "_pretty" => {}
+            name if NOT_BUILT.contains(&name) => {
+                return Err(SearchError::Unsupported { name: name.to_owned(), reason: "it is not built" });
+            }
+            name => self.include_or_criterion(name, value)?,
+        }
+        Ok(Taken::Understood)
+    }
+
+    fn only_once(&mut self, name: &str, value: &str) -> Result<(), SearchError> {
+        let Some(once) = ONCE.iter().find(|once| **once == name) else {
+            return Ok(());
+        };
+        if self.seen.contains(once) {
+            return Err(bad(name, value, "the parameter only once"));
+        }
+        self.seen.push(once);
+        Ok(())
+    }
+
+    fn include_or_criterion(&mut self, name: &str, value: &str) -> Result<(), SearchError> {
+        match include::parse(self.search.resource_type, name, value) {
+            Some(include) => self.search.includes.push(include?),
+            None => self.criteria.push(criterion(self.search.resource_type, name, value)?),
+        }
+        if self.search.includes.len() > INCLUDES_MAX {
+            return Err(SearchError::TooMany { parts: "includes", most: INCLUDES_MAX });
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, value: &str) -> Result<(), SearchError> {
+        let count: usize = value.parse().map_err(|_error| bad("_count", value, "a number from 0"))?;
+        if !self.seen.contains(&"_summary") || self.search.count > 0 {
+            self.search.count = count.min(self.page_size.max);
+        }
+        Ok(())
+    }
+
+    fn total(&mut self, value: &str) -> Result<(), SearchError> {
+        self.search.total = match value {
+            "none" => Total::None,
+            "estimate" => Total::IfCheap,
+            "accurate" => Total::Accurate,
+            _ => return Err(bad("_total", value, "`none`, `estimate` or `accurate`")),
+        };
+        Ok(())
+    }
+
+    fn summary(&mut self, value: &str) -> Result<(), SearchError> {
+        match value {
+            "false" => Ok(()),
+            "count" => {
+                self.search.count = 0;
+                Ok(())
+            }
+            "true" | "text" | "data" => {
+                let name = format!("_summary={value}");
+                Err(SearchError::Unsupported { name, reason: "resources are only served whole" })
+            }
+            _ => Err(bad("_summary", value, "`count` or `false`")),
+        }
+    }
+}
+
+fn format(value: &str) -> Result<(), SearchError> {
+    match value {
+        "json" | "application/json" | "application/fhir+json" | "text/json" => Ok(()),
+        _ => Err(bad("_format", value, "`json`")),
+    }
+}
+
+fn order(resource_type: ResourceType, value: &str) -> Result<Vec<SortKey>, SearchError> {
+    let keys: Vec<&str> = value.split(',').collect();
+    if keys.len() > SORT_KEYS_MAX {
+        return Err(SearchError::TooMany { parts: "keys in `_sort`", most: SORT_KEYS_MAX });
+    }
+    keys.into_iter().map(|key| sort_key(resource_type, key)).collect()
+}
+
+fn sort_key(resource_type: ResourceType, key: &str) -> Result<SortKey, SearchError> {
+    let (name, descending) = match key.strip_prefix('-') {
+        Some(name) => (name, true),
+        None => (key, false),
+    };
+    if name.is_empty() {
+        return Err(bad("_sort", key, "search parameters, with `-` for descending"));
+    }
+    let by = match name {
+        "_id" => SortBy::Id,
+        "_lastUpdated" => SortBy::LastUpdated,
+        name => {
+            let parameter = supported(resource_type, name)?;
+            SortBy::Value(
+                parameter.code.clone(),
+                sort_kind(parameter).ok_or_else(|| bad("_sort", key, "another parameter"))?,
+            )
+        }
+    };
+    Ok(SortKey { by, descending })
+}
+
+fn sort_kind(parameter: &SearchParameter) -> Option<SortKind> {
+    Some(match parameter.kind {
+        ParameterKind::Number => SortKind::Number,
+        ParameterKind::Date => SortKind::Date,
+        ParameterKind::String => SortKind::String,
+        ParameterKind::Token => SortKind::Token,
+        ParameterKind::Reference => SortKind::Reference,
+        ParameterKind::Quantity => SortKind::Quantity,
+        ParameterKind::Uri => SortKind::Uri,
+        ParameterKind::Composite | ParameterKind::Special => return None,
+    })
+}
+
+fn bad(name: &str, value: &str, expected: &'static str) -> SearchError {
+    SearchError::BadValue { name: name.to_owned(), value: value.to_owned(), expected }
+}
+
+#[cfg(test)]
+mod tests {
+    use url::form_urlencoded;
+
+    use super::{Handling, PageSize, Search, Total, parse};
+    use crate::fhir::store::{Condition, SortBy, SortKey, SortKind};
+    use crate::r4::resource_type::ResourceType;
+
+    fn read(query: &str, handling: Handling) -> Result<Search, String> {
+        let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        let page_size = PageSize { default: 50, max: 1_000 };
+        parse(ResourceType::OBSERVATION, pairs, page_size, handling).map_err(|error| error.to_string())
+    }
+
+    fn search(query: &str) -> Search {
+        read(query, Handling::Strict).unwrap()
+    }
+
+    #[track_caller]
+    fn check_refused(query: &str, expected: &str) {
+        let message = read(query, Handling::Strict).unwrap_err();
+        assert!(message.contains(expected), "{query}: {message}");
+    }
+
+    #[test]
+    fn pages_have_a_default_and_a_bound() {
+        assert_eq!(search("").count, 50);
+        assert_eq!(search("_count=5").count, 5);
+        assert_eq!(search("_count=5000").count, 1_000);
+        assert_eq!(search("_count=0").count, 0);
+        check_refused("_count=-1", "a number from 0");
+        check_refused("_count=1&_count=2", "only once");
+    }
+
+    #[test]
+    fn a_summary_of_counts_has_no_matches_whatever_the_count() {
+        assert_eq!(search("_summary=count&_count=5").count, 0);
+        assert_eq!(search("_count=5&_summary=count").count, 0);
+        assert_eq!(search("_summary=false&_count=5").count, 5);
+        check_refused("_summary=true", "only served whole");
+        check_refused("_summary=x", "`count` or `false`");
+    }
+
+    #[test]
+    fn an_order_has_several_keys_each_with_its_direction() {
+        assert_eq!(
+            search("_sort=-date,_id,-_lastUpdated,code").order,
+            [
+                SortKey { by: SortBy::Value("date".into(), SortKind::Date), descending: true },
+                SortKey { by: SortBy::Id, descending: false },
+                SortKey { by: SortBy::LastUpdated, descending: true },
+                SortKey { by: SortBy::Value("code".into(), SortKind::Token), descending: false },
+            ]
+        );
+        check_refused("_sort=dat", "did you mean `date`?");
+        check_refused("_sort=", "search parameters");
+        check_refused("_sort=date,", "search parameters");
+        check_refused("_sort=code-value-quantity", "composite");
+    }
+
+    #[test]
+    fn a_total_is_counted_when_asked() {
+        assert_eq!(search("").total, Total::IfCheap);
+        assert_eq!(search("_total=accurate").total, Total::Accurate);
+        assert_eq!(search("_total=none").total, Total::None);
+        check_refused("_total=some", "`none`, `estimate` or `accurate`");
+    }
+
+    #[test]
+    fn what_is_not_built_is_refused_with_its_name() {
+        check_refused("_elements=code", "`_elements`");
+        check_refused("_filter=x", "`_filter`");
+        check_refused("_include:iter=Observation:subject", "did you mean `iterate`?");
+        check_refused("_format=xml", "`json`");
+        check_refused("_nonsense=1", "`_nonsense` is not a search parameter of Observation");
+    }
+
+    #[test]
+    fn lenient_leaves_unknown_parameters_out_and_says_so() {
+        let search = read("cod=1&status=final&_elements=code&cod.x=1", Handling::Lenient).unwrap();
+        assert_eq!(search.ignored.len(), 3);
+        assert_eq!(search.understood, [("status".to_owned(), "final".to_owned())]);
+        assert!(matches!(search.condition, Condition::All(criteria) if criteria.len() == 1));
+    }
+
+    #[test]
+    fn lenient_still_refuses_modifiers_and_values_it_does_not_understand() {
+        for query in ["code:nonsense=1", "date=x", "subject:Nobody=1", "_count=x", "_sort="] {
+            assert!(read(query, Handling::Lenient).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn links_repeat_what_was_understood_but_the_cursor() {
+        let search = search("code=a%7Cb&_cursor=x&_count=5");
+        assert_eq!(search.cursor.as_deref(), Some("x"));
+        let understood: Vec<_> = search.understood.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        assert_eq!(understood, ["code=a|b", "_count=5"]);
+    }
+}

@@ -1,0 +1,516 @@
+//! From names and values to conditions of the store.
+//!
+//! A criterion is `name[:modifier]=value,value`; the values are alternatives, criteria all have to hold. A name may be
+//! a chain (`subject:Patient.name`) or go backwards (`_has:Observation:patient:code`), to any mix of both.
+
+use url::form_urlencoded;
+
+use super::error::{BadValue, SearchError, nearest};
+use super::escape::{split, unescape};
+use super::index::{identifier_parameter, unsupported};
+use super::{date, number, quantity, reference, string, token, uri};
+use crate::fhir::store::{Condition, Test, TextMode, UriMode};
+use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter, search_parameter, search_parameters};
+use crate::r4::resource_type::ResourceType;
+
+/// Most links of a chain, forwards and backwards together.
+const CHAIN_LINKS_MAX: usize = 4;
+/// Most alternatives of one criterion.
+const VALUES_MAX: usize = 1_000;
+/// Most criteria of one search.
+pub(super) const CRITERIA_MAX: usize = 100;
+
+/// The condition of a conditional interaction, from a query string such as `identifier=urn:x|1`.
+///
+/// # Errors
+/// When anything in it is not understood, and when it says nothing at all: everything is not a condition.
+pub(crate) fn criteria(resource_type: ResourceType, query: &str) -> Result<Condition, SearchError> {
+    let conditions = form_urlencoded::parse(query.as_bytes())
+        .take(CRITERIA_MAX + 1)
+        .map(|(name, value)| criterion(resource_type, &name, &value))
+        .collect::<Result<Vec<_>, _>>()?;
+    if conditions.len() > CRITERIA_MAX {
+        return Err(SearchError::TooMany { parts: "parameters", most: CRITERIA_MAX });
+    }
+    if conditions.is_empty() {
+        return Err(SearchError::NoCriteria);
+    }
+    Ok(Condition::All(conditions))
+}
+
+/// One criterion.
+pub(super) fn criterion(resource_type: ResourceType, name: &str, value: &str) -> Result<Condition, SearchError> {
+    Scope { resource_type, links_left: CHAIN_LINKS_MAX }.criterion(name, value)
+}
+
+/// The parameter of this name, if one can search by it.
+pub(super) fn supported(resource_type: ResourceType, name: &str) -> Result<&'static SearchParameter, SearchError> {
+    let Some(parameter) = search_parameter(resource_type, name) else {
+        let known = search_parameters(resource_type).iter().map(|parameter| parameter.code.as_ref());
+        let nearest = nearest(name, known);
+        return Err(SearchError::UnknownParameter { name: name.to_owned(), resource_type, nearest });
+    };
+    match unsupported(parameter) {
+        Some(reason) => Err(SearchError::Unsupported { name: name.to_owned(), reason }),
+        None => Ok(parameter),
+    }
+}
+
+/// Where in a chain a name is read.
+#[derive(Clone, Copy)]
+struct Scope {
+    resource_type: ResourceType,
+    links_left: usize,
+}
+
+impl Scope {
+    fn criterion(self, name: &str, value: &str) -> Result<Condition, SearchError> {
+        if let Some(reverse) = name.strip_prefix("_has:") {
+            return self.reverse(name, reverse, value);
+        }
+        let (link, rest) = match name.split_once('.') {
+            Some((link, rest)) => (link, Some(rest)),
+            None => (name, None),
+        };
+        let (code, modifier) = match link.split_once(':') {
+            Some((code, modifier)) => (code, Some(modifier)),
+            None => (link, None),
+        };
+        let parameter = supported(self.resource_type, code)?;
+        match rest {
+            Some(rest) => self.chain(parameter, modifier, rest, value),
+            None => condition(parameter, Modifier::parse(parameter, modifier)?, value),
+        }
+    }
+
+    /// `_has:Type:parameter:name=value`: something of that type points here and has the value.
+    fn reverse(self, name: &str, reverse: &str, value: &str) -> Result<Condition, SearchError> {
+        let malformed = |reason| SearchError::Unsupported { name: name.to_owned(), reason };
+        let mut parts = reverse.splitn(3, ':');
+        let (Some(source), Some(code), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+            return Err(malformed("write `_has:Type:reference:parameter`"));
+        };
+        let source = ResourceType::parse(source).ok_or_else(|| malformed("no resource type of that name"))?;
+        let parameter = supported(source, code)?;
+        if parameter.kind != ParameterKind::Reference || !parameter.targets.contains(&self.resource_type) {
+            return Err(malformed("that parameter does not point to this type"));
+        }
+        let condition = Box::new(self.behind(source)?.criterion(rest, value)?);
+        Ok(Condition::LinkedFrom { source, parameter: parameter.code.clone(), condition })
+    }
+
+    /// `reference[:Type].rest=value`: what it points to has the value. Without a type, any of the types that know the
+    /// rest.
+    fn chain(
+        self,
+        parameter: &SearchParameter,
+        modifier: Option<&str>,
+        rest: &str,
+        value: &str,
+    ) -> Result<Condition, SearchError> {
+        if parameter.kind != ParameterKind::Reference {
+            return Err(SearchError::Unsupported {
+                name: format!("{}.{rest}", parameter.code),
+                reason: "only references can be followed",
+            });
+        }
+        let only = modifier.map(|name| Modifier::target(parameter, name)).transpose()?;
+        let types = only.as_ref().map_or(parameter.targets.as_slice(), std::slice::from_ref);
+        let mut linked: Vec<(Vec<ResourceType>, Condition)> = Vec::new();
+        let mut refused = None;
+        for target in types {
+            match self.behind(*target)?.criterion(rest, value) {
+                Ok(condition) => match linked.iter_mut().find(|(_, known)| *known == condition) {
+                    Some((targets, _)) => targets.push(*target),
+                    None => linked.push((vec![*target], condition)),
+                },
+                Err(error) if error.is_about_an_unknown_parameter() => refused = refused.or(Some(error)),
+                Err(error) => return Err(error),
+            }
+        }
+        let mut links: Vec<Condition> = linked
+            .into_iter()
+            .map(|(targets, condition)| Condition::Linked {
+                parameter: parameter.code.clone(),
+                targets,
+                condition: Box::new(condition),
+            })
+            .collect();
+        match (links.pop(), links.is_empty()) {
+            (Some(only), true) => Ok(only),
+            (Some(last), false) => Ok(Condition::Any(links.into_iter().chain([last]).collect())),
+            (None, _) => Err(refused.unwrap_or_else(|| SearchError::Unsupported {
+                name: format!("{}.{rest}", parameter.code),
+                reason: "it points to no type of resource",
+            })),
+        }
+    }
+
+    fn behind(self, resource_type: ResourceType) -> Result<Self, SearchError> {
+        let links_left = self
+            .links_left
+            .checked_sub(1)
+            .ok_or(SearchError::TooMany { parts: "links in a chain", most: CHAIN_LINKS_MAX })?;
+        Ok(Self { resource_type, links_left })
+    }
+}
+
+/// How a criterion changes the meaning of its parameter, <https://hl7.org/fhir/R4/search.html#modifiers>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Modifier {
+    /// As it is.
+    None,
+    /// Whether there is a value at all.
+    Missing,
+    /// No value is any of these.
+    Not,
+    /// To the letter.
+    Exact,
+    /// Anywhere in the text.
+    Contains,
+    /// By the identifier of the reference.
+    Identifier,
+    /// This URI and all it is the beginning of.
+    Below,
+    /// This URI and all that is its beginning.
+    Above,
+    /// Only references to this type.
+    Target(ResourceType),
+}
+
+const MISSING: (&str, Modifier) = ("missing", Modifier::Missing);
+
+impl Modifier {
+    fn parse(parameter: &SearchParameter, name: Option<&str>) -> Result<Self, SearchError> {
+        let Some(name) = name else {
+            return Ok(Self::None);
+        };
+        let known = Self::known(parameter);
+        match known.iter().find(|(known, _)| *known == name) {
+            Some((_, modifier)) => Ok(*modifier),
+            None if parameter.kind == ParameterKind::Reference => Self::target(parameter, name).map(Self::Target),
+            None => Err(unknown_modifier(parameter, name)),
+        }
+    }
+
+    fn known(parameter: &SearchParameter) -> &'static [(&'static str, Self)] {
+        if KEPT_BY_THE_STORE.contains(&parameter.code.as_ref()) {
+            return &[];
+        }
+        match parameter.kind {
+            ParameterKind::Token => &[MISSING, ("not", Self::Not)],
+            ParameterKind::String => &[MISSING, ("exact", Self::Exact), ("contains", Self::Contains)],
+            ParameterKind::Reference => &[MISSING, ("identifier", Self::Identifier)],
+            ParameterKind::Uri => &[MISSING, ("below", Self::Below), ("above", Self::Above)],
+            ParameterKind::Date | ParameterKind::Number | ParameterKind::Quantity => &[MISSING],
+            ParameterKind::Composite | ParameterKind::Special => &[],
+        }
+    }
+
+    fn target(parameter: &SearchParameter, name: &str) -> Result<ResourceType, SearchError> {
+        ResourceType::parse(name)
+            .filter(|target| parameter.targets.contains(target))
+            .ok_or_else(|| unknown_modifier(parameter, name))
+    }
+}
+
+/// What the store finds by itself, without an index.
+const KEPT_BY_THE_STORE: [&str; 2] = ["_id", "_lastUpdated"];
+
+fn unknown_modifier(parameter: &SearchParameter, modifier: &str) -> SearchError {
+    let names = Modifier::known(parameter).iter().map(|(name, _)| *name);
+    let targets = parameter.targets.iter().map(|target| target.as_str());
+    SearchError::UnknownModifier {
+        name: parameter.code.as_ref().to_owned(),
+        modifier: modifier.to_owned(),
+        nearest: nearest(modifier, names.chain(targets)),
+    }
+}
+
+fn condition(parameter: &SearchParameter, modifier: Modifier, value: &str) -> Result<Condition, SearchError> {
+    if modifier == Modifier::Missing {
+        return missing(parameter, value);
+    }
+    let values = split(value, ',');
+    if values.len() > VALUES_MAX {
+        return Err(SearchError::TooMany { parts: "values of a parameter", most: VALUES_MAX });
+    }
+    if parameter.code.as_ref() == "_id" {
+        return each(parameter, &values, id).map(Condition::Id);
+    }
+    let mut alternatives = each(parameter, &values, |value| alternative(parameter, modifier, value))?;
+    let any = match (alternatives.pop(), alternatives.is_empty()) {
+        (Some(only), true) => only,
+        (last, _) => Condition::Any(alternatives.into_iter().chain(last).collect()),
+    };
+    Ok(if modifier == Modifier::Not { Condition::Not(Box::new(any)) } else { any })
+}
+
+fn each<T>(
+    parameter: &SearchParameter,
+    values: &[&str],
+    read: impl Fn(&str) -> Result<T, BadValue>,
+) -> Result<Vec<T>, SearchError> {
+    values.iter().map(|value| read(value).map_err(|bad| bad.of(&parameter.code, value))).collect()
+}
+
+fn missing(parameter: &SearchParameter, value: &str) -> Result<Condition, SearchError> {
+    let present = Condition::Present(parameter.code.clone());
+    match value {
+        "true" => Ok(Condition::Not(Box::new(present))),
+        "false" => Ok(present),
+        _ => Err(BadValue { expected: "`true` or `false`" }.of(&parameter.code, value)),
+    }
+}
+
+fn alternative(parameter: &SearchParameter, modifier: Modifier, value: &str) -> Result<Condition, BadValue> {
+    if parameter.code.as_ref() == "_lastUpdated" {
+        return date::last_updated(value);
+    }
+    if parameter.kind == ParameterKind::Reference {
+        return reference(parameter, modifier, value);
+    }
+    let test = test(parameter, modifier, value)?;
+    Ok(Condition::Has(parameter.code.clone(), test))
+}
+
+fn id(value: &str) -> Result<String, BadValue> {
+    unescape(value).filter(|id| reference::is_id(id)).ok_or(BadValue { expected: "a logical id" })
+}
+
+fn reference(parameter: &SearchParameter, modifier: Modifier, value: &str) -> Result<Condition, BadValue> {
+    match modifier {
+        Modifier::Identifier => {
+            let test = token::test(value)?;
+            Ok(Condition::Has(identifier_parameter(&parameter.code), test))
+        }
+        Modifier::Target(only) => reference::condition(&parameter.code, value, &[only]),
+        Modifier::None
+        | Modifier::Missing
+        | Modifier::Not
+        | Modifier::Exact
+        | Modifier::Contains
+        | Modifier::Below
+        | Modifier::Above => reference::condition(&parameter.code, value, &parameter.targets),
+    }
+}
+
+fn test(parameter: &SearchParameter, modifier: Modifier, value: &str) -> Result<Test, BadValue> {
+    match parameter.kind {
+        ParameterKind::Token => token::test(value),
+        ParameterKind::Date => date::test(value),
+        ParameterKind::Number => number::test(value),
+        ParameterKind::Quantity => quantity::test(value),
+        ParameterKind::String => string::test(value, text_mode(modifier)),
+        ParameterKind::Uri => uri::test(value, uri_mode(modifier)),
+        ParameterKind::Reference | ParameterKind::Composite | ParameterKind::Special => {
+            Err(BadValue { expected: "a parameter of another type" })
+        }
+    }
+}
+
+fn text_mode(modifier: Modifier) -> TextMode {
+    match modifier {
+        Modifier::Exact => TextMode::Exact,
+        Modifier::Contains => TextMode::Contains,
+        Modifier::None
+        | Modifier::Missing
+        | Modifier::Not
+        | Modifier::Identifier
+        | Modifier::Below
+        | Modifier::Above
+        | Modifier::Target(_) => TextMode::StartsWith,
+    }
+}
+
+fn uri_mode(modifier: Modifier) -> UriMode {
+    match modifier {
+        Modifier::Below => UriMode::Below,
+        Modifier::Above => UriMode::Above,
+        Modifier::None
+        | Modifier::Missing
+        | Modifier::Not
+        | Modifier::Exact
+        | Modifier::Contains
+        | Modifier::Identifier
+        | Modifier::Target(_) => UriMode::Exact,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CRITERIA_MAX, criteria};
+    use crate::fhir::store::{Condition, Relation, Test, TextMode, UriMode};
+    use crate::r4::resource_type::ResourceType;
+
+    fn plan(search: &str) -> Result<Condition, String> {
+        let (resource_type, query) = search.split_once('?').unwrap();
+        criteria(ResourceType::parse(resource_type).unwrap(), query).map_err(|error| error.to_string())
+    }
+
+    #[track_caller]
+    fn check(search: &str, expected: Condition) {
+        assert_eq!(plan(search), Ok(Condition::All(vec![expected])), "{search}");
+    }
+
+    #[track_caller]
+    fn check_refused(search: &str, expected: &str) {
+        let message = plan(search).unwrap_err();
+        assert!(message.contains(expected), "{search}: {message}");
+    }
+
+    fn token(parameter: &str, system: Option<&str>, code: Option<&str>) -> Condition {
+        let part = |text: Option<&str>| text.map(str::to_owned);
+        Condition::Has(parameter.into(), Test::Token { system: part(system), code: part(code) })
+    }
+
+    fn points_to(parameter: &str, target: &str) -> Condition {
+        Condition::Has(parameter.into(), Test::Reference { target: target.to_owned() })
+    }
+
+    fn not(condition: Condition) -> Condition {
+        Condition::Not(Box::new(condition))
+    }
+
+    fn resource_type(name: &str) -> ResourceType {
+        ResourceType::parse(name).unwrap()
+    }
+
+    #[test]
+    fn a_comma_is_or_and_a_repetition_is_and() {
+        let a = token("code", None, Some("a"));
+        let b = token("code", None, Some("b"));
+        check("Observation?code=a,b", Condition::Any(vec![a.clone(), b.clone()]));
+        assert_eq!(plan("Observation?code=a&code=b"), Ok(Condition::All(vec![a, b])));
+    }
+
+    #[test]
+    fn an_escaped_comma_belongs_to_the_value() {
+        check(r"Observation?code=a\,b", token("code", None, Some("a,b")));
+        check("Observation?identifier=urn%3Ax%7C1", token("identifier", Some("urn:x"), Some("1")));
+    }
+
+    #[test]
+    fn modifiers_change_the_test() {
+        let text = |mode, text: &str| Condition::Has("name".into(), Test::String { mode, text: text.to_owned() });
+        check("Patient?name=Ro", text(TextMode::StartsWith, "ro"));
+        check("Patient?name:contains=Ro", text(TextMode::Contains, "ro"));
+        check("Patient?name:exact=Ro", text(TextMode::Exact, "Ro"));
+        let uri = |mode| Condition::Has("url".into(), Test::Uri { uri: "http://x".to_owned(), mode });
+        check("ValueSet?url=http://x", uri(UriMode::Exact));
+        check("ValueSet?url:below=http://x", uri(UriMode::Below));
+        check("ValueSet?url:above=http://x", uri(UriMode::Above));
+        check("Observation?subject:Patient=1", points_to("subject", "Patient/1"));
+        check("Observation?subject:identifier=s|1", token("subject:identifier", Some("s"), Some("1")));
+        check("Observation?code:missing=false", Condition::Present("code".into()));
+        check("Observation?code:missing=true", not(Condition::Present("code".into())));
+    }
+
+    #[test]
+    fn not_excludes_all_of_its_values() {
+        let either = Condition::Any(vec![token("status", None, Some("a")), token("status", None, Some("b"))]);
+        check("Observation?status:not=a,b", not(either));
+    }
+
+    #[test]
+    fn the_store_knows_ids_and_changes_itself() {
+        check("Patient?_id=a,b", Condition::Id(vec!["a".to_owned(), "b".to_owned()]));
+        check("Patient?_lastUpdated=ge1970-01-01", Condition::LastUpdated { start: 0, end: i64::MAX });
+    }
+
+    #[test]
+    fn numbers_have_the_range_of_their_precision() {
+        let expected = Test::Number { relation: Relation::Within, low: 99.5, high: 100.5, value: 100.0 };
+        check("MolecularSequence?variant-start=100", Condition::Has("variant-start".into(), expected));
+    }
+
+    #[test]
+    fn a_chain_is_followed_into_the_types_that_know_its_end() {
+        let linked = |targets: &[&str], condition| Condition::Linked {
+            parameter: "subject".into(),
+            targets: targets.iter().map(|name| resource_type(name)).collect(),
+            condition: Box::new(condition),
+        };
+        let identifier = token("identifier", None, Some("1"));
+        check("Observation?subject:Patient.identifier=1", linked(&["Patient"], identifier.clone()));
+        check("Observation?subject.identifier=1", linked(&["Device", "Group", "Location", "Patient"], identifier));
+        check("Observation?subject.gender=male", linked(&["Patient"], token("gender", None, Some("male"))));
+        check(
+            "Observation?subject:Patient.organization:Organization._id=1",
+            linked(
+                &["Patient"],
+                Condition::Linked {
+                    parameter: "organization".into(),
+                    targets: vec![resource_type("Organization")],
+                    condition: Box::new(Condition::Id(vec!["1".to_owned()])),
+                },
+            ),
+        );
+    }
+
+    #[test]
+    fn has_goes_against_the_direction_of_a_reference() {
+        check(
+            "Patient?_has:Observation:patient:code=1234-5",
+            Condition::LinkedFrom {
+                source: ResourceType::OBSERVATION,
+                parameter: "patient".into(),
+                condition: Box::new(token("code", None, Some("1234-5"))),
+            },
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused_by_name() {
+        check_refused("Observation?cod=1", "did you mean `code`?");
+        check_refused(
+            "Observation?nonsense-of-this-kind=1",
+            "`nonsense-of-this-kind` is not a search parameter of Observation",
+        );
+        check_refused("Patient?name:exat=1", "did you mean `exact`?");
+        check_refused("Observation?code:text=heart", "`:text` is not a modifier");
+        check_refused("Observation?code:in=http://x", "`:in` is not a modifier");
+        check_refused("Observation?subject:Practitioner=1", "`:Practitioner` is not a modifier");
+        check_refused("Observation?date:exact=2024", "`:exact` is not a modifier");
+        check_refused("Observation?_id:not=1", "`:not` is not a modifier");
+        check_refused("Observation?code-value-quantity=a$5", "composite parameters are not built");
+        check_refused("Patient?_has:Observation:patient:code-value-quantity=a$5", "composite parameters are not built");
+        check_refused("Patient?phonetic=x", "sound");
+        check_refused("Location?near=1|2", "distance");
+        check_refused("Patient?_text=x", "not built");
+    }
+
+    #[test]
+    fn values_that_do_not_fit_are_refused() {
+        check_refused("Observation?code=", "``");
+        check_refused("Observation?code=a,,b", "``");
+        check_refused("Observation?date=yesterday", "a date");
+        check_refused("Observation?value-quantity=5|mg", "`number|system|code`");
+        check_refused("Observation?code:missing=maybe", "`true` or `false`");
+        check_refused("Observation?subject=a%20b", "`Type/id`");
+        check_refused("Observation?_id=a_b", "a logical id");
+    }
+
+    #[test]
+    fn malformed_links_are_refused() {
+        check_refused("Observation?code.text=1", "only references can be followed");
+        check_refused("Observation?subject:Nobody.name=1", "`:Nobody` is not a modifier");
+        check_refused("Observation?subject.nonsense=1", "not a search parameter");
+        check_refused("Patient?_has:Observation:code=1", "write `_has:");
+        check_refused("Patient?_has:Observation:encounter:code=1", "does not point to this type");
+        check_refused("Patient?_has:Nobody:patient:code=1", "no resource type");
+        check_refused("Patient?link.link.link.link.link._id=1", "at most 4");
+    }
+
+    #[test]
+    fn everything_is_not_a_condition() {
+        check_refused("Patient?", "at least one");
+        check_refused("Patient?_count=1", "`_count`");
+    }
+
+    #[test]
+    fn a_condition_has_a_bound() {
+        check_refused(&format!("Patient?{}", "active=true&".repeat(CRITERIA_MAX + 1)), "at most 100");
+        check_refused(&format!("Patient?gender={}", "a,".repeat(1_001)), "at most 1000");
+    }
+}
