@@ -9,3 +9,5 @@ pub(crate) mod merge;
 pub(crate) mod observation;
 mod raw;
 mod sampled_data;
+#[cfg(test)]
+mod shipped_templates;
