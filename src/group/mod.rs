@@ -76,12 +76,15 @@ mod tests {
     use tokio::sync::mpsc;
     use tokio_util::task::TaskTracker;
 
-    use super::pending::tests::{Heard, keyed};
     use super::{Group, GroupSettings, PendingLimits};
-    use crate::model::group::Keyed;
+    use crate::model::group::{Keyed, Span};
+    use crate::model::samples::{Heard, group};
 
     fn keyed_of(device: u8) -> Keyed {
-        keyed(&Arc::new(Heard::default()), 1, (device, 0, 0, "hr"))
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let mut group =
+            group(&Arc::new(Heard::default()), 1, (&device.to_string(), None), (at, Span::Single(at)), "65");
+        Keyed { contribution: group.contributions.remove(0), key: group.key }
     }
 
     const SETTINGS: GroupSettings = GroupSettings {

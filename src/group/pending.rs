@@ -1,12 +1,10 @@
 //! Groups waiting for company, as a value.
 //!
 //! It has no clock and no task: the stage says when to take. A group that was taken is not reopened. A late measurement
-//! starts another group with the same key, and delivery merges the two, because their Observation is the same.
+//! starts another group with the same key, and delivery merges the two, because their Observation is the same. For the
+//! same reason it is delivery that decides between values of one name and instant (GR-2).
 
 use std::collections::HashMap;
-use std::sync::Arc;
-
-use jiff::Timestamp;
 
 use crate::model::group::{Contribution, GroupKey, Keyed, MeasurementGroup};
 
@@ -63,39 +61,10 @@ impl Pending {
         self.measurements = 0;
         let mut waiting: Vec<(GroupKey, Waiting)> = self.waiting.drain().collect();
         waiting.sort_unstable_by_key(|(_, group)| group.place);
-        waiting.into_iter().map(|(key, group)| finished(key, group.contributions)).collect()
-    }
-}
-
-fn finished(key: GroupKey, mut contributions: Vec<Contribution>) -> MeasurementGroup {
-    if contributions.len() > 1 {
-        keep_survivors(&mut contributions);
-    }
-    MeasurementGroup { key, contributions }
-}
-
-/// Leaves one value for each name and instant: the one ingested last, of equals the first to arrive (GR-2). Measurements
-/// that lose all their values stay, for they carry receipts.
-fn keep_survivors(contributions: &mut [Contribution]) {
-    let mut survivors: HashMap<(Timestamp, Arc<str>), (usize, Timestamp)> = HashMap::new();
-    for (index, contribution) in contributions.iter().enumerate() {
-        let measurement = &contribution.measurement;
-        for property in &measurement.properties {
-            let slot = (measurement.occurred_at, Arc::clone(&property.name));
-            let survivor = survivors.entry(slot).or_insert((index, measurement.ingested_at));
-            if measurement.ingested_at > survivor.1 {
-                *survivor = (index, measurement.ingested_at);
-            }
-        }
-    }
-    for (index, contribution) in contributions.iter_mut().enumerate() {
-        let measurement = &mut contribution.measurement;
-        let occurred_at = measurement.occurred_at;
-        measurement.properties.retain(|property| {
-            survivors.get(&(occurred_at, Arc::clone(&property.name))).is_some_and(|(winner, _)| *winner == index)
-        });
+        let finished = |(key, group): (GroupKey, Waiting)| MeasurementGroup { key, contributions: group.contributions };
+        waiting.into_iter().map(finished).collect()
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+mod tests;

@@ -1,1 +1,108 @@
 //! Stage: envelopes in, measurements with their group key out.
+//!
+//! Extraction itself is the mapping's, pure and without receipts; this shell moves the receipts. Each measurement and
+//! each failure gets a share of its message's receipt, so the message ends when all that came of it has ended. One task
+//! does it all, in order of arrival, so that the readings of a device stay in order.
+
+mod shapes;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::clock::Clock;
+use crate::mapping::{Extracted, Failure, Mappings};
+use crate::model::Tracked;
+use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
+use crate::model::envelope::Envelope;
+use crate::model::group::{Contribution, GroupKey, Keyed};
+use crate::model::receipt::{Outcome, Receipt};
+
+pub(crate) use self::shapes::{Shape, Shapes};
+
+/// Envelopes worked on between two looks at the other tasks.
+const ENVELOPES_PER_TURN_MAX: usize = 64;
+
+/// The stage.
+pub(crate) struct Normalize {
+    mappings: Arc<Mappings>,
+    clock: Clock,
+    unmatched: Arc<Shapes>,
+}
+
+/// What came of some envelopes.
+#[derive(Default)]
+struct Yield {
+    measurements: Vec<Keyed>,
+    letters: Vec<Tracked<DeadLetter>>,
+}
+
+impl Normalize {
+    /// The stage with its mapping; messages that match no template are counted in `unmatched`.
+    pub(crate) fn new(mappings: Arc<Mappings>, clock: Clock, unmatched: Arc<Shapes>) -> Self {
+        Self { mappings, clock, unmatched }
+    }
+
+    /// Runs until the inbox closes. When a later stage has ended, what is in hand is abandoned.
+    pub(crate) async fn run(
+        self,
+        mut inbox: mpsc::Receiver<Tracked<Envelope>>,
+        outbox: mpsc::Sender<Keyed>,
+        letters: LetterBox,
+    ) {
+        let mut arrived = Vec::with_capacity(ENVELOPES_PER_TURN_MAX);
+        while inbox.recv_many(&mut arrived, ENVELOPES_PER_TURN_MAX).await > 0 {
+            let mut yielded = Yield::default();
+            arrived.drain(..).for_each(|envelope| self.normalize(envelope, &mut yielded));
+            if !yielded.letters.is_empty() && letters.send(yielded.letters).await.is_err() {
+                return;
+            }
+            let count = u64::try_from(yielded.measurements.len()).unwrap_or(u64::MAX);
+            metrics::counter!("measurements_extracted_total").increment(count);
+            for measurement in yielded.measurements {
+                if outbox.send(measurement).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    fn normalize(&self, Tracked { value: envelope, receipt }: Tracked<Envelope>, yielded: &mut Yield) {
+        let extraction = match self.mappings.extract(&envelope) {
+            Ok(extraction) => extraction,
+            Err(failure) => return yielded.letters.push(self.letter(failure, &envelope, receipt)),
+        };
+        if extraction.measurements.is_empty() && extraction.failures.is_empty() {
+            self.unmatched.count(&envelope.body);
+            return receipt.complete(Outcome::Unmatched);
+        }
+        for failure in extraction.failures {
+            yielded.letters.push(self.letter(failure, &envelope, receipt.share()));
+        }
+        let envelope = Arc::new(envelope);
+        for extracted in extraction.measurements {
+            yielded.measurements.push(keyed(extracted, Arc::clone(&envelope), receipt.share()));
+        }
+        receipt.hand_on();
+    }
+
+    fn letter(&self, failure: Failure, envelope: &Envelope, receipt: Receipt) -> Tracked<DeadLetter> {
+        let Failure { code, reason, template } = failure;
+        Cause { stage: Stage::Normalize, code, reason, template }.letter(envelope, receipt, self.clock.now())
+    }
+}
+
+fn keyed(Extracted { measurement, period }: Extracted, envelope: Arc<Envelope>, receipt: Receipt) -> Keyed {
+    let key = GroupKey {
+        measurement_type: Arc::clone(&measurement.measurement_type),
+        device_id: measurement.device_id.clone(),
+        patient_id: measurement.patient_id.clone(),
+        encounter_id: measurement.encounter_id.clone(),
+        correlation_id: measurement.correlation_id.clone(),
+        span: period.span(measurement.occurred_at),
+    };
+    Keyed { key, contribution: Contribution { measurement, envelope, receipt } }
+}
+
+#[cfg(test)]
+mod tests;
