@@ -5,7 +5,9 @@
 //! answering for what it took until its ledger is empty, and then disconnects; what a deadline cuts off comes again.
 
 pub(crate) mod arrival;
+pub(crate) mod backoff;
 pub(crate) mod ledger;
 pub(crate) mod mqtt;
 pub(crate) mod mqtt_listener;
+mod passage;
 pub(crate) mod replay;

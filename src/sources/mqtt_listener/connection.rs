@@ -29,6 +29,7 @@ use crate::model::intake::{Closed, Intake};
 use crate::model::receipt::Settle;
 use crate::sources::arrival::Arrival;
 use crate::sources::ledger::{Abandoned, Ledger};
+use crate::sources::passage::pass_on;
 
 /// Bytes asked of the socket at a time.
 const READ_BYTES: usize = 16 * 1_024;
@@ -266,14 +267,6 @@ impl Client {
         };
         self.dialogue.part(reason, &mut self.wire.out);
     }
-}
-
-/// Passes messages on in order. Pending for ever once the last has gone, so that it can be waited for beside others.
-async fn pass_on(mut waiting: mpsc::Receiver<Tracked<Envelope>>, intake: Intake) -> Result<(), Closed> {
-    while let Some(message) = waiting.recv().await {
-        intake.send(message).await?;
-    }
-    std::future::pending().await
 }
 
 impl Wire {
