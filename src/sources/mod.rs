@@ -1,1 +1,13 @@
 //! Where messages come from, each with a ledger of the receipts it handed out.
+//!
+//! A source takes a message, claims a receipt for it, passes both into the pipeline and answers its sender only when the
+//! ledger releases the answer. Only this module knows MQTT. When told to stop, a source takes nothing more, goes on
+//! answering for what it took until its ledger is empty, and then disconnects; what a deadline cuts off comes again.
+
+pub(crate) mod arrival;
+pub(crate) mod backoff;
+pub(crate) mod ledger;
+pub(crate) mod mqtt;
+pub(crate) mod mqtt_listener;
+mod passage;
+pub(crate) mod replay;

@@ -1,0 +1,355 @@
+//! Subscribes to a broker (MQTT 3.1.1 or 5) and acknowledges what is durable.
+//!
+//! QoS 1, acknowledged by hand in arrival order through the ledger, on a persistent session: what was not acknowledged when
+//! a connection ends comes again on the next. Each connection has its own ledger, and what settles after its connection
+//! ended is dropped, because its packet id means another message by then; the message comes again as a duplicate, which
+//! changes nothing downstream.
+//!
+//! One task polls the connection, asks for acknowledgements, and passes messages on beside it, so none of the three ever
+//! waits for another. At most `in_flight_max` messages are unanswered, whatever window the broker believes in; about as many
+//! more are held unclaimed, so that pings and acknowledgements keep flowing while the pipeline is full, and then reading
+//! stops. If that lasts longer than the keep-alive, the broker gives up the connection, and all is as after any loss.
+
+mod link;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+use self::link::{Link, News, Trouble};
+use super::arrival::{Arrival, Arrivals};
+use super::backoff::Backoff;
+use super::ledger::{Abandoned, Ledger};
+use super::passage::pass_on;
+use crate::clock::Clock;
+use crate::model::Tracked;
+use crate::model::envelope::Envelope;
+use crate::model::intake::{Closed, Intake};
+use crate::model::receipt::Settle;
+use crate::secret::Secret;
+
+pub(crate) use self::link::Quality;
+
+/// Name of the source in the origin of its messages.
+pub(crate) const SOURCE: &str = "mqtt";
+
+/// Packets `rumqttc` reads before it looks at its requests again.
+const READ_BURST: usize = 10;
+/// Longest wait for a DISCONNECT to go out.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// What to subscribe to, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct SubscriberSettings {
+    /// Name or address of the broker.
+    pub(crate) host: String,
+    /// Its port.
+    pub(crate) port: u16,
+    /// The version to speak.
+    pub(crate) protocol: Protocol,
+    /// Names the session at the broker: not empty, the same after a restart, and no other client's.
+    pub(crate) client_id: String,
+    /// How to log in, if the broker asks for it.
+    pub(crate) credentials: Option<Credentials>,
+    /// Topic filters, at least one.
+    pub(crate) topics: Vec<String>,
+    /// Quality of service to subscribe with.
+    pub(crate) quality: Quality,
+    /// Longest silence on the connection, at least 1 s.
+    pub(crate) keep_alive: Duration,
+    /// Longest wait for the broker to take a connection, at least 1 s.
+    pub(crate) connect_timeout: Duration,
+    /// How long the broker is to keep the session while nobody is connected (MQTT 5).
+    pub(crate) session_expiry: Duration,
+    /// Most messages taken and not yet acknowledged.
+    pub(crate) in_flight_max: NonZeroUsize,
+    /// Largest packet taken, in bytes. An MQTT 3.1.1 broker cannot be told, and offers a larger one again and again.
+    pub(crate) packet_max_bytes: NonZeroU32,
+    /// First wait before connecting again.
+    pub(crate) backoff_min: Duration,
+    /// Longest wait before connecting again.
+    pub(crate) backoff_max: Duration,
+}
+
+/// Version of MQTT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// MQTT 3.1.1.
+    V3_1_1,
+    /// MQTT 5.
+    V5_0,
+}
+
+/// User name and password.
+#[derive(Clone, Debug)]
+pub(crate) struct Credentials {
+    /// User name.
+    pub(crate) username: String,
+    /// Password, sent in the clear.
+    pub(crate) password: Secret,
+}
+
+/// How the subscription stands, for readiness and the admin API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SourceState {
+    /// On the way to the first or next connection.
+    Connecting,
+    /// Subscribed.
+    Connected,
+    /// Waiting to connect again, because of this.
+    Retrying(String),
+    /// Stopped for good.
+    Stopped,
+}
+
+/// A subscription to be run.
+#[derive(Debug)]
+pub(crate) struct Subscriber {
+    settings: SubscriberSettings,
+    clock: Clock,
+    state: watch::Sender<SourceState>,
+}
+
+/// A subscription that runs.
+struct Running {
+    settings: SubscriberSettings,
+    arrivals: Arrivals,
+    intake: Intake,
+    stop: CancellationToken,
+    state: watch::Sender<SourceState>,
+    backoff: Backoff,
+    /// The broker's session, if it kept one, has the filters of these settings.
+    has_subscribed: bool,
+}
+
+/// One connection of it.
+struct Connection<'a> {
+    running: &'a mut Running,
+    link: Link,
+    ledger: Arc<Ledger<u16>>,
+    /// The same ledger, as receipts want it.
+    settle: Arc<dyn Settle>,
+    /// To those that wait for the pipeline; `None` once nothing more is taken.
+    waiting: Option<mpsc::Sender<Tracked<Envelope>>>,
+    /// Read, but not taken for lack of room in the ledger; oldest first.
+    held: VecDeque<(Arrival, Option<u16>)>,
+    is_connected: bool,
+    /// Acknowledgements asked for that did not go out yet.
+    owed: usize,
+}
+
+/// How a connection ended.
+enum Ending {
+    /// All that was taken is answered, or the pipeline has ended.
+    Stopped,
+    Lost(Trouble),
+}
+
+/// What woke the task.
+enum Wake {
+    Stop,
+    Released(Result<Vec<u16>, Abandoned>),
+    PipelineClosed,
+    News(Result<News, Trouble>),
+}
+
+impl SubscriberSettings {
+    fn keep_alive(&self) -> Duration {
+        self.keep_alive.max(Duration::from_secs(1))
+    }
+}
+
+impl Subscriber {
+    /// A subscription, and how it stands.
+    pub(crate) fn new(settings: SubscriberSettings, clock: Clock) -> (Self, watch::Receiver<SourceState>) {
+        let (state, states) = watch::channel(SourceState::Connecting);
+        (Self { settings, clock, state }, states)
+    }
+
+    /// Takes messages until `stop`, then waits until all it took are answered, and disconnects. Returns early when the
+    /// pipeline ends.
+    pub(crate) async fn run(self, intake: Intake, stop: CancellationToken) {
+        if self.settings.quality == Quality::AtMostOnce {
+            let connector = intake.connector().as_ref();
+            tracing::warn!(connector, "subscribing with qos 0: messages under way when anything stops are lost");
+        }
+        let running = Running {
+            backoff: Backoff::new(self.settings.backoff_min, self.settings.backoff_max),
+            arrivals: Arrivals::new(Arc::clone(intake.connector()), SOURCE, self.clock),
+            settings: self.settings,
+            intake,
+            stop,
+            state: self.state,
+            has_subscribed: false,
+        };
+        running.run().await;
+    }
+}
+
+impl Running {
+    async fn run(mut self) {
+        let stop = self.stop.clone();
+        loop {
+            self.state.send_replace(SourceState::Connecting);
+            let trouble = match self.connect_once().await {
+                Ending::Stopped => break,
+                Ending::Lost(trouble) => trouble,
+            };
+            let wait = self.backoff.next_wait();
+            self.warn(&trouble, wait);
+            self.state.send_replace(SourceState::Retrying(trouble.0));
+            if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+                break;
+            }
+        }
+        self.state.send_replace(SourceState::Stopped);
+    }
+
+    async fn connect_once(&mut self) -> Ending {
+        let in_flight_max = self.settings.in_flight_max;
+        let ledger = Arc::new(Ledger::new(in_flight_max));
+        let (sender, waiting) = mpsc::channel(in_flight_max.get());
+        let intake = self.intake.clone();
+        let connection = Connection {
+            link: Link::new(&self.settings),
+            settle: Arc::clone(&ledger) as Arc<dyn Settle>,
+            ledger,
+            waiting: Some(sender),
+            held: VecDeque::new(),
+            is_connected: false,
+            owed: 0,
+            running: self,
+        };
+        match connection.run(pass_on(waiting, intake)).await {
+            Ok(()) => Ending::Stopped,
+            Err(trouble) => Ending::Lost(trouble),
+        }
+    }
+
+    fn warn(&self, trouble: &Trouble, wait: Duration) {
+        let broker = format!("{}:{}", self.settings.host, self.settings.port);
+        let connector = self.intake.connector().as_ref();
+        let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(connector, broker, reason = %trouble, retry_ms, "not subscribed, will connect again");
+    }
+}
+
+impl Connection<'_> {
+    /// Runs until all is answered after a stop, or the connection is lost.
+    async fn run(mut self, passing_on: impl Future<Output = Result<(), Closed>>) -> Result<(), Trouble> {
+        tokio::pin!(passing_on);
+        while self.waiting.is_some() || !self.is_done() {
+            match self.wake(passing_on.as_mut()).await {
+                Wake::Stop => self.waiting = None,
+                Wake::PipelineClosed => break,
+                Wake::Released(released) => self.acknowledge(released)?,
+                Wake::News(news) => self.attend(news?)?,
+            }
+        }
+        self.disconnect().await
+    }
+
+    fn is_done(&self) -> bool {
+        self.ledger.is_empty() && self.owed == 0
+    }
+
+    async fn wake(&mut self, passing_on: impl Future<Output = Result<(), Closed>>) -> Wake {
+        let is_taking = self.waiting.is_some();
+        let held_max = self.running.settings.in_flight_max.get().saturating_add(READ_BURST);
+        let is_reading = self.held.len() < held_max;
+        tokio::select! {
+            biased;
+            () = self.running.stop.cancelled(), if is_taking => Wake::Stop,
+            released = self.ledger.released() => Wake::Released(released),
+            Err(Closed) = passing_on => Wake::PipelineClosed,
+            news = self.link.next(), if is_reading => Wake::News(news),
+        }
+    }
+
+    fn acknowledge(&mut self, released: Result<Vec<u16>, Abandoned>) -> Result<(), Trouble> {
+        let packet_ids = released.map_err(|abandoned| Trouble(abandoned.to_string()))?;
+        for packet_id in packet_ids {
+            self.link.acknowledge(packet_id)?;
+            self.owed = self.owed.saturating_add(1);
+        }
+        self.take_held();
+        Ok(())
+    }
+
+    fn attend(&mut self, news: News) -> Result<(), Trouble> {
+        match news {
+            News::Connected { session_present } => self.subscribe(session_present)?,
+            News::Subscribed { qos } => self.subscribed(qos),
+            News::Refused => return Err(Trouble("the broker refuses the subscription".to_owned())),
+            News::Published { arrival, packet_id } => {
+                self.held.push_back((arrival, packet_id));
+                self.take_held();
+            }
+            News::Acknowledged => self.owed = self.owed.saturating_sub(1),
+            News::Disconnected | News::Other => {}
+        }
+        Ok(())
+    }
+
+    /// The session of an earlier process may lack filters that were added since, so the first connection subscribes even
+    /// if the broker kept it.
+    fn subscribe(&mut self, session_present: bool) -> Result<(), Trouble> {
+        self.is_connected = true;
+        if session_present && self.running.has_subscribed {
+            self.connected();
+            return Ok(());
+        }
+        self.link.subscribe(&self.running.settings.topics, self.running.settings.quality)
+    }
+
+    fn subscribed(&mut self, qos: u8) {
+        self.running.has_subscribed = true;
+        if qos < self.running.settings.quality as u8 {
+            let connector = self.running.intake.connector().as_ref();
+            tracing::warn!(connector, qos, "the broker grants a lower quality of service than asked for");
+        }
+        self.connected();
+    }
+
+    fn connected(&mut self) {
+        self.running.backoff.reset();
+        self.running.state.send_replace(SourceState::Connected);
+        tracing::info!(connector = self.running.intake.connector().as_ref(), "subscribed");
+    }
+
+    /// Takes what was read as far as there is room. After a stop nothing is taken: what the broker still sends is not
+    /// acknowledged, and so comes again.
+    fn take_held(&mut self) {
+        let Some(waiting) = &self.waiting else {
+            return self.held.clear();
+        };
+        while self.ledger.has_room()
+            && let Some((arrival, packet_id)) = self.held.pop_front()
+        {
+            let envelope = self.running.arrivals.envelope(arrival);
+            let receipt = self.running.intake.receipt(self.ledger.take(packet_id), &self.settle);
+            if waiting.try_send(Tracked { value: envelope, receipt }).is_err() {
+                tracing::error!("a message was taken beyond the bound, and abandoned");
+            }
+        }
+    }
+
+    /// Leaves the session to the broker. A broker that does not take the goodbye in time finds out by itself.
+    async fn disconnect(mut self) -> Result<(), Trouble> {
+        if !self.is_connected {
+            return Ok(());
+        }
+        self.link.disconnect()?;
+        let goodbye = async { while !matches!(self.link.next().await, Ok(News::Disconnected) | Err(_)) {} };
+        if tokio::time::timeout(GOODBYE_PATIENCE, goodbye).await.is_err() {
+            tracing::debug!("the broker did not take the goodbye in time");
+        }
+        Ok(())
+    }
+}
