@@ -22,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 struct Claims;
 
 impl Witness for Claims {
-    fn receipt(&self, position: u64, ledger: &Arc<dyn Settle>) -> Receipt {
+    fn receipt(self: Arc<Self>, position: u64, ledger: &Arc<dyn Settle>) -> Receipt {
         Receipt::new(position, Arc::clone(ledger))
     }
 }

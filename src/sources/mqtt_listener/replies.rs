@@ -9,7 +9,7 @@ use mqtt_protocol_core::mqtt::result_code::{
     UnsubackReasonCode,
 };
 
-use super::greeting::{Greeting, Refusal, SessionExpiry};
+use super::greeting::{Greeting, Refusal};
 
 /// CONNACK of MQTT 3.1.1 with return code 1, for a client that speaks neither version.
 pub(super) const UNACCEPTABLE_PROTOCOL_VERSION: [u8; 4] = [0x20, 0x02, 0x00, 0x01];
