@@ -2,5 +2,6 @@
 
 pub(crate) mod error;
 pub(crate) mod resource;
+pub(crate) mod search;
 mod stand_in;
 pub(crate) mod state;

@@ -15,7 +15,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::{ApiError, Category};
-use super::stand_in;
+use crate::fhir::search::index::entries;
 use crate::fhir::store::{Draft, DraftBody, IndexEntry, Method, ResourceKey};
 use crate::json::{self, Node};
 use crate::r4::resource_type::ResourceType;
@@ -45,7 +45,7 @@ impl Sent {
         check_members(&node, &mut Location::new(resource_type))?;
         let id = id_of(&node, resource_type)?;
         let body = cut(text, resource_type)?;
-        let index = stand_in::entries(resource_type, &node);
+        let index = entries(resource_type, &node);
         Ok(Self { resource_type, id, body, index })
     }
 

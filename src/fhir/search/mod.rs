@@ -10,6 +10,7 @@
 pub(crate) mod error;
 pub(crate) mod include;
 pub(crate) mod index;
+pub(crate) mod local;
 pub(crate) mod page;
 pub(crate) mod parse;
 pub(crate) mod plan;
@@ -21,7 +22,7 @@ mod number;
 mod path;
 mod prefix;
 mod quantity;
-mod reference;
+pub(crate) mod reference;
 mod string;
 mod token;
 mod uri;

@@ -57,7 +57,7 @@ pub(super) fn without_version(target: &str) -> &str {
 }
 
 /// Type and id of `Type/id`; `None` for any other text.
-pub(super) fn local(target: &str) -> Option<(ResourceType, &str)> {
+pub(crate) fn local(target: &str) -> Option<(ResourceType, &str)> {
     let (name, id) = target.split_once('/')?;
     Some((ResourceType::parse(name)?, Some(id).filter(|id| is_id(id))?))
 }

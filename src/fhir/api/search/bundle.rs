@@ -1,0 +1,96 @@
+//! The searchset Bundle, written straight to bytes: stored bodies go in as they are.
+
+use super::gather::{Found, Inclusion};
+use crate::fhir::api::error::outcome;
+use crate::fhir::search::page::link;
+use crate::fhir::search::parse::Search;
+use crate::fhir::store::{ResourceKey, Version};
+use crate::json::Node;
+
+/// The Bundle, as JSON.
+pub(crate) fn write(base: &str, search: &Search, found: &Found) -> Vec<u8> {
+    let bodies = found.matches.iter().chain(&found.included).filter_map(|version| version.body.as_ref());
+    let mut bundle = Vec::with_capacity(512 + bodies.map(|body| body.len() + 256).sum::<usize>());
+    bundle.extend_from_slice(br#"{"resourceType":"Bundle","type":"searchset""#);
+    if let Some(total) = found.total {
+        bundle.extend_from_slice(format!(r#","total":{total}"#).as_bytes());
+    }
+    write_links(&mut bundle, base, search, found);
+    let mut entries = Entries { bundle, opened: false };
+    for version in &found.matches {
+        entries.resource(base, version, "match");
+    }
+    for version in &found.included {
+        entries.resource(base, version, "include");
+    }
+    if let Some(warning) = warning(search, found) {
+        entries.outcome(&warning);
+    }
+    entries.close()
+}
+
+fn write_links(bundle: &mut Vec<u8>, base: &str, search: &Search, found: &Found) {
+    let first = link(base, search, None);
+    let own = match &search.cursor {
+        Some(cursor) => with_cursor(&first, cursor),
+        None => first.clone(),
+    };
+    let mut links = vec![("self", own), ("first", first)];
+    links.extend(found.next.as_ref().map(|cursor| ("next", link(base, search, Some(cursor)))));
+    let links: Vec<String> = links
+        .into_iter()
+        .map(|(relation, url)| format!(r#"{{"relation":"{relation}","url":{}}}"#, text(&url)))
+        .collect();
+    bundle.extend_from_slice(format!(r#","link":[{}]"#, links.join(",")).as_bytes());
+}
+
+/// An opened cursor is hexadecimal, so nothing in it needs an escape.
+fn with_cursor(first: &str, cursor: &str) -> String {
+    let separator = if first.contains('?') { '&' } else { '?' };
+    format!("{first}{separator}_cursor={cursor}")
+}
+
+/// What the client must know to read the answer rightly.
+fn warning(search: &Search, found: &Found) -> Option<String> {
+    let mut warnings: Vec<String> = search.ignored.iter().map(|error| format!("Left out: {error}.")).collect();
+    if found.inclusion == Inclusion::Cut {
+        warnings.push("More resources were to be included than fit; some are left out.".to_owned());
+    }
+    (!warnings.is_empty()).then(|| warnings.join(" "))
+}
+
+struct Entries {
+    bundle: Vec<u8>,
+    opened: bool,
+}
+
+impl Entries {
+    fn resource(&mut self, base: &str, version: &Version, mode: &str) {
+        let Some(body) = &version.body else { return };
+        let ResourceKey { resource_type, id } = &version.key;
+        let url = text(&format!("{base}/{}/{id}", resource_type.as_str()));
+        self.entry(format!(r#""fullUrl":{url},"#).as_bytes(), body, mode);
+    }
+
+    fn outcome(&mut self, warning: &str) {
+        self.entry(b"", &outcome("warning", "not-supported", warning, None), "outcome");
+    }
+
+    fn entry(&mut self, url: &[u8], body: &[u8], mode: &str) {
+        let opening: &[u8] = if self.opened { b",{" } else { br#","entry":[{"# };
+        self.opened = true;
+        for part in [opening, url, br#""resource":"#, body] {
+            self.bundle.extend_from_slice(part);
+        }
+        self.bundle.extend_from_slice(format!(r#","search":{{"mode":"{mode}"}}}}"#).as_bytes());
+    }
+
+    fn close(mut self) -> Vec<u8> {
+        self.bundle.extend_from_slice(if self.opened { b"]}" } else { b"}" });
+        self.bundle
+    }
+}
+
+fn text(text: &str) -> String {
+    Node::String(text.into()).to_string()
+}

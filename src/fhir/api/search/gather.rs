@@ -1,0 +1,225 @@
+//! A page of matches and what comes along with it, read from one committed state.
+//!
+//! Includes are followed in rounds: the first from the matches, further ones (`:iterate`) from what the round before
+//! brought. Nothing comes twice, and both rounds and resources have a bound; a search that meets the second says so.
+
+use std::collections::{BTreeMap, HashSet};
+
+use crate::fhir::api::error::ApiError;
+use crate::fhir::search::include::{Direction, Include, Reach, references};
+use crate::fhir::search::index::targets;
+use crate::fhir::search::local::localize_target;
+use crate::fhir::search::page;
+use crate::fhir::search::parse::{Search, Total};
+use crate::fhir::search::reference::local;
+use crate::fhir::store::interface::Reader;
+use crate::fhir::store::{Condition, Cursor, Parameter, Query, ResourceKey, Test, Version};
+use crate::json;
+use crate::r4::resource_type::ResourceType;
+
+/// Most resources that come along with a page.
+const INCLUDED_MAX: usize = 1_000;
+/// Most rounds in which includes are followed.
+const ROUNDS_MAX: usize = 5;
+
+/// What a search found.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// The matches of the page, in order.
+    pub(crate) matches: Vec<Version>,
+    /// What comes along.
+    pub(crate) included: Vec<Version>,
+    /// Whether everything that was to come along did.
+    pub(crate) inclusion: Inclusion,
+    /// How many matches there are on all pages, if that is known.
+    pub(crate) total: Option<u64>,
+    /// Where the next page begins.
+    pub(crate) next: Option<Cursor>,
+}
+
+/// Whether everything that was to come along did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Inclusion {
+    /// It did.
+    #[default]
+    Complete,
+    /// There was more than may come along.
+    Cut,
+}
+
+/// A page of a search. `base` is the server's own address.
+///
+/// # Errors
+/// When the cursor does not belong to the search, or the store fails.
+pub(crate) fn gather(reader: &dyn Reader, base: &str, search: &Search) -> Result<Found, ApiError> {
+    let after = page::open(search)?;
+    if search.count == 0 {
+        let total = Some(reader.count(search.resource_type, &search.condition)?);
+        return Ok(Found { total, ..Found::default() });
+    }
+    let is_first = after.is_none();
+    let found = reader.find(&Query {
+        resource_type: search.resource_type,
+        condition: search.condition.clone(),
+        order: search.order.clone(),
+        after,
+        limit: search.count,
+    })?;
+    let total = match search.total {
+        Total::Accurate => Some(reader.count(search.resource_type, &search.condition)?),
+        Total::IfCheap if is_first && found.next.is_none() => u64::try_from(found.versions.len()).ok(),
+        Total::IfCheap | Total::None => None,
+    };
+    let mut following = Following::new(reader, base, &found.versions);
+    let included = following.follow(&search.includes, &found.versions)?;
+    Ok(Found { matches: found.versions, included, inclusion: following.inclusion, total, next: found.next })
+}
+
+struct Following<'a> {
+    reader: &'a dyn Reader,
+    base: &'a str,
+    known: HashSet<ResourceKey>,
+    room: usize,
+    inclusion: Inclusion,
+}
+
+impl<'a> Following<'a> {
+    fn new(reader: &'a dyn Reader, base: &'a str, matches: &[Version]) -> Self {
+        Self {
+            reader,
+            base,
+            known: matches.iter().map(|version| version.key.clone()).collect(),
+            room: INCLUDED_MAX,
+            inclusion: Inclusion::Complete,
+        }
+    }
+
+    fn follow(&mut self, includes: &[Include], matches: &[Version]) -> Result<Vec<Version>, ApiError> {
+        let iterated: Vec<&Include> = includes.iter().filter(|include| include.reach == Reach::Iterate).collect();
+        let mut included = Vec::new();
+        let mut round = self.round(includes.iter(), matches)?;
+        for _ in 1..ROUNDS_MAX {
+            let next = self.round(iterated.iter().copied(), &round)?;
+            included.extend(std::mem::replace(&mut round, next));
+        }
+        included.extend(round);
+        Ok(included)
+    }
+
+    /// What the includes bring from these resources and has not come yet.
+    fn round<'i>(
+        &mut self,
+        includes: impl Iterator<Item = &'i Include>,
+        from: &[Version],
+    ) -> Result<Vec<Version>, ApiError> {
+        let mut brought = Vec::new();
+        if from.is_empty() {
+            return Ok(brought);
+        }
+        for include in includes {
+            match include.direction {
+                Direction::Forward => self.pointed_to(include, from, &mut brought)?,
+                Direction::Reverse => self.pointing_here(include, from, &mut brought)?,
+            }
+        }
+        Ok(brought)
+    }
+
+    fn pointed_to(&mut self, include: &Include, from: &[Version], brought: &mut Vec<Version>) -> Result<(), ApiError> {
+        let sources = from.iter().filter(|version| include.source.is_none_or(|it| it == version.key.resource_type));
+        for key in sources.flat_map(|version| self.keys(include, version)).collect::<Vec<_>>() {
+            if include.target.is_some_and(|target| target != key.resource_type) || self.known.contains(&key) {
+                continue;
+            }
+            if !self.has_room() {
+                return Ok(());
+            }
+            let current = self.reader.current(&key)?.filter(|version| version.body.is_some());
+            self.known.insert(key);
+            self.bring(current, brought);
+        }
+        Ok(())
+    }
+
+    /// The local resources that a resource points to under the parameters of an include.
+    fn keys(&self, include: &Include, version: &Version) -> Vec<ResourceKey> {
+        let Some(node) = version.body.as_ref().and_then(|body| json::parse(body).ok()) else {
+            return Vec::new();
+        };
+        let resource_type = version.key.resource_type;
+        let all;
+        let parameters: &[Parameter] = if include.parameters.is_empty() {
+            all = references(resource_type, include.target);
+            &all
+        } else {
+            &include.parameters
+        };
+        parameters
+            .iter()
+            .flat_map(|parameter| targets(resource_type, parameter, &node))
+            .filter_map(|mut target| {
+                localize_target(&mut target, self.base);
+                local(&target).map(|(resource_type, id)| ResourceKey { resource_type, id: id.to_owned() })
+            })
+            .collect()
+    }
+
+    fn pointing_here(
+        &mut self,
+        include: &Include,
+        from: &[Version],
+        brought: &mut Vec<Version>,
+    ) -> Result<(), ApiError> {
+        let (Some(source), pointing) = (include.source, pointing(include, from)) else {
+            return Ok(());
+        };
+        if !self.has_room() {
+            return Ok(());
+        }
+        let page = self.reader.find(&Query {
+            resource_type: source,
+            condition: pointing,
+            order: Vec::new(),
+            after: None,
+            limit: self.room,
+        })?;
+        if page.next.is_some() {
+            self.inclusion = Inclusion::Cut;
+        }
+        for version in page.versions {
+            if self.known.insert(version.key.clone()) {
+                self.bring(Some(version), brought);
+            }
+        }
+        Ok(())
+    }
+
+    fn bring(&mut self, version: Option<Version>, brought: &mut Vec<Version>) {
+        self.room = self.room.saturating_sub(usize::from(version.is_some()));
+        brought.extend(version);
+    }
+
+    fn has_room(&mut self) -> bool {
+        if self.room == 0 {
+            self.inclusion = Inclusion::Cut;
+        }
+        self.room > 0
+    }
+}
+
+/// Those that point to one of these resources under a parameter of the include.
+fn pointing(include: &Include, to: &[Version]) -> Condition {
+    let mut by_type: BTreeMap<ResourceType, Vec<&str>> = BTreeMap::new();
+    for version in to.iter().filter(|version| include.target.is_none_or(|it| it == version.key.resource_type)) {
+        by_type.entry(version.key.resource_type).or_default().push(&version.key.id);
+    }
+    let tests = include.parameters.iter().flat_map(|parameter| {
+        by_type.iter().flat_map(move |(resource_type, ids)| {
+            ids.iter().map(move |id| {
+                let target = format!("{}/{id}", resource_type.as_str());
+                Condition::Has(parameter.clone(), Test::Reference { target })
+            })
+        })
+    });
+    Condition::Any(tests.collect())
+}

@@ -1,0 +1,145 @@
+//! Search in a type, by GET and by POST: <https://hl7.org/fhir/R4/http.html#search>.
+//!
+//! `fhir::search` reads the query, `gather` asks the store for a page and what comes along with it, in one committed
+//! state, and `bundle` writes the answer round the stored bodies.
+
+pub(crate) mod bundle;
+pub(crate) mod gather;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, RawQuery, State};
+use axum::response::Response;
+use http::header::{CONTENT_TYPE, HeaderMap};
+use url::form_urlencoded;
+
+use super::error::{ApiError, Category, FHIR_JSON};
+use super::state::ApiState;
+use crate::fhir::search::error::SearchError;
+use crate::fhir::search::local::localize;
+use crate::fhir::search::parse::{Handling, PageSize, Search, parse};
+use crate::fhir::store::interface::Reader;
+use crate::r4::resource_type::ResourceType;
+
+/// `GET /[type]?parameters`
+///
+/// # Errors
+/// When the search is not understood, or the store fails.
+pub(crate) async fn by_get(
+    State(state): State<ApiState>,
+    Path(resource_type): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let parameters = decode(query.unwrap_or_default().as_bytes());
+    respond(&state, &resource_type, parameters, &headers).await
+}
+
+/// `POST /[type]/_search` with the parameters in a form, in the URL, or both.
+///
+/// # Errors
+/// When the body is no form, the search is not understood, or the store fails.
+pub(crate) async fn by_post(
+    State(state): State<ApiState>,
+    Path(resource_type): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    form: Bytes,
+) -> Result<Response, ApiError> {
+    if !form.is_empty() && !is_form(&headers) {
+        return Err(ApiError::new(
+            Category::UnsupportedMedia,
+            "Send the parameters as `application/x-www-form-urlencoded`.",
+        ));
+    }
+    let mut parameters = decode(query.unwrap_or_default().as_bytes());
+    parameters.extend(decode(&form));
+    respond(&state, &resource_type, parameters, &headers).await
+}
+
+/// Names and values of a query string or form.
+pub(crate) fn decode(query: &[u8]) -> Vec<(String, String)> {
+    form_urlencoded::parse(query).into_owned().collect()
+}
+
+/// A search by parameters, read for this server under `base`.
+///
+/// # Errors
+/// When the search is not understood.
+pub(crate) fn read(
+    state: &ApiState,
+    base: &str,
+    resource_type: ResourceType,
+    parameters: Vec<(String, String)>,
+    handling: Handling,
+) -> Result<Search, ApiError> {
+    let page_size = PageSize { default: state.settings.page_size, max: state.settings.page_size_max };
+    let mut search = parse(resource_type, parameters, page_size, handling)?;
+    localize(&mut search.condition, base);
+    Ok(search)
+}
+
+/// The Bundle that answers a search, as JSON, from one committed state.
+///
+/// # Errors
+/// When the cursor does not belong to the search, or the store fails.
+pub(crate) fn answer(reader: &dyn Reader, base: &str, search: &Search) -> Result<Vec<u8>, ApiError> {
+    let found = gather::gather(reader, base, search)?;
+    Ok(bundle::write(base, search, &found))
+}
+
+async fn respond(
+    state: &ApiState,
+    resource_type: &str,
+    parameters: Vec<(String, String)>,
+    headers: &HeaderMap,
+) -> Result<Response, ApiError> {
+    let resource_type = ResourceType::parse(resource_type).ok_or_else(|| {
+        ApiError::new(Category::NotFound, format!("`{resource_type}` is not a resource type of FHIR R4."))
+    })?;
+    let base = state.base_url(headers)?;
+    let search = read(state, &base, resource_type, parameters, handling(headers)?)?;
+    let bundle = state.store.read(move |reader| answer(reader, &base, &search)).await?;
+    let mut response = Response::new(Body::from(bundle));
+    response.headers_mut().insert(CONTENT_TYPE, FHIR_JSON);
+    Ok(response)
+}
+
+fn is_form(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// `Prefer: handling=lenient`. Without it a search is strict: a condition that is left out shows what nobody asked for.
+fn handling(headers: &HeaderMap) -> Result<Handling, ApiError> {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    for preference in preferences.flat_map(|value| value.split([',', ';'])) {
+        match preference.trim().split_once('=') {
+            Some(("handling", "lenient")) => return Ok(Handling::Lenient),
+            Some(("handling", "strict")) => return Ok(Handling::Strict),
+            Some(("handling", _)) => {
+                return Err(ApiError::new(Category::Value, "`Prefer: handling` is `strict` or `lenient`."));
+            }
+            _ => {}
+        }
+    }
+    Ok(Handling::Strict)
+}
+
+impl From<SearchError> for ApiError {
+    fn from(error: SearchError) -> Self {
+        let category = match &error {
+            SearchError::UnknownParameter { .. }
+            | SearchError::Unsupported { .. }
+            | SearchError::UnknownModifier { .. } => Category::NotSupported,
+            SearchError::BadValue { .. }
+            | SearchError::TooMany { .. }
+            | SearchError::NoCriteria
+            | SearchError::BadCursor => Category::Value,
+        };
+        Self::new(category, format!("The search was refused: {error}."))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,74 @@
+//! References to this very server: `http://here/fhir/Patient/1` is `Patient/1`, in resources as in searches, so that each
+//! finds the other. Only the API knows under which address it was asked.
+
+use super::reference::{local, without_version};
+use crate::fhir::store::{Condition, IndexEntry, IndexValue, Test};
+
+/// Makes the absolute references to `base` (without a slash at its end) among index entries local.
+pub(crate) fn localize_entries(entries: &mut [IndexEntry], base: &str) {
+    for entry in entries {
+        if let IndexValue::Reference { target } = &mut entry.value {
+            localize_target(target, base);
+        }
+    }
+}
+
+/// Makes the absolute references to `base` (without a slash at its end) in a condition local.
+pub(crate) fn localize(condition: &mut Condition, base: &str) {
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) => parts.iter_mut().for_each(|part| localize(part, base)),
+        Condition::Not(condition) | Condition::Linked { condition, .. } | Condition::LinkedFrom { condition, .. } => {
+            localize(condition, base);
+        }
+        Condition::Has(_, Test::Reference { target }) => localize_target(target, base),
+        Condition::Has(
+            _,
+            Test::Token { .. }
+            | Test::Date { .. }
+            | Test::Number { .. }
+            | Test::Quantity { .. }
+            | Test::String { .. }
+            | Test::Uri { .. },
+        )
+        | Condition::Id(_)
+        | Condition::LastUpdated { .. }
+        | Condition::Present(_) => {}
+    }
+}
+
+/// `Type/id` for an absolute reference to `base`; any other stays as it is.
+pub(crate) fn localize_target(target: &mut String, base: &str) {
+    let relative = target.strip_prefix(base).and_then(|rest| rest.strip_prefix('/')).map(without_version);
+    if let Some(relative) = relative.filter(|relative| local(relative).is_some()) {
+        *target = relative.to_owned();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{localize, localize_entries};
+    use crate::fhir::store::{Condition, IndexEntry, IndexValue, Test};
+
+    #[track_caller]
+    fn check(target: &str, expected: &str) {
+        let base = "http://here/fhir";
+        let mut entries =
+            [IndexEntry { parameter: "subject".into(), value: IndexValue::Reference { target: target.to_owned() } }];
+        localize_entries(&mut entries, base);
+        assert_eq!(entries[0].value, IndexValue::Reference { target: expected.to_owned() });
+        let has = |target: &str| Condition::Has("subject".into(), Test::Reference { target: target.to_owned() });
+        let mut condition = Condition::All(vec![Condition::Not(Box::new(has(target)))]);
+        localize(&mut condition, base);
+        assert_eq!(condition, Condition::All(vec![Condition::Not(Box::new(has(expected)))]));
+    }
+
+    #[test]
+    fn only_references_to_this_server_become_local() {
+        check("http://here/fhir/Patient/1", "Patient/1");
+        check("http://here/fhir/Patient/1/_history/2", "Patient/1");
+        check("http://there/fhir/Patient/1", "http://there/fhir/Patient/1");
+        check("http://here/fhirs/Patient/1", "http://here/fhirs/Patient/1");
+        check("http://here/fhir/ValueSet", "http://here/fhir/ValueSet");
+        check("Patient/1", "Patient/1");
+    }
+}
