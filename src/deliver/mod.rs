@@ -1,13 +1,122 @@
 //! Stage: resolved groups in, Bundles submitted, receipts completed.
+//!
+//! Groups go to lanes by device, so that the readings of a device are written in the order in which they came (GR-3)
+//! while several Bundles are on their way. Each lane has one Bundle in flight. A full lane holds everything back: that
+//! is how a slow server slows the sources down.
+//!
+//! Turning groups into Observations, and merging them into those that exist, is pure and lives in the files below;
+//! retrying is the link's.
 
 pub(crate) mod content;
 mod conversion;
 mod decimal;
 pub(crate) mod identifier;
 mod json_text;
+mod known;
+mod lane;
 pub(crate) mod merge;
 pub(crate) mod observation;
 mod raw;
 mod sampled_data;
 #[cfg(test)]
 mod shipped_templates;
+mod target;
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+
+use self::identifier::Naming;
+use self::known::KnownObservations;
+use self::lane::{Lane, Shared};
+use crate::client::Link;
+use crate::clock::Clock;
+use crate::mapping::Mappings;
+use crate::model::dead_letter::LetterBox;
+use crate::model::group::ResolvedGroup;
+
+/// Batches that may wait for a lane beside the one it works on.
+const BATCHES_PER_LANE_MAX: usize = 1;
+
+/// How Observations are named and written.
+#[derive(Clone, Debug)]
+pub(crate) struct DeliverSettings {
+    /// How identifiers are made.
+    pub(crate) naming: Naming,
+    /// Bundles in flight at most; the readings of one device are always in one lane.
+    pub(crate) lanes: NonZeroUsize,
+    /// What is done about an Observation not known to exist.
+    pub(crate) first_write: FirstWrite,
+}
+
+/// What is done about an Observation not known to exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FirstWrite {
+    /// It is created with `If-None-Match: *`, which needs a server that honours that on updates in a Bundle, as the
+    /// shipped one does. Any other would overwrite what is there.
+    IfAbsent,
+    /// It is read first: one more Bundle for each batch, but safe with every server.
+    AfterReading,
+}
+
+/// The stage.
+pub(crate) struct Deliver {
+    shared: Arc<Shared>,
+}
+
+impl Deliver {
+    /// The stage in front of the server behind `link`.
+    pub(crate) fn new(settings: DeliverSettings, mappings: Arc<Mappings>, link: Arc<Link>, clock: Clock) -> Self {
+        let known = KnownObservations::new();
+        Self { shared: Arc::new(Shared { settings, mappings, link, clock, known }) }
+    }
+
+    /// Runs until the inbox closes; its lanes, spawned on `tasks`, end after it.
+    pub(crate) async fn run(
+        self,
+        mut inbox: mpsc::Receiver<Vec<ResolvedGroup>>,
+        letters: LetterBox,
+        tasks: TaskTracker,
+    ) {
+        let lanes: Vec<mpsc::Sender<Vec<ResolvedGroup>>> = (0..self.shared.settings.lanes.get())
+            .map(|_| {
+                let (lane_in, lane_inbox) = mpsc::channel(BATCHES_PER_LANE_MAX);
+                let lane = Lane { shared: Arc::clone(&self.shared), letters: letters.clone() };
+                tasks.spawn(lane.run(lane_inbox));
+                lane_in
+            })
+            .collect();
+        drop(letters);
+        while let Some(groups) = inbox.recv().await {
+            for (lane, groups) in lanes.iter().zip(by_lane(groups, self.shared.settings.lanes)) {
+                // A lane ends early only when the program does; what was for it is abandoned.
+                if !groups.is_empty() && lane.send(groups).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Groups in as many parts as there are lanes; those of one device stay together and in order.
+fn by_lane(groups: Vec<ResolvedGroup>, lanes: NonZeroUsize) -> Vec<Vec<ResolvedGroup>> {
+    if lanes.get() == 1 {
+        return vec![groups];
+    }
+    let mut parts: Vec<Vec<ResolvedGroup>> = (0..lanes.get()).map(|_| Vec::new()).collect();
+    for group in groups {
+        let mut hasher = DefaultHasher::new();
+        group.subject.device_id.hash(&mut hasher);
+        let lane = usize::try_from(hasher.finish() % u64::try_from(lanes.get()).unwrap_or(1)).unwrap_or(0);
+        if let Some(part) = parts.get_mut(lane) {
+            part.push(group);
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests;

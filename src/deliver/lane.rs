@@ -1,0 +1,261 @@
+//! Batches of resolved groups, one after the other, to the server and to their end.
+//!
+//! A write is conditional: on there being nothing for an Observation not known to exist, on the version for a known one.
+//! When the condition fails someone else was faster, or the answer to an earlier attempt was lost; the Observation is
+//! then read, merged again and written on top of what is there, as often as it takes (OB-5). So a message that comes
+//! again finds its reading stored, and changes nothing.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::conversion::ConversionFailure;
+use super::known::KnownObservations;
+use super::target::{Composed, Step, Stored, Target, Targets, stored};
+use super::{DeliverSettings, FirstWrite};
+use crate::client::bundle::{Answer, Request};
+use crate::client::{GivenUp, Link};
+use crate::clock::Clock;
+use crate::mapping::Mappings;
+use crate::model::Tracked;
+use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
+use crate::model::group::{Contribution, ResolvedGroup};
+use crate::model::receipt::Outcome;
+
+/// Rounds after which contention over one Observation is worth a line in the log.
+const ROUNDS_UNTIL_WARNING: u32 = 10;
+
+/// What all lanes share.
+pub(super) struct Shared {
+    pub(super) settings: DeliverSettings,
+    pub(super) mappings: Arc<Mappings>,
+    pub(super) link: Arc<Link>,
+    pub(super) clock: Clock,
+    pub(super) known: KnownObservations,
+}
+
+/// One batch at a time, in order.
+pub(super) struct Lane {
+    pub(super) shared: Arc<Shared>,
+    pub(super) letters: LetterBox,
+}
+
+/// The lane cannot go on: the program ends. What is in hand is abandoned.
+#[derive(Debug)]
+struct Ended;
+
+impl From<GivenUp> for Ended {
+    fn from(_given_up: GivenUp) -> Self {
+        Self
+    }
+}
+
+/// Letters of one round.
+type Letters = Vec<Tracked<DeadLetter>>;
+
+/// A target with the write on its way for it.
+struct Writing {
+    target: Target,
+    outcome: Outcome,
+    /// Readings that are not part of it. They are buried when it is done and not before: they may share a message with
+    /// readings that are.
+    rejected: Vec<ConversionFailure>,
+}
+
+impl Lane {
+    /// Runs until the inbox closes or the link gives up.
+    pub(super) async fn run(self, mut inbox: mpsc::Receiver<Vec<ResolvedGroup>>) {
+        while let Some(groups) = inbox.recv().await {
+            if let Err(Ended) = self.deliver(groups).await {
+                return;
+            }
+        }
+    }
+
+    async fn deliver(&self, groups: Vec<ResolvedGroup>) -> Result<(), Ended> {
+        let mut letters = Vec::new();
+        let mut targets = self.targets(groups, &mut letters);
+        let mut round = 0_u32;
+        while !targets.is_empty() {
+            round += 1;
+            let read_first = round > 1 || self.shared.settings.first_write == FirstWrite::AfterReading;
+            if read_first {
+                targets = self.read_unknown(targets, &mut letters).await?;
+            }
+            let writing = self.compose(targets, &mut letters);
+            self.send(&mut letters).await?;
+            let (requests, writing): (Vec<Request>, Vec<Writing>) = writing.into_iter().unzip();
+            let answers = self.shared.link.exchange(&requests).await?;
+            targets = Vec::new();
+            for ((writing, request), answer) in writing.into_iter().zip(requests).zip(answers) {
+                targets.extend(self.judge(writing, request, answer, &mut letters));
+            }
+            self.send(&mut letters).await?;
+            self.cool_down(round, targets.len()).await?;
+        }
+        self.send(&mut letters).await
+    }
+
+    /// The first conflict is expected after a redelivery; later ones mean that others write the same Observations.
+    async fn cool_down(&self, round: u32, contended: usize) -> Result<(), Ended> {
+        if contended == 0 || round == 1 {
+            return Ok(());
+        }
+        if round.is_multiple_of(ROUNDS_UNTIL_WARNING) {
+            tracing::warn!(round, observations = contended, "observations are contended, trying again");
+        }
+        Ok(self.shared.link.pause(round, None).await?)
+    }
+
+    /// Sorts groups by Observation, and takes from the cache what is known of those.
+    fn targets(&self, groups: Vec<ResolvedGroup>, letters: &mut Letters) -> Vec<Target> {
+        let mut targets = Targets::with_capacity(groups.len());
+        for resolved in groups {
+            let key = &resolved.group.key;
+            let naming = &self.shared.settings.naming;
+            let correlation_id = key.correlation_id.as_deref();
+            match naming.identifier(&resolved.subject, &key.measurement_type, key.span, correlation_id) {
+                Ok(identifier) => targets.add(identifier, resolved),
+                Err(failure) => self.bury(resolved.group.contributions, &failure, letters),
+            }
+        }
+        let mut targets = targets.into_vec();
+        for target in &mut targets {
+            if let Some(known) = self.shared.known.find(target) {
+                target.stored = Stored::Present(known);
+            }
+        }
+        targets
+    }
+
+    /// Reads what is not known to exist or not, all in one Bundle.
+    async fn read_unknown(&self, targets: Vec<Target>, letters: &mut Letters) -> Result<Vec<Target>, Ended> {
+        let (unknown, mut known): (Vec<_>, Vec<_>) =
+            targets.into_iter().partition(|target| target.stored == Stored::Unknown);
+        let requests: Vec<Request> = unknown.iter().map(|target| Request::Get { url: target.url() }).collect();
+        let answers = self.shared.link.exchange(&requests).await?;
+        for (mut target, answer) in unknown.into_iter().zip(answers) {
+            let refusal = refusal(&answer);
+            match stored(answer) {
+                Some(stored) => {
+                    target.stored = stored;
+                    known.push(target);
+                }
+                None => self.bury_all(target, &refusal, letters),
+            }
+        }
+        Ok(known)
+    }
+
+    /// The writes that are needed. Targets that need none end here.
+    fn compose(&self, targets: Vec<Target>, letters: &mut Letters) -> Vec<(Request, Writing)> {
+        let mut writing = Vec::with_capacity(targets.len());
+        for target in targets {
+            writing.extend(self.compose_one(target, letters));
+        }
+        writing
+    }
+
+    /// Leaves out readings that do not convert, until the rest can be written.
+    fn compose_one(&self, mut target: Target, letters: &mut Letters) -> Option<(Request, Writing)> {
+        loop {
+            let Some(group) = target.groups.first() else { return None };
+            let measurement_type = &group.group.key.measurement_type;
+            let Some(template) = self.shared.mappings.fhir_template(measurement_type) else {
+                let failure = ConversionFailure {
+                    code: "TemplateNotFoundException",
+                    reason: format!("no FHIR template is for the type `{measurement_type}`"),
+                    reading: None,
+                };
+                self.bury_all(target, &failure, letters);
+                return None;
+            };
+            let failure = match target.compose(template, self.shared.clock.now()) {
+                Ok(Composed { step: Step::Write { request, outcome }, rejected }) => {
+                    return Some((request, Writing { target, outcome, rejected }));
+                }
+                Ok(Composed { step: Step::Nothing, rejected }) => {
+                    self.finish(Writing { target, outcome: Outcome::Unchanged, rejected }, letters);
+                    return None;
+                }
+                Err(failure) => failure,
+            };
+            let blamed = target.take_blamed(&failure);
+            if blamed.is_empty() {
+                self.bury_all(target, &failure, letters);
+                return None;
+            }
+            self.bury(blamed, &failure, letters);
+        }
+    }
+
+    /// Ends a target, or gives it back with nothing known about it when its condition did not hold.
+    fn judge(&self, writing: Writing, request: Request, answer: Answer, letters: &mut Letters) -> Option<Target> {
+        match answer.status {
+            200..=299 => {
+                self.shared.known.keep(&writing.target, request, answer.etag);
+                self.finish(writing, letters);
+                None
+            }
+            404 | 409 | 410 | 412 => {
+                metrics::counter!("observations_contended_total").increment(1);
+                let mut target = writing.target;
+                self.shared.known.forget(&target);
+                target.stored = Stored::Unknown;
+                Some(target)
+            }
+            _ => {
+                self.bury_all(writing.target, &refusal(&answer), letters);
+                None
+            }
+        }
+    }
+
+    /// Ends the messages of a target: what is stored as such, what was rejected in the dead letters.
+    fn finish(&self, writing: Writing, letters: &mut Letters) {
+        let Writing { mut target, outcome, rejected } = writing;
+        metrics::counter!("observations_delivered_total", "outcome" => outcome.as_str()).increment(1);
+        for failure in &rejected {
+            let blamed = target.take_blamed(failure);
+            self.bury(blamed, failure, letters);
+        }
+        target.complete(outcome);
+    }
+
+    async fn send(&self, letters: &mut Letters) -> Result<(), Ended> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        self.letters.send(std::mem::take(letters)).await.map_err(|_closed| Ended)
+    }
+
+    fn bury_all(&self, target: Target, failure: &ConversionFailure, letters: &mut Letters) {
+        for group in target.groups {
+            self.bury(group.group.contributions, failure, letters);
+        }
+    }
+
+    fn bury(&self, contributions: Vec<Contribution>, failure: &ConversionFailure, letters: &mut Letters) {
+        for contribution in contributions {
+            let measurement_type = &contribution.measurement.measurement_type;
+            let template = self.shared.mappings.fhir_template(measurement_type);
+            let cause = Cause {
+                stage: Stage::Deliver,
+                code: failure.code,
+                reason: failure.reason.clone(),
+                template: template.map(|template| (template.type_name.clone(), template.line)),
+            };
+            letters.push(cause.letter(&contribution.envelope, contribution.receipt, self.shared.clock.now()));
+        }
+    }
+}
+
+/// The server's final no, as a failure of the readings concerned (ER-13).
+fn refusal(answer: &Answer) -> ConversionFailure {
+    let diagnosis = answer.diagnosis.as_deref().unwrap_or("without saying why");
+    ConversionFailure {
+        code: "FHIRServiceError",
+        reason: format!("the FHIR server refused the Observation with status {}: {diagnosis}", answer.status),
+        reading: None,
+    }
+}

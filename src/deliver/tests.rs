@@ -1,0 +1,194 @@
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::identifier::{DEFAULT_SYSTEM, Naming, Precision};
+use super::{Deliver, DeliverSettings, FirstWrite};
+use crate::client::Link;
+use crate::client::test_server::{Fault, TestServer};
+use crate::clock::Clock;
+use crate::mapping::{Mappings, Source};
+use crate::model::group::{Period, ResolvedGroup};
+use crate::model::receipt::{Outcome, Settlement};
+use crate::model::samples::{Heard, group};
+use crate::model::subject::Subject;
+
+const DEVICE: &str = r#"{"templateType": "CollectionContent", "template": []}"#;
+const FHIR: &str = r#"{"templateType": "CollectionFhir", "template": [{"templateType": "CodeValueFhir", "template": {
+    "typeName": "pulse", "codes": [{"system": "http://loinc.org", "code": "8867-4"}],
+    "value": {"valueType": "VALUE", "valueName": "hr", "defaultPeriod": 60000}}}]}"#;
+
+const STORED: Settlement = Settlement::Settled(Outcome::Stored);
+const MERGED: Settlement = Settlement::Settled(Outcome::Merged);
+const UNCHANGED: Settlement = Settlement::Settled(Outcome::Unchanged);
+const DEAD: Settlement = Settlement::Settled(Outcome::DeadLettered);
+
+/// A reading: device, second of the day, value.
+type Reading<'a> = (&'a str, i64, &'a str);
+
+struct Bench {
+    server: TestServer,
+    period: Period,
+    value: &'static str,
+    first_write: FirstWrite,
+    give_up: CancellationToken,
+    link: Arc<Link>,
+}
+
+impl Bench {
+    async fn new(period: Period, value: &'static str) -> Self {
+        let (server, give_up) = (TestServer::start().await, CancellationToken::new());
+        let link = server.link(&give_up);
+        Self { server, period, value, first_write: FirstWrite::IfAbsent, give_up, link }
+    }
+
+    /// Sends batches through the stage; gives the ends of the messages in order, and the codes of the letters.
+    async fn run(&self, batches: &[&[Reading<'_>]]) -> (Vec<Settlement>, Vec<&'static str>) {
+        let fhir = FHIR.replace("VALUE", self.value);
+        let (device, fhir) = (Source { name: "device.json", text: DEVICE }, Source { name: "fhir.json", text: &fhir });
+        let (mappings, _warnings) = Mappings::load(device, fhir).unwrap();
+        let naming = Naming { system: Arc::from(DEFAULT_SYSTEM), precision: Precision::Fraction };
+        let lanes = NonZeroUsize::new(2).unwrap();
+        let settings = DeliverSettings { naming, lanes, first_write: self.first_write };
+        let deliver = Deliver::new(settings, Arc::new(mappings), Arc::clone(&self.link), Clock::default());
+
+        let heard = Arc::new(Heard::default());
+        let (groups_in, groups) = mpsc::channel(64);
+        let (letters_in, mut letters) = mpsc::channel(64);
+        let mut positions = 1..;
+        for batch in batches {
+            let one = |reading: &Reading<'_>| self.resolved(&heard, positions.next().unwrap(), *reading);
+            groups_in.send(batch.iter().map(one).collect()).await.unwrap();
+        }
+        drop(groups_in);
+        let tasks = TaskTracker::new();
+        deliver.run(groups, letters_in, tasks.clone()).await;
+        tasks.close();
+        tasks.wait().await;
+        let mut codes = Vec::new();
+        while let Some(batch) = letters.recv().await {
+            for letter in batch {
+                codes.push(letter.value.code);
+                letter.receipt.complete(Outcome::DeadLettered);
+            }
+        }
+        (heard.settlements().into_iter().map(|(_, settlement)| settlement).collect(), codes)
+    }
+
+    fn resolved(&self, heard: &Arc<Heard>, position: u64, (device, second, hr): Reading<'_>) -> ResolvedGroup {
+        let at = Timestamp::from_second(second).unwrap();
+        let group = group(heard, position, (device, None), (at, self.period.span(at)), hr);
+        let (patient_id, device_id) = (format!("p-{device}"), device.to_owned());
+        ResolvedGroup { group, subject: Arc::new(Subject { patient_id, device_id, encounter_id: None }) }
+    }
+
+    /// Versions and values of all Observations.
+    fn stored(&self) -> Vec<(u64, String)> {
+        let value = |resource: serde_json::Value| match self.value {
+            "Quantity" => resource["valueQuantity"]["value"].to_string(),
+            _ => resource["valueSampledData"]["data"].as_str().unwrap().replace(" E", ""),
+        };
+        let mut stored: Vec<_> =
+            self.server.resources("Observation").into_iter().map(|(version, one)| (version, value(one))).collect();
+        stored.sort();
+        stored
+    }
+}
+
+fn values(stored: &[(u64, &str)]) -> Vec<(u64, String)> {
+    stored.iter().map(|(version, value)| (*version, (*value).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn p_2_a_reading_that_comes_again_changes_nothing() {
+    let bench = Bench::new(Period::Single, "Quantity").await;
+    let batch: &[Reading<'_>] = &[("a", 1, "65.0"), ("b", 1, "70")];
+    assert_eq!(bench.run(&[batch]).await.0, [STORED, STORED]);
+    assert_eq!(bench.run(&[batch]).await.0, [UNCHANGED, UNCHANGED]);
+    assert_eq!(bench.stored(), values(&[(1, "65.0"), (1, "70")]));
+}
+
+#[tokio::test]
+async fn readings_of_an_hour_join_one_observation_without_reading_it() {
+    let bench = Bench::new(Period::Hour, "SampledData").await;
+    let (ends, _) = bench.run(&[&[("a", 0, "60"), ("a", 60, "61")], &[("a", 120, "62")], &[("a", 120, "62")]]).await;
+    assert_eq!(ends, [STORED, STORED, MERGED, UNCHANGED]);
+    assert_eq!(bench.stored(), values(&[(2, "60 61 62")]));
+    assert_eq!(bench.server.bundles(), [1, 1]);
+}
+
+#[tokio::test]
+async fn ob_5_a_change_by_others_is_merged_and_not_overwritten() {
+    let bench = Bench::new(Period::Hour, "SampledData").await;
+    bench.run(&[&[("a", 0, "60")]]).await;
+    let (_, mut stored) = bench.server.resources("Observation").remove(0);
+    stored["note"] = serde_json::json!([{"text": "moved"}]);
+    bench.server.store(&format!("Observation/{}", stored["id"].as_str().unwrap()), stored);
+    assert_eq!(bench.run(&[&[("a", 60, "61")]]).await.0, [MERGED]);
+    assert_eq!(bench.stored(), values(&[(3, "60 61")]));
+    assert_eq!(bench.server.resources("Observation")[0].1["note"][0]["text"], "moved");
+}
+
+#[tokio::test]
+async fn lost_answers_store_nothing_twice() {
+    let bench = Bench::new(Period::Hour, "SampledData").await;
+    (0..3).for_each(|_| bench.server.fail_next(Fault::LoseAnswer));
+    let (ends, codes) = bench.run(&[&[("a", 0, "60")], &[("a", 60, "61")]]).await;
+    assert_eq!((ends.len(), codes.len()), (2, 0));
+    assert!(ends.iter().all(|end| matches!(end, Settlement::Settled(_))));
+    assert_eq!(bench.stored(), values(&[(2, "60 61")]));
+}
+
+#[tokio::test]
+async fn p_4_a_refused_observation_leaves_its_neighbours_alone() {
+    let bench = Bench::new(Period::Single, "Quantity").await;
+    bench.server.refuse_bodies_with("66.6");
+    let (ends, codes) = bench.run(&[&[("a", 1, "65"), ("a", 2, "66.6"), ("a", 3, "67")]]).await;
+    assert_eq!((ends, codes), (vec![STORED, DEAD, STORED], vec!["FHIRServiceError"]));
+}
+
+#[tokio::test]
+async fn readings_that_do_not_convert_are_buried_alone() {
+    let bench = Bench::new(Period::Single, "Quantity").await;
+    let (ends, codes) = bench.run(&[&[("a", 1, "65"), ("a", 2, "36,6")]]).await;
+    assert_eq!((ends, codes), (vec![STORED, DEAD], vec!["InvalidQuantityFhirValueException"]));
+    let bench = Bench::new(Period::Hour, "SampledData").await;
+    let (ends, codes) = bench.run(&[&[("a", 0, "60"), ("a", 60, "high"), ("a", 120, "62")]]).await;
+    assert_eq!((ends, codes), (vec![STORED, DEAD, STORED], vec!["InvalidSampledDataValueException"]));
+    assert_eq!(bench.stored(), values(&[(1, "60 62")]));
+}
+
+#[tokio::test]
+async fn a_server_without_conditional_creation_is_read_first() {
+    let mut bench = Bench::new(Period::Hour, "SampledData").await;
+    bench.first_write = FirstWrite::AfterReading;
+    assert_eq!(bench.run(&[&[("a", 0, "60")]]).await.0, [STORED]);
+    assert_eq!(bench.run(&[&[("a", 60, "61")]]).await.0, [MERGED]);
+    assert_eq!(bench.server.bundles(), [1, 1, 1, 1]);
+}
+
+#[tokio::test]
+async fn p_1_what_is_in_hand_at_the_end_is_abandoned_and_not_lost() {
+    let bench = Bench::new(Period::Single, "Quantity").await;
+    bench.give_up.cancel();
+    let (ends, codes) = bench.run(&[&[("a", 1, "65")], &[("a", 2, "66")]]).await;
+    assert_eq!((ends, codes.len()), (vec![Settlement::Abandoned; 2], 0));
+    assert_eq!(bench.stored(), []);
+}
+
+#[tokio::test]
+async fn two_connectors_writing_one_observation_lose_no_reading() {
+    let bench = Bench::new(Period::Hour, "SampledData").await;
+    let of = |minutes: std::ops::Range<i64>| -> Vec<Vec<Reading<'static>>> {
+        minutes.map(|minute| vec![("a", minute * 60, "60")]).collect()
+    };
+    let (first, second) = (of(0..20), of(20..40));
+    let (first, second): (Vec<_>, Vec<_>) =
+        (first.iter().map(Vec::as_slice).collect(), second.iter().map(Vec::as_slice).collect());
+    tokio::join!(bench.run(&first), bench.run(&second));
+    assert_eq!(bench.stored().first().map(|(_, data)| data.as_str()), Some(["60"; 40].join(" ").as_str()));
+}
