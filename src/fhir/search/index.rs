@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::path::{Compiled, Path, Predicate, Step, compile, enter, walk};
+use super::path::{Compiled, Path, Predicate, Step, compile, enter};
 use super::{date, number, quantity, reference, string, token, uri};
 use crate::fhir::store::{IndexEntry, IndexValue, Parameter};
 use crate::json::Node;

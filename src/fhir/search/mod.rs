@@ -26,3 +26,6 @@ pub(crate) mod reference;
 mod string;
 mod token;
 mod uri;
+
+#[cfg(test)]
+mod agreement;

@@ -135,7 +135,8 @@ mod tests {
             prop_assert_eq!(open(&followed), Ok(Some(cursor)));
             let sealed = followed.cursor.clone().unwrap();
             let at = at % sealed.len();
-            let changed = format!("{}{with}{}", &sealed[..at], &sealed[at + 1..]);
+            let mut changed = sealed.clone();
+            changed.replace_range(at..=at, &with);
             let tampered = Search { cursor: Some(changed.clone()), ..followed };
             prop_assert_eq!(open(&tampered).is_ok(), changed == sealed);
         }

@@ -78,12 +78,11 @@ pub(super) enum PathError {
 pub(super) fn compile(resource_type: ResourceType, expression: &str) -> Result<Compiled, PathError> {
     let expression = parse(expression).map_err(PathError::Expression)?;
     let compiler = Compiler { resource_type };
-    match &expression {
-        Expression::And(parts) => {
-            parts.iter().map(|part| compiler.predicate(part)).collect::<Result<_, _>>().map(Compiled::AllHold)
-        }
-        paths => compiler.paths(paths).map(Compiled::Paths),
+    if let Expression::And(parts) = &expression {
+        let predicates = parts.iter().map(|part| compiler.predicate(part));
+        return predicates.collect::<Result<_, _>>().map(Compiled::AllHold);
     }
+    compiler.paths(&expression).map(Compiled::Paths)
 }
 
 struct Compiler {
@@ -135,11 +134,13 @@ impl Compiler {
     }
 
     fn predicate(&self, expression: &Expression<'_>) -> Result<Predicate, PathError> {
-        match expression {
-            Expression::Exists(of) => Ok(Predicate::Exists(self.paths(of)?)),
-            Expression::NotEqual(of, Literal::Bool(value)) => Ok(Predicate::NoneIs(self.paths(of)?, *value)),
-            _ => Err(PathError::Misplaced("`and`")),
+        if let Expression::Exists(of) = expression {
+            return Ok(Predicate::Exists(self.paths(of)?));
         }
+        if let Expression::NotEqual(of, Literal::Bool(value)) = expression {
+            return Ok(Predicate::NoneIs(self.paths(of)?, *value));
+        }
+        Err(PathError::Misplaced("`and`"))
     }
 }
 
@@ -195,19 +196,20 @@ fn then(mut path: Path, step: Step) -> Path {
 }
 
 fn filter(that: &Expression<'_>) -> Result<Step, PathError> {
-    let misplaced = Err(PathError::Misplaced("`where`"));
-    match that {
-        Expression::Is { of, name } if matches!(&**of, Expression::Resolve(of) if **of == Expression::Context) => {
-            ResourceType::parse(name).map_or(misplaced, |target| Ok(Step::PointsTo(target)))
-        }
-        Expression::Equal(of, Literal::Text(text)) => match &**of {
-            Expression::Member { of, name } if **of == Expression::Context => {
-                Ok(Step::MemberIs { name: (*name).to_owned(), text: (*text).to_owned() })
-            }
-            _ => misplaced,
-        },
-        _ => misplaced,
+    if let Expression::Is { of, name } = that
+        && let Expression::Resolve(of) = &**of
+        && **of == Expression::Context
+        && let Some(target) = ResourceType::parse(name)
+    {
+        return Ok(Step::PointsTo(target));
     }
+    if let Expression::Equal(of, Literal::Text(text)) = that
+        && let Expression::Member { of, name } = &**of
+        && **of == Expression::Context
+    {
+        return Ok(Step::MemberIs { name: (*name).to_owned(), text: (*text).to_owned() });
+    }
+    Err(PathError::Misplaced("`where`"))
 }
 
 /// Hands every value at the end of the steps to `found`.

@@ -147,14 +147,14 @@ mod tests {
 
     #[track_caller]
     fn check_condition(value: &str, types: &[&str], expected: Option<&[&str]>) {
-        let parameter = "subject".into();
+        let parameter: crate::fhir::store::Parameter = "subject".into();
         let types: Vec<_> = types.iter().map(|name| ResourceType::parse(name).unwrap()).collect();
-        let found = condition(&parameter, value, &types).ok().map(|condition| match condition {
-            Condition::Any(several) => several,
-            single => vec![single],
-        });
         let has = |target: &&str| Condition::Has(parameter.clone(), Test::Reference { target: (*target).to_owned() });
-        assert_eq!(found, expected.map(|targets| targets.iter().map(has).collect()), "{value}");
+        let expected = expected.map(|targets| match targets {
+            [only] => has(only),
+            several => Condition::Any(several.iter().map(has).collect()),
+        });
+        assert_eq!(condition(&parameter, value, &types).ok(), expected, "{value}");
     }
 
     #[test]

@@ -1,0 +1,274 @@
+//! Test: searches find what a naive reading of the specification finds. Readings and questions are random; the oracle
+//! works on the readings themselves, with its own calendar and its own decimals, and knows neither index nor conditions.
+
+use jiff::civil::Date;
+use jiff::{Span, Timestamp, ToSpan};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::Bench;
+
+#[derive(Clone, Debug)]
+struct Reading {
+    codings: Vec<(&'static str, &'static str)>,
+    date: Option<&'static str>,
+    /// In hundredths, and how many decimals are written.
+    value: Option<(i64, usize)>,
+    unit: (&'static str, &'static str),
+    patient: Option<usize>,
+}
+
+const SYSTEMS: [&str; 3] = ["", "urn:a", "urn:a|b"];
+const CODES: [&str; 3] = ["x", "y,z", "w$"];
+const DATES: [&str; 9] = [
+    "2023",
+    "2024",
+    "2024-01",
+    "2024-02",
+    "2024-01-31",
+    "2024-02-01",
+    "2024-01-31T23:30:00Z",
+    "2024-02-01T00:30:00+01:00",
+    "2024-01-31T23:30:00.250Z",
+];
+const UNITS: [(&str, &str); 3] = [("", ""), ("http://unitsofmeasure.org", "mg"), ("http://other", "mg")];
+const FAMILIES: [&str; 3] = ["Müller", "Mull", "Özil"];
+
+#[derive(Clone, Debug)]
+enum Question {
+    Code { system: Option<&'static str>, code: Option<&'static str> },
+    NotCode(&'static str),
+    Date { prefix: &'static str, text: &'static str },
+    Value { prefix: &'static str, hundredths: i64, decimals: usize, unit: (&'static str, &'static str) },
+    Missing { parameter: &'static str, missing: bool },
+    Patient(usize),
+    Family { modifier: &'static str, text: &'static str },
+}
+
+impl Reading {
+    fn json(&self, id: usize) -> String {
+        let coding = |(system, code): &(&str, &str)| match *system {
+            "" => format!(r#"{{"code":"{code}"}}"#),
+            system => format!(r#"{{"system":"{system}","code":"{code}"}}"#),
+        };
+        let codings: Vec<String> = self.codings.iter().map(coding).collect();
+        let mut json = format!(r#"{{"resourceType":"Observation","id":"{id}","status":"final""#);
+        if !codings.is_empty() {
+            json += &format!(r#","code":{{"coding":[{}]}}"#, codings.join(","));
+        }
+        if let Some(date) = self.date {
+            json += &format!(r#","effectiveDateTime":"{date}""#);
+        }
+        if let Some((hundredths, decimals)) = self.value {
+            json += &format!(r#","valueQuantity":{{"value":{}"#, decimal(hundredths, decimals));
+            if self.unit != ("", "") {
+                json += &format!(r#","system":"{}","code":"{}""#, self.unit.0, self.unit.1);
+            }
+            json += "}";
+        }
+        if let Some(patient) = self.patient {
+            json += &format!(r#","subject":{{"reference":"Patient/{patient}"}}"#);
+        }
+        json + "}"
+    }
+}
+
+/// A decimal of exactly so many digits behind the point; the hundredths have no more.
+fn decimal(hundredths: i64, decimals: usize) -> String {
+    let scale = 10_i64.pow(u32::try_from(2 - decimals).unwrap());
+    let digits = format!("{:0>width$}", (hundredths / scale).abs(), width = decimals + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - decimals);
+    let sign = if hundredths < 0 { "-" } else { "" };
+    if decimals == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
+}
+
+/// First instant and the first one behind.
+fn span_of(text: &str) -> (Timestamp, Timestamp) {
+    let day = |text: &str| text.parse::<Date>().unwrap();
+    let midnight = |date: Date| date.to_zoned(jiff::tz::TimeZone::UTC).unwrap().timestamp();
+    let days = |first: Date, length: Span| (midnight(first), midnight(first.checked_add(length).unwrap()));
+    match text.len() {
+        4 => days(day(&format!("{text}-01-01")), 1.year()),
+        7 => days(day(&format!("{text}-01")), 1.month()),
+        10 => days(day(text), 1.day()),
+        _ => {
+            let start: Timestamp = text.parse().unwrap();
+            (start, start + if text.contains('.') { 1.millisecond() } else { 1.second() })
+        }
+    }
+}
+
+fn date_fits(prefix: &str, stored: &str, searched: &str) -> bool {
+    let ((from, to), (start, end)) = (span_of(stored), span_of(searched));
+    let within = start <= from && to <= end;
+    match prefix {
+        "" | "eq" => within,
+        "ne" => !within,
+        "gt" => to > end,
+        "lt" => from < start,
+        "ge" => to > end || within,
+        "le" => from < start || within,
+        "sa" => from >= end,
+        "eb" => to <= start,
+        other => unreachable!("{other}"),
+    }
+}
+
+/// In thousandths, where the half of a hundredth is whole.
+fn value_fits(prefix: &str, stored: i64, searched: i64, decimals: usize) -> bool {
+    let half = 5 * 10_i64.pow(u32::try_from(2 - decimals).unwrap());
+    let (stored, value) = (stored * 10, searched * 10);
+    let within = value - half <= stored && stored < value + half;
+    match prefix {
+        "" | "eq" => within,
+        "ne" => !within,
+        "gt" => stored > value,
+        "lt" => stored < value,
+        "ge" => stored > value || within,
+        "le" => stored < value || within,
+        "sa" => stored >= value + half,
+        "eb" => stored < value - half,
+        other => unreachable!("{other}"),
+    }
+}
+
+fn plain(text: &str) -> String {
+    text.to_lowercase().replace('ü', "u").replace('ö', "o")
+}
+
+impl Question {
+    fn holds(&self, reading: &Reading) -> bool {
+        match self {
+            Self::Code { system, code } => reading.codings.iter().any(|(stored_system, stored_code)| {
+                system.is_none_or(|system| system == *stored_system) && code.is_none_or(|code| code == *stored_code)
+            }),
+            Self::NotCode(code) => reading.codings.iter().all(|(_, stored)| stored != code),
+            Self::Date { prefix, text } => reading.date.is_some_and(|stored| date_fits(prefix, stored, text)),
+            Self::Value { prefix, hundredths, decimals, unit } => reading.value.is_some_and(|(stored, _)| {
+                let unit_fits =
+                    *unit == ("", "") || (unit.1 == reading.unit.1 && ["", reading.unit.0].contains(&unit.0));
+                unit_fits && value_fits(prefix, stored, *hundredths, *decimals)
+            }),
+            Self::Missing { parameter, missing } => {
+                let present = match *parameter {
+                    "code" => !reading.codings.is_empty(),
+                    "date" => reading.date.is_some(),
+                    "value-quantity" => reading.value.is_some(),
+                    other => unreachable!("{other}"),
+                };
+                present != *missing
+            }
+            Self::Patient(patient) => reading.patient == Some(*patient),
+            Self::Family { modifier, text } => reading.patient.is_some_and(|patient| {
+                let family = FAMILIES[patient];
+                match *modifier {
+                    "" => plain(family).starts_with(&plain(text)),
+                    ":contains" => plain(family).contains(&plain(text)),
+                    _ => family == *text,
+                }
+            }),
+        }
+    }
+
+    fn parameter(&self) -> (String, String) {
+        let escape = |text: &str| text.replace(',', r"\,").replace('|', r"\|").replace('$', r"\$");
+        match self {
+            Self::Code { system, code } => {
+                let code = escape(code.unwrap_or_default());
+                ("code".into(), system.map_or(code.clone(), |system| format!("{}|{code}", escape(system))))
+            }
+            Self::NotCode(code) => ("code:not".into(), escape(code)),
+            Self::Date { prefix, text } => ("date".into(), format!("{prefix}{text}")),
+            Self::Value { prefix, hundredths, decimals, unit } => {
+                let number = format!("{prefix}{}", decimal(*hundredths, *decimals));
+                let (system, code) = unit;
+                let value = if *unit == ("", "") { number } else { format!("{number}|{system}|{code}") };
+                ("value-quantity".into(), value)
+            }
+            Self::Missing { parameter, missing } => (format!("{parameter}:missing"), missing.to_string()),
+            Self::Patient(patient) => ("patient".into(), format!("Patient/{patient}")),
+            Self::Family { modifier, text } => (format!("subject:Patient.family{modifier}"), (*text).to_owned()),
+        }
+    }
+}
+
+fn numbers() -> impl Strategy<Value = (i64, usize)> {
+    (-12_i64..12, 0_usize..3).prop_map(|(number, decimals)| {
+        (
+            number * 5 / 10_i64.pow(u32::try_from(2 - decimals).unwrap())
+                * 10_i64.pow(u32::try_from(2 - decimals).unwrap()),
+            decimals,
+        )
+    })
+}
+
+fn readings() -> impl Strategy<Value = Reading> {
+    let codings = prop::collection::vec((select(&SYSTEMS[..]), select(&CODES[..])), 0..3);
+    let date = prop::option::weighted(0.8, select(&DATES[..]));
+    let value = prop::option::weighted(0.8, numbers());
+    let patient = prop::option::weighted(0.8, 0..FAMILIES.len());
+    (codings, date, value, select(&UNITS[..]), patient).prop_map(|(codings, date, value, unit, patient)| Reading {
+        codings,
+        date,
+        value,
+        unit,
+        patient,
+    })
+}
+
+fn questions() -> impl Strategy<Value = Question> {
+    let prefixes = || select(&["", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb"][..]);
+    let code = (prop::option::of(select(&SYSTEMS[..])), prop::option::of(select(&CODES[..])))
+        .prop_filter("says something", |(system, code)| code.is_some() || system.is_some_and(|it| !it.is_empty()));
+    let units = select(&[UNITS[0], UNITS[1], ("", "mg")][..]);
+    prop_oneof![
+        code.prop_map(|(system, code)| Question::Code { system, code }),
+        select(&CODES[..]).prop_map(Question::NotCode),
+        (prefixes(), select(&DATES[..])).prop_map(|(prefix, text)| Question::Date { prefix, text }),
+        (prefixes(), numbers(), units).prop_map(|(prefix, (hundredths, decimals), unit)| Question::Value {
+            prefix,
+            hundredths,
+            decimals,
+            unit
+        }),
+        (select(&["code", "date", "value-quantity"][..]), any::<bool>())
+            .prop_map(|(parameter, missing)| Question::Missing { parameter, missing }),
+        (0..FAMILIES.len()).prop_map(Question::Patient),
+        (select(&["", ":contains", ":exact"][..]), select(&["mull", "MÜL", "l", "Müller", "zi"][..]))
+            .prop_map(|(modifier, text)| Question::Family { modifier, text }),
+    ]
+}
+
+async fn check(readings: Vec<Reading>, searches: Vec<Vec<Question>>) {
+    let bench = Bench::new().await;
+    for (number, family) in FAMILIES.iter().enumerate() {
+        bench.put(&format!(r#"{{"resourceType":"Patient","id":"{number}","name":[{{"family":"{family}"}}]}}"#)).await;
+    }
+    for (number, reading) in readings.iter().enumerate() {
+        bench.put(&reading.json(number)).await;
+    }
+    for questions in searches {
+        let query = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(questions.iter().map(Question::parameter))
+            .finish();
+        let expected: Vec<String> = (0..readings.len())
+            .filter(|number| questions.iter().all(|question| question.holds(&readings[*number])))
+            .map(|number| number.to_string())
+            .collect();
+        let bundle = bench.bundle(&format!("Observation?{query}")).await;
+        assert_eq!(Bench::ids(&bundle, "match"), expected, "{questions:?} of {readings:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn a_search_finds_what_a_naive_reading_of_the_specification_finds(
+        readings in prop::collection::vec(readings(), 1..24),
+        searches in prop::collection::vec(prop::collection::vec(questions(), 1..4), 32),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(check(readings, searches));
+    }
+}
