@@ -44,6 +44,8 @@ pub(crate) enum Category {
     NotAcceptable,
     /// The body is in a format this server does not read.
     UnsupportedMedia,
+    /// The request does not fit what is stored already.
+    Conflict,
     /// The resource is not in the state the client made a condition.
     Stale,
     /// A condition that must find at most one resource finds several.
@@ -68,6 +70,7 @@ impl Category {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Conflict => StatusCode::CONFLICT,
             Self::Stale | Self::MultipleMatches => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
@@ -88,7 +91,7 @@ impl Category {
             }
             Self::NotFound => "not-found",
             Self::Deleted => "deleted",
-            Self::Stale => "conflict",
+            Self::Conflict | Self::Stale => "conflict",
             Self::MultipleMatches => "multiple-matches",
             Self::TooLarge => "too-long",
             Self::Slow => "timeout",
@@ -148,6 +151,11 @@ impl ApiError {
         );
         error.cause = Some(cause.into());
         error
+    }
+
+    /// Whether the failure is the server's and says nothing about the request.
+    pub(crate) fn is_ours(&self) -> bool {
+        matches!(self.category, Category::Internal | Category::Unavailable)
     }
 
     /// The OperationOutcome of this failure, as JSON.

@@ -1,7 +1,101 @@
 //! The FHIR REST API: the whole surface on one page, an interaction a file.
+//!
+//! A handler reads what was asked, does all it can outside the store, hands the rest to the store as one read or one write,
+//! and turns the result into an answer. Whatever fails, also routing and panics, is an OperationOutcome (`error`).
+//! JSON only; no operations (`$...`), no PATCH, no conditional delete, no history above a single resource.
 
+mod body;
+mod bundle;
+mod capabilities;
+mod conditional_update;
+mod create;
+mod criteria;
+mod delete;
 pub(crate) mod error;
+mod history;
+mod metrics;
+mod negotiate;
+mod preconditions;
+mod read;
 pub(crate) mod resource;
+mod respond;
 pub(crate) mod search;
-mod stand_in;
 pub(crate) mod state;
+mod target;
+mod update;
+mod vread;
+
+use std::any::Any;
+
+use axum::Router;
+use axum::middleware::from_fn;
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{MethodRouter, get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::decompression::RequestDecompressionLayer;
+
+use self::error::{ApiError, Category};
+use self::state::{ApiState, MOUNT};
+
+/// The service, mounted at `state::MOUNT`; to be merged with the routers of other services.
+pub(crate) fn router(state: ApiState) -> Router {
+    let routes = Router::new()
+        .route("/", only("POST", post(bundle::bundle)))
+        .route("/metadata", only("GET, HEAD", get(capabilities::capabilities)))
+        .route(
+            "/{type}",
+            only(
+                "GET, HEAD, POST, PUT",
+                get(search::by_get).post(create::create).put(conditional_update::conditional_update),
+            ),
+        )
+        .route("/{type}/_search", only("POST", post(search::by_post)))
+        .route(
+            "/{type}/{id}",
+            only("GET, HEAD, PUT, DELETE", get(read::read).put(update::update).delete(delete::delete)),
+        )
+        .route("/{type}/{id}/_history", only("GET, HEAD", get(history::history)))
+        .route("/{type}/{id}/_history/{version}", only("GET, HEAD", get(vread::vread)))
+        .fallback(unknown_path);
+    Router::new()
+        .nest(MOUNT, routes)
+        // The base with a slash at its end is the base.
+        .route(&format!("{MOUNT}/"), only("POST", post(bundle::bundle)))
+        .layer(from_fn(negotiate::negotiate))
+        .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
+        .layer(CompressionLayer::new())
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(from_fn(metrics::measure))
+        .with_state(state)
+}
+
+/// The routes that entries of a batch may read.
+fn reads() -> Router<ApiState> {
+    Router::new()
+        .route("/metadata", get(capabilities::capabilities))
+        .route("/{type}", get(search::by_get))
+        .route("/{type}/{id}", get(read::read))
+        .route("/{type}/{id}/_history", get(history::history))
+        .route("/{type}/{id}/_history/{version}", get(vread::vread))
+        .fallback(unknown_path)
+}
+
+/// The methods of a path, and a refusal of all others that names them.
+fn only(allow: &'static str, methods: MethodRouter<ApiState>) -> MethodRouter<ApiState> {
+    methods.fallback(move || async move { ApiError::method_not_allowed(allow) })
+}
+
+async fn unknown_path() -> ApiError {
+    ApiError::new(
+        Category::NotFound,
+        "There is nothing under this path. Paths are `[type]`, `[type]/[id]`, `[type]/[id]/_history[/version]` and `metadata`.",
+    )
+}
+
+fn panicked(_payload: Box<dyn Any + Send>) -> Response {
+    ApiError::internal("a request handler panicked").into_response()
+}
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::{ApiError, Category};
-use crate::fhir::search::index::entries;
+use crate::fhir::search;
 use crate::fhir::store::{Draft, DraftBody, IndexEntry, Method, ResourceKey};
 use crate::json::{self, Node};
 use crate::r4::resource_type::ResourceType;
@@ -35,17 +35,18 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Reads a resource of any type.
+    /// Reads a resource of any type. References to `base_url`, which is this server, are indexed as local ones.
     ///
     /// # Errors
     /// When the text is not JSON, breaks the rules of FHIR's JSON, or names no R4 resource type.
-    pub(crate) fn read(text: &[u8]) -> Result<Self, ApiError> {
+    pub(crate) fn read(text: &[u8], base_url: &str) -> Result<Self, ApiError> {
         let node = parse(text)?;
         let resource_type = resource_type_of(&node)?;
         check_members(&node, &mut Location::new(resource_type))?;
         let id = id_of(&node, resource_type)?;
         let body = cut(text, resource_type)?;
-        let index = entries(resource_type, &node);
+        let mut index = search::index::entries(resource_type, &node);
+        search::local::localize_entries(&mut index, base_url);
         Ok(Self { resource_type, id, body, index })
     }
 
@@ -53,8 +54,8 @@ impl Sent {
     ///
     /// # Errors
     /// As `read`, and when it is of another type.
-    pub(crate) fn read_as(text: &[u8], resource_type: ResourceType) -> Result<Self, ApiError> {
-        let sent = Self::read(text)?;
+    pub(crate) fn read_as(text: &[u8], resource_type: ResourceType, base_url: &str) -> Result<Self, ApiError> {
+        let sent = Self::read(text, base_url)?;
         if sent.resource_type == resource_type {
             return Ok(sent);
         }
@@ -273,10 +274,13 @@ impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
 #[cfg(test)]
 mod tests {
     use super::{Sent, is_id};
+    use crate::fhir::store::IndexValue;
+
+    const BASE_URL: &str = "http://localhost/fhir";
 
     #[track_caller]
     fn check(text: &str, meta_rest: &str, tail: &str) {
-        let sent = Sent::read(text.as_bytes()).unwrap();
+        let sent = Sent::read(text.as_bytes(), BASE_URL).unwrap();
         assert_eq!(sent.body.head, r#"{"resourceType":"Observation","#);
         assert_eq!(sent.body.meta_rest, meta_rest);
         assert_eq!(sent.body.tail, tail);
@@ -284,7 +288,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(text: &str, location: &str) {
-        let outcome = String::from_utf8(Sent::read(text.as_bytes()).unwrap_err().outcome()).unwrap();
+        let outcome = String::from_utf8(Sent::read(text.as_bytes(), BASE_URL).unwrap_err().outcome()).unwrap();
         assert!(outcome.contains(location), "{outcome}");
     }
 
@@ -317,6 +321,17 @@ mod tests {
         check_refused(r#"{"resourceType":"Reading"}"#, "resourceType");
         check_refused(r#"{"id":"1"}"#, "resourceType");
         check_refused("[]", "object");
+    }
+
+    #[test]
+    fn an_absolute_reference_to_this_server_is_found_as_a_local_one() {
+        for reference in ["http://localhost/fhir/Patient/1/_history/2", "http://localhost/fhir/Patient/1", "Patient/1"]
+        {
+            let text = format!(r#"{{"resourceType":"Observation","subject":{{"reference":"{reference}"}}}}"#);
+            let sent = Sent::read(text.as_bytes(), BASE_URL).unwrap();
+            let expected = IndexValue::Reference { target: "Patient/1".to_owned() };
+            assert!(sent.index.iter().any(|entry| entry.value == expected), "{reference}");
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::HeaderMap;
 use http::header::HOST;
+use jiff::Timestamp;
 
 use super::error::{ApiError, Category};
 use crate::clock::Clock;
@@ -45,13 +46,20 @@ impl Default for ApiSettings {
 pub(crate) struct ApiState {
     /// Where resources are.
     pub(crate) store: Arc<dyn Store>,
-    /// Where the time comes from.
-    pub(crate) clock: Clock,
     /// Bounds and names.
     pub(crate) settings: Arc<ApiSettings>,
+    /// Where the time comes from.
+    pub(crate) clock: Clock,
+    /// Since when the service has been there, for its CapabilityStatement.
+    pub(crate) started_at: Timestamp,
 }
 
 impl ApiState {
+    /// The state of a service that starts now.
+    pub(crate) fn new(store: Arc<dyn Store>, clock: Clock, settings: ApiSettings) -> Self {
+        Self { store, settings: Arc::new(settings), started_at: clock.now(), clock }
+    }
+
     /// The base URL of links in an answer to a request with these headers, without a slash at its end.
     ///
     /// # Errors

@@ -44,7 +44,7 @@ pub(super) fn criterion(resource_type: ResourceType, name: &str, value: &str) ->
 }
 
 /// The parameter of this name, if one can search by it.
-pub(super) fn supported(resource_type: ResourceType, name: &str) -> Result<&'static SearchParameter, SearchError> {
+pub(crate) fn supported(resource_type: ResourceType, name: &str) -> Result<&'static SearchParameter, SearchError> {
     let Some(parameter) = search_parameter(resource_type, name) else {
         let known = search_parameters(resource_type).iter().map(|parameter| parameter.code.as_ref());
         let nearest = nearest(name, known);

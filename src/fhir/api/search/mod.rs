@@ -6,14 +6,16 @@
 pub(crate) mod bundle;
 pub(crate) mod gather;
 
-use axum::body::{Body, Bytes};
-use axum::extract::{Path, RawQuery, State};
+use axum::body::Body;
+use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use http::header::{CONTENT_TYPE, HeaderMap};
 use url::form_urlencoded;
 
+use super::body;
 use super::error::{ApiError, Category, FHIR_JSON};
 use super::state::ApiState;
+use super::target::TypeInPath;
 use crate::fhir::search::error::SearchError;
 use crate::fhir::search::local::localize;
 use crate::fhir::search::parse::{Handling, PageSize, Search, parse};
@@ -26,12 +28,12 @@ use crate::r4::resource_type::ResourceType;
 /// When the search is not understood, or the store fails.
 pub(crate) async fn by_get(
     State(state): State<ApiState>,
-    Path(resource_type): Path<String>,
+    TypeInPath(resource_type): TypeInPath,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let parameters = decode(query.unwrap_or_default().as_bytes());
-    respond(&state, &resource_type, parameters, &headers).await
+    respond(&state, resource_type, parameters, &headers).await
 }
 
 /// `POST /[type]/_search` with the parameters in a form, in the URL, or both.
@@ -40,11 +42,12 @@ pub(crate) async fn by_get(
 /// When the body is no form, the search is not understood, or the store fails.
 pub(crate) async fn by_post(
     State(state): State<ApiState>,
-    Path(resource_type): Path<String>,
+    TypeInPath(resource_type): TypeInPath,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    form: Bytes,
+    form: Body,
 ) -> Result<Response, ApiError> {
+    let form = body::read(form, state.settings.body_bytes_max).await?;
     if !form.is_empty() && !is_form(&headers) {
         return Err(ApiError::new(
             Category::UnsupportedMedia,
@@ -53,7 +56,7 @@ pub(crate) async fn by_post(
     }
     let mut parameters = decode(query.unwrap_or_default().as_bytes());
     parameters.extend(decode(&form));
-    respond(&state, &resource_type, parameters, &headers).await
+    respond(&state, resource_type, parameters, &headers).await
 }
 
 /// Names and values of a query string or form.
@@ -89,13 +92,10 @@ pub(crate) fn answer(reader: &dyn Reader, base: &str, search: &Search) -> Result
 
 async fn respond(
     state: &ApiState,
-    resource_type: &str,
+    resource_type: ResourceType,
     parameters: Vec<(String, String)>,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
-    let resource_type = ResourceType::parse(resource_type).ok_or_else(|| {
-        ApiError::new(Category::NotFound, format!("`{resource_type}` is not a resource type of FHIR R4."))
-    })?;
     let base = state.base_url(headers)?;
     let search = read(state, &base, resource_type, parameters, handling(headers)?)?;
     let bundle = state.store.read(move |reader| answer(reader, &base, &search)).await?;

@@ -102,8 +102,7 @@ impl Order {
 
     /// The place that a cursor marks.
     pub(super) fn place_of(&self, cursor: &Cursor) -> Result<Place, StoreError> {
-        let place: Place =
-            unhex(&cursor.0).and_then(|text| serde_json::from_slice(&text).ok()).ok_or(StoreError::Cursor)?;
+        let place: Place = serde_json::from_str(&cursor.0).map_err(|_not_a_place| StoreError::Cursor)?;
         let fits =
             place.shown.len() == self.0.len() && place.shown.iter().zip(&self.0).all(|(shown, key)| key.shows(shown));
         if fits { Ok(place) } else { Err(StoreError::Cursor) }
@@ -113,8 +112,7 @@ impl Order {
 impl Place {
     /// The cursor that marks this place.
     pub(super) fn cursor(&self) -> Cursor {
-        let text = serde_json::to_vec(self).unwrap_or_default();
-        Cursor(text.iter().map(|byte| format!("{byte:02x}")).collect())
+        Cursor(serde_json::to_string(self).unwrap_or_default())
     }
 }
 
@@ -180,12 +178,4 @@ fn compare_shown(one: &Shown, other: &Shown, descending: bool) -> Ordering {
         (Shown::Integer(_) | Shown::Float(_) | Shown::Text(_), _) => Ordering::Equal,
     };
     if descending { ascending.reverse() } else { ascending }
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    if !rest.is_empty() {
-        return None;
-    }
-    pairs.iter().map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect()
 }

@@ -277,7 +277,7 @@ async fn the_newest_of_many_come_page_by_page_while_data_arrives() {
 #[tokio::test]
 async fn a_cursor_of_another_order_is_refused() {
     let bench = Bench::new().await;
-    for cursor in ["", "7", "zz", "7b7d", &"7b".repeat(9)] {
+    for cursor in ["", "7", "{}", r#"{"k":[{"i":1}],"n":1}"#] {
         let query = query(Condition::All(Vec::new()), Vec::new(), Some(Cursor(cursor.to_owned())), 5);
         assert!(matches!(bench.store.read(move |reader| reader.find(&query)).await, Err(StoreError::Cursor)));
     }

@@ -31,7 +31,7 @@ impl Bench {
         let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(database, clock.clone()).await.unwrap());
         let settings = ApiSettings { base_url: Some("http://here/fhir".to_owned()), ..ApiSettings::default() };
-        let state = ApiState { store, clock: clock.clone(), settings: Arc::new(settings) };
+        let state = ApiState::new(store, clock.clone(), settings);
         Self { state, clock, _directory: directory }
     }
 
@@ -44,7 +44,7 @@ impl Bench {
     }
 
     async fn put(&self, resource: &str) {
-        let sent = Sent::read(resource.as_bytes()).unwrap();
+        let sent = Sent::read(resource.as_bytes(), "http://here/fhir").unwrap();
         let id = sent.id.clone().unwrap();
         let draft = sent.into_draft(id, Method::Put);
         let written = self.state.store.write(move |writer| writer.put(draft));

@@ -1,0 +1,69 @@
+//! Bodies: their format, their size, their time.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+
+use super::error::{ApiError, Category};
+use super::negotiate::is_fhir_json;
+use super::state::ApiState;
+
+/// How long a body may take to arrive.
+const ARRIVAL_MAX: Duration = Duration::from_secs(60);
+
+/// A body of JSON, within the bound of the settings.
+pub(crate) struct JsonBody(pub(crate) Bytes);
+
+impl FromRequest<ApiState> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
+        let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        if !media_type.is_some_and(is_fhir_json) {
+            return Err(ApiError::new(
+                Category::UnsupportedMedia,
+                "The body's `Content-Type` must be `application/fhir+json` (or `application/json`), in UTF-8.",
+            ));
+        }
+        // What was compressed in a way this server knows has been unpacked on the way here.
+        if request.headers().contains_key(CONTENT_ENCODING) {
+            return Err(ApiError::new(
+                Category::UnsupportedMedia,
+                "The body's `Content-Encoding` is not supported. Send it plain or with `gzip`.",
+            ));
+        }
+        read(request.into_body(), state.settings.body_bytes_max).await.map(Self)
+    }
+}
+
+/// The whole body, if it is no longer than `bytes_max`.
+///
+/// # Errors
+/// When it is longer, does not arrive in time or breaks off.
+pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    tokio::time::timeout(ARRIVAL_MAX, collect(body, bytes_max))
+        .await
+        .map_err(|_elapsed| ApiError::new(Category::Slow, "The body did not arrive in time. Send it again."))?
+}
+
+async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+    let mut chunks = body.into_data_stream();
+    let mut whole = BytesMut::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.map_err(|_broken| {
+            ApiError::new(Category::Structure, "The body broke off or could not be unpacked. Send it again.")
+        })?;
+        if whole.len() + chunk.len() > bytes_max {
+            return Err(ApiError::new(
+                Category::TooLarge,
+                format!("The body is larger than the {bytes_max} bytes this server takes. Send it in parts."),
+            ));
+        }
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole.freeze())
+}

@@ -1,0 +1,121 @@
+//! A batch: each entry for itself.
+
+use axum::Router;
+use axum::body::Body;
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use http::header::{ETAG, HOST, IF_NONE_MATCH, LAST_MODIFIED};
+use http::{HeaderMap, HeaderName, Request as HttpRequest};
+use jiff::Timestamp;
+use tower::ServiceExt as _;
+
+use super::Requests;
+use super::entry::{Change, Request};
+use super::respond::{Answer, Outcome, write};
+use crate::fhir::api::body;
+use crate::fhir::api::error::{ApiError, Category};
+use crate::fhir::api::respond::Return;
+use crate::fhir::api::state::ApiState;
+
+/// Reads of one Bundle that are under way at a time.
+const READS_AT_ONCE: usize = 4;
+
+/// Answers a batch.
+pub(super) async fn run(
+    state: &ApiState,
+    requests: Requests,
+    base_url: &str,
+    prefer: Return,
+) -> Result<Vec<u8>, ApiError> {
+    let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(requests.len());
+    let mut changes = Vec::new();
+    let mut reads = Vec::new();
+    for (index, request) in requests.into_iter().enumerate() {
+        let mut failed = None;
+        match request {
+            Ok(Request::Write(change)) => changes.push((index, change)),
+            Ok(Request::Read { url, if_none_match }) => reads.push((index, url, if_none_match)),
+            Err(error) => failed = Some(Outcome::Failed(error)),
+        }
+        outcomes.push(failed);
+    }
+    let written = write_all(state, changes).await?;
+    let read = read_all(state, reads, base_url).await?;
+    for (index, outcome) in written.into_iter().chain(read) {
+        if let Some(place) = outcomes.get_mut(index) {
+            *place = Some(outcome);
+        }
+    }
+    let outcomes: Vec<Outcome> = outcomes.into_iter().flatten().collect();
+    Ok(write("batch-response", &outcomes, base_url, prefer))
+}
+
+async fn write_all(state: &ApiState, changes: Vec<(usize, Box<Change>)>) -> Result<Vec<(usize, Outcome)>, ApiError> {
+    if changes.is_empty() {
+        return Ok(Vec::new());
+    }
+    let job = move |writer: &mut dyn crate::fhir::store::interface::Writer| {
+        let mut outcomes = Vec::with_capacity(changes.len());
+        for (index, change) in changes {
+            match change.action.apply(writer) {
+                Ok(done) => outcomes.push((index, Outcome::Done(done))),
+                // A failure of the store may have come between two steps of an entry: all of the Bundle is undone.
+                Err(error) if error.is_ours() => return Err(error),
+                Err(error) => outcomes.push((index, Outcome::Failed(error.in_entry(index)))),
+            }
+        }
+        Ok(outcomes)
+    };
+    state.store.write(job).await
+}
+
+/// What a read needs: its place in the Bundle, its URL, and `If-None-Match`.
+type Read = (usize, String, Option<String>);
+
+async fn read_all(state: &ApiState, reads: Vec<Read>, base_url: &str) -> Result<Vec<(usize, Outcome)>, ApiError> {
+    if reads.is_empty() {
+        return Ok(Vec::new());
+    }
+    let router = crate::fhir::api::reads().with_state(state.clone());
+    let host = base_url.split_once("://").and_then(|(_, rest)| rest.split('/').next()).unwrap_or_default();
+    let outcomes: Vec<_> = stream::iter(reads)
+        .map(|(index, url, if_none_match)| {
+            let router = router.clone();
+            async move {
+                let answer = read(router, &url, if_none_match.as_deref(), host).await;
+                (index, answer.unwrap_or_else(|error| Outcome::Failed(error.in_entry(index))))
+            }
+        })
+        .buffered(READS_AT_ONCE)
+        .collect()
+        .await;
+    Ok(outcomes)
+}
+
+/// Runs a read through the same routes as a request of its own.
+async fn read(router: Router, url: &str, if_none_match: Option<&str>, host: &str) -> Result<Outcome, ApiError> {
+    let bad_url =
+        |_bad| ApiError::new(Category::Value, "`request.url` is not a URL relative to the base.").at("request.url");
+    let mut request = HttpRequest::get(format!("/{url}")).header(HOST, host);
+    if let Some(tags) = if_none_match {
+        request = request.header(IF_NONE_MATCH, tags);
+    }
+    let request = request.body(Body::empty()).map_err(bad_url)?;
+    let response = match router.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    };
+    let (parts, body) = response.into_parts();
+    Ok(Outcome::Read(Answer {
+        status: parts.status,
+        body: body::read(body, usize::MAX).await?,
+        etag: text(&parts.headers, &ETAG),
+        last_modified: text(&parts.headers, &LAST_MODIFIED)
+            .and_then(|date| httpdate::parse_http_date(&date).ok())
+            .and_then(|time| Timestamp::try_from(time).ok()),
+    }))
+}
+
+fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}

@@ -1,0 +1,79 @@
+//! Batch and transaction: many interactions in one request (<https://hl7.org/fhir/R4/http.html#transaction>).
+//!
+//! Everything that can be done before is done before the store is asked: reading, checking, indexing. All writes of a
+//! Bundle are one write of the store. In a batch each entry succeeds or fails for itself, which is safe because an
+//! interaction checks before it writes; writes come before reads. In a transaction the first failure undoes all.
+
+mod batch;
+mod entry;
+mod links;
+mod respond;
+mod transaction;
+
+use axum::extract::State;
+use axum::response::Response;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use self::entry::Request;
+use super::body::JsonBody;
+use super::error::{ApiError, Category};
+use super::respond::{Return, json};
+use super::state::ApiState;
+
+/// What kind of Bundle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Batch,
+    Transaction,
+}
+
+/// `POST [base]`
+pub(crate) async fn bundle(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+    JsonBody(text): JsonBody,
+) -> Result<Response, ApiError> {
+    let base_url = state.base_url(&headers)?;
+    let prefer = Return::in_headers(&headers).unwrap_or(Return::Minimal);
+    let entries_max = state.settings.bundle_entries_max;
+    let reading_base = base_url.clone();
+    // Reading hundreds of resources would hold up other requests on this thread.
+    let (kind, requests) = tokio::task::spawn_blocking(move || read(&text, &reading_base, entries_max))
+        .await
+        .map_err(ApiError::internal)??;
+    let answer = match kind {
+        Kind::Batch => batch::run(&state, requests, &base_url, prefer).await?,
+        Kind::Transaction => transaction::run(&state, requests, &base_url, prefer).await?,
+    };
+    Ok(json(StatusCode::OK, answer.into()))
+}
+
+/// The requests of a Bundle in order, each checked for itself.
+type Requests = Vec<Result<Request, ApiError>>;
+
+fn read(text: &Bytes, base_url: &str, entries_max: usize) -> Result<(Kind, Requests), ApiError> {
+    let bundle = entry::split(text)?;
+    if bundle.resource_type != "Bundle" {
+        return Err(ApiError::new(Category::Value, "The base URL takes a Bundle.").at("resourceType"));
+    }
+    let kind = match bundle.kind.as_ref() {
+        "batch" => Kind::Batch,
+        "transaction" => Kind::Transaction,
+        _ => {
+            let detail = "The base URL takes Bundles of type `batch` and `transaction`. Send others to `/Bundle`.";
+            return Err(ApiError::new(Category::Value, detail).at("Bundle.type"));
+        }
+    };
+    if bundle.entries.len() > entries_max {
+        let detail = format!("The Bundle has more than the {entries_max} entries this server takes. Split it.");
+        return Err(ApiError::new(Category::TooLarge, detail).at("Bundle.entry"));
+    }
+    let requests = bundle
+        .entries
+        .iter()
+        .enumerate()
+        .map(|(index, entry)| Request::read(entry, base_url).map_err(|error| error.in_entry(index)))
+        .collect();
+    Ok((kind, requests))
+}

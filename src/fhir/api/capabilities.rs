@@ -1,0 +1,62 @@
+//! Capabilities: what this server can do, from the tables it works with
+//! (<https://hl7.org/fhir/R4/http.html#capabilities>).
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, StatusCode};
+use serde_json::{Value, json};
+use std::sync::LazyLock;
+
+use super::error::ApiError;
+use super::respond;
+use super::state::ApiState;
+use crate::fhir::search;
+use crate::r4::definitions::search_parameters::search_parameters;
+use crate::r4::resource_type::ResourceType;
+
+/// The interactions on a resource, by their codes.
+const INTERACTIONS: [&str; 7] = ["read", "vread", "update", "delete", "history-instance", "create", "search-type"];
+
+/// The same for all requests, and large.
+static RESOURCES: LazyLock<Vec<Value>> = LazyLock::new(|| ResourceType::all().map(resource).collect());
+
+/// `GET [base]/metadata`
+pub(crate) async fn capabilities(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let statement = json!({
+        "resourceType": "CapabilityStatement",
+        "status": "active",
+        "date": format!("{:.3}", state.started_at),
+        "kind": "instance",
+        "software": { "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") },
+        "implementation": { "description": env!("CARGO_PKG_DESCRIPTION"), "url": state.base_url(&headers)? },
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "rest": [{
+            "mode": "server",
+            "resource": *RESOURCES,
+            "interaction": [{ "code": "transaction" }, { "code": "batch" }],
+        }],
+    });
+    let body = serde_json::to_vec(&statement).map_err(ApiError::internal)?;
+    Ok(respond::json(StatusCode::OK, body.into()))
+}
+
+fn resource(resource_type: ResourceType) -> Value {
+    let parameters: Vec<Value> = search_parameters(resource_type)
+        .iter()
+        .filter(|parameter| search::plan::supported(resource_type, &parameter.code).is_ok())
+        .map(|parameter| json!({ "name": parameter.code.as_ref(), "type": parameter.kind.as_str() }))
+        .collect();
+    json!({
+        "type": resource_type.as_str(),
+        "interaction": INTERACTIONS.map(|code| json!({ "code": code })),
+        "versioning": "versioned-update",
+        "readHistory": true,
+        "updateCreate": true,
+        "conditionalCreate": true,
+        "conditionalRead": "full-support",
+        "conditionalUpdate": true,
+        "conditionalDelete": "not-supported",
+        "searchParam": parameters,
+    })
+}

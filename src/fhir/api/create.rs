@@ -1,0 +1,77 @@
+//! Create, also conditional: a new resource under an id of the server's choice
+//! (<https://hl7.org/fhir/R4/http.html#create>).
+
+use axum::extract::State;
+use axum::response::Response;
+use http::{HeaderMap, HeaderName, StatusCode};
+use uuid::Uuid;
+
+use super::body::JsonBody;
+use super::criteria::{Found, criteria, look_up};
+use super::error::{ApiError, Category};
+use super::resource::Sent;
+use super::respond::{Done, Return};
+use super::state::ApiState;
+use super::target::TypeInPath;
+use crate::fhir::store::interface::Writer;
+use crate::fhir::store::{Condition, Draft, Method};
+
+const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
+
+/// A create, ready to be carried out.
+#[derive(Debug)]
+pub(crate) struct Create {
+    /// What is written.
+    pub(crate) draft: Draft,
+    /// Only if nothing of the type fulfils this.
+    pub(crate) unless_found: Option<Condition>,
+}
+
+/// `POST [base]/[type]`
+pub(crate) async fn create(
+    State(state): State<ApiState>,
+    TypeInPath(resource_type): TypeInPath,
+    headers: HeaderMap,
+    JsonBody(text): JsonBody,
+) -> Result<Response, ApiError> {
+    let base_url = state.base_url(&headers)?;
+    let unless_found = match headers.get(IF_NONE_EXIST) {
+        None => None,
+        Some(value) => Some(criteria(resource_type, value.to_str().unwrap_or_default(), &base_url)?),
+    };
+    let sent = Sent::read_as(&text, resource_type, &base_url)?;
+    let create = Create { draft: sent.into_draft(new_id(), Method::Post), unless_found };
+    let done = state.store.write(move |writer| create.apply(writer)).await?;
+    Ok(done.into_response(&base_url, Return::in_headers(&headers)))
+}
+
+/// An id that no resource has.
+pub(crate) fn new_id() -> String {
+    Uuid::new_v4().to_string()
+}
+
+impl Create {
+    /// Carries it out. Nothing is written unless it succeeds.
+    ///
+    /// # Errors
+    /// When several resources fulfil the condition, or the store fails.
+    pub(crate) fn apply(self, writer: &mut dyn Writer) -> Result<Done, ApiError> {
+        if let Some(condition) = &self.unless_found {
+            match look_up(writer, self.draft.key.resource_type, condition)? {
+                Found::Nothing => {}
+                Found::One(version) => return Ok(Done { status: StatusCode::OK, version: Some(version) }),
+                Found::Several => return Err(several()),
+            }
+        }
+        let version = writer.put(self.draft)?;
+        Ok(Done { status: StatusCode::CREATED, version: Some(version) })
+    }
+}
+
+/// More than one resource fulfils a condition that must lead to one.
+pub(crate) fn several() -> ApiError {
+    ApiError::new(
+        Category::MultipleMatches,
+        "Several resources fulfil the condition. Nothing was written; make the condition narrower.",
+    )
+}

@@ -1,0 +1,54 @@
+//! Searches as conditions of writes (<https://hl7.org/fhir/R4/http.html#ccreate>).
+
+use url::form_urlencoded;
+
+use super::error::ApiError;
+use crate::fhir::search;
+use crate::fhir::store::interface::{Reader, StoreError};
+use crate::fhir::store::{Condition, Query, Version};
+use crate::r4::resource_type::ResourceType;
+
+/// What a condition leads to.
+pub(crate) enum Found {
+    /// No resource.
+    Nothing,
+    /// This one.
+    One(Version),
+    /// More than one.
+    Several,
+}
+
+/// Reads the condition of a write; `base_url` is this server.
+///
+/// # Errors
+/// When it is empty, which would reach any resource of the type, or not understood to the last parameter.
+pub(crate) fn criteria(resource_type: ResourceType, query: &str, base_url: &str) -> Result<Condition, ApiError> {
+    let query = query.strip_prefix('?').unwrap_or(query);
+    let mut asked = form_urlencoded::Serializer::new(String::new());
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if !matches!(name.as_ref(), "_format" | "_pretty") {
+            asked.append_pair(&name, &value);
+        }
+    }
+    let mut condition = search::plan::criteria(resource_type, &asked.finish())?;
+    search::local::localize(&mut condition, base_url);
+    Ok(condition)
+}
+
+/// Looks for the resource that a condition means.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) fn look_up(
+    reader: &dyn Reader,
+    resource_type: ResourceType,
+    condition: &Condition,
+) -> Result<Found, StoreError> {
+    let query = Query { resource_type, condition: condition.clone(), order: Vec::new(), after: None, limit: 2 };
+    let mut versions = reader.find(&query)?.versions;
+    Ok(match (versions.pop(), versions.pop()) {
+        (None, _) => Found::Nothing,
+        (Some(version), None) => Found::One(version),
+        (Some(_), Some(_)) => Found::Several,
+    })
+}

@@ -1,0 +1,40 @@
+//! Counts of what was asked and how it ended: interactions and statuses, nothing about the content.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::Response;
+use http::Method;
+use metrics::{counter, histogram};
+
+use super::state::MOUNT;
+
+/// Counts and times a request.
+pub(crate) async fn measure(request: Request, next: Next) -> Response {
+    let path = request.extensions().get::<MatchedPath>().map_or("", |path| path.as_str());
+    let interaction = interaction(request.method(), path.strip_prefix(MOUNT).unwrap_or(path));
+    let started = Instant::now();
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    counter!("fhir_requests_total", "interaction" => interaction, "status" => status).increment(1);
+    histogram!("fhir_request_duration_seconds", "interaction" => interaction).record(started.elapsed().as_secs_f64());
+    response
+}
+
+/// The interaction of a route; see the table of routes.
+fn interaction(method: &Method, path: &str) -> &'static str {
+    match (method.as_str(), path) {
+        ("POST", "" | "/") => "bundle",
+        ("GET" | "HEAD", "/metadata") => "capabilities",
+        ("GET" | "HEAD", "/{type}") | ("POST", "/{type}/_search") => "search",
+        ("POST", "/{type}") => "create",
+        ("PUT", "/{type}") => "conditional-update",
+        ("GET" | "HEAD", "/{type}/{id}") => "read",
+        ("PUT", "/{type}/{id}") => "update",
+        ("DELETE", "/{type}/{id}") => "delete",
+        ("GET" | "HEAD", "/{type}/{id}/_history") => "history",
+        ("GET" | "HEAD", "/{type}/{id}/_history/{version}") => "vread",
+        _ => "unknown",
+    }
+}
