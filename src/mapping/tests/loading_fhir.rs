@@ -1,0 +1,213 @@
+use super::super::fhir::ValueKind;
+use super::super::{Mappings, Severity, Source};
+use crate::model::group::Period;
+
+const NO_DEVICES: &str = r#"{ "templateType": "CollectionContent", "template": [] }"#;
+
+fn load(fhir: &str) -> Result<(Mappings, Vec<String>), Vec<String>> {
+    let device = Source { name: "device.json", text: NO_DEVICES };
+    let loaded = Mappings::load(device, Source { name: "fhir.json", text: fhir });
+    match loaded {
+        Ok((mappings, warnings)) => Ok((mappings, warnings.iter().map(ToString::to_string).collect())),
+        Err(problems) => {
+            let errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+            Err(errors.map(ToString::to_string).collect())
+        }
+    }
+}
+
+fn collection(elements: &str) -> String {
+    format!(r#"{{ "templateType": "CollectionFhir", "template": [ {elements} ] }}"#)
+}
+
+fn template(members: &str) -> String {
+    collection(&format!(
+        r#"{{ "templateType": "CodeValueFhir", "template": {{ "typeName": "t", "codes": [], {members} }} }}"#
+    ))
+}
+
+fn value(members: &str) -> String {
+    template(&format!(r#""value": {{ "valueName": "v", {members} }}"#))
+}
+
+#[track_caller]
+fn check_loads(fhir: &str) -> Mappings {
+    load(fhir).unwrap_or_else(|errors| panic!("{fhir}\n{errors:#?}")).0
+}
+
+#[track_caller]
+fn check_error(fhir: &str, expected: &str) {
+    let errors = load(fhir).map(|_| ()).expect_err(fhir);
+    assert!(errors.len() == 1 && errors[0].contains(expected), "{fhir}\n{errors:#?}\nis not about {expected}");
+}
+
+#[track_caller]
+fn check_warning(fhir: &str, expected: &str) {
+    let (_, warnings) = load(fhir).unwrap();
+    assert!(warnings.iter().any(|warning| warning.contains(expected)), "{warnings:#?}");
+}
+
+#[test]
+fn fm_1_roots_and_elements() {
+    for (root, element) in [("CollectionFhir", "CodeValueFhir"), ("collectionfhirtemplate", "CODEVALUEFHIRTEMPLATE")] {
+        check_loads(&template("").replace("CollectionFhir", root).replace("CodeValueFhir", element));
+    }
+    check_error(
+        &template("").replace("CollectionFhir", "CollectionContent"),
+        "expected templateType CollectionFhir, actual CollectionContent",
+    );
+    check_error(
+        &template("").replace("CodeValueFhir", "CodeFhir"),
+        "expected template type CodeValueFhir, actual CodeFhir",
+    );
+    check_error(&template("").replace("CodeValueFhir", "HandlebarsFhir"), "not available in this version");
+    check_error("", "the file is empty");
+}
+
+#[test]
+fn fm_2_members() {
+    check_error(
+        &collection(r#"{ "templateType": "CodeValueFhir", "template": { "codes": [] } }"#),
+        "'TypeName' not found",
+    );
+    check_error(
+        &collection(r#"{ "templateType": "CodeValueFhir", "template": { "typeName": "t" } }"#),
+        "'Codes' not found",
+    );
+    check_error(&template(r#""period": 60"#), "member `period` is not known");
+    check_error(&template(r#""category": [ { "code": "x" } ]"#), "member `code` is not known");
+    check_error(&template(r#""category": [ { "codes": [ { "text": "x" } ] } ]"#), "member `text` is not known");
+    check_error(
+        &template(r#""components": [ { "codes": [], "x": 1, "value": { "valueName": "v", "valueType": "String" } } ]"#),
+        "member `x` is not known",
+    );
+    check_loads(&value(r#""valueType": "String", "anything": {}"#));
+}
+
+#[test]
+fn fm_3_type_names_are_found_without_regard_to_case_and_once() {
+    let mappings = check_loads(&template("").replace("\"t\"", "\"Pulse\""));
+    for name in ["Pulse", "pulse", "PULSE"] {
+        assert!(mappings.fhir_template(name).is_some(), "{name}");
+    }
+    assert!(mappings.fhir_template("puls").is_none());
+    let element = |name: &str| {
+        format!(r#"{{ "templateType": "CodeValueFhir", "template": {{ "typeName": "{name}", "codes": [] }} }}"#)
+    };
+    check_error(&collection(&[element("HR"), element("hr")].join(",")), "Duplicate template defined for type name: hr");
+    check_error(&template("").replace("\"t\"", "\" \""), "`typeName` must not be blank");
+}
+
+#[test]
+fn fm_4_codes_and_categories() {
+    let mappings = check_loads(&template(
+        r#""category": [ { "text": "V", "codes": [ { "code": "c", "system": "s", "display": "d" }, {} ] }, {} ]"#,
+    ));
+    let category = &mappings.fhir_template("t").unwrap().category;
+    assert_eq!(category.len(), 2);
+    assert_eq!(category[0].codes[0].display.as_deref(), Some("d"));
+}
+
+#[test]
+fn fm_5_period_intervals() {
+    for (interval, period) in [
+        ("0", Period::Single),
+        ("60", Period::Hour),
+        ("1440", Period::Day),
+        ("-1", Period::Correlation),
+        ("\"60\"", Period::Hour),
+        ("\"single\"", Period::Single),
+        ("\"Hourly\"", Period::Hour),
+        ("\"DAILY\"", Period::Day),
+        ("\"CorrelationId\"", Period::Correlation),
+    ] {
+        let mappings = check_loads(&template(&format!(r#""periodInterval": {interval}"#)));
+        assert_eq!(mappings.fhir_template("t").unwrap().period, period, "{interval}");
+    }
+    assert_eq!(check_loads(&template("")).fhir_template("t").unwrap().period, Period::Single);
+    for interval in ["null", "60.0", "30", "\"Hour\"", "\"Instance\"", "true", "{}"] {
+        check_error(&template(&format!(r#""periodInterval": {interval}"#)), "`periodInterval` is not known");
+    }
+}
+
+#[test]
+fn fm_6_a_template_without_values_is_warned_of() {
+    check_warning(&template(""), "neither `value` nor `components`");
+}
+
+#[test]
+fn fm_7_fm_9_value_types_and_the_spelling_of_their_member() {
+    for (name, kind) in [
+        ("valueType", "QUANTITY"),
+        ("ValueType", "string"),
+        ("valueType", "codeableConcept"),
+        ("valueType", "SampledData"),
+    ] {
+        check_loads(&value(&format!(r#""{name}": "{kind}", "defaultPeriod": 1, "text": "x""#)));
+    }
+    check_error(&value(r#""valuetype": "String""#), "`valueType` is missing");
+    check_error(&value(r#""valueType": "Ratio""#), "not known: `Ratio`");
+}
+
+#[test]
+fn fm_8_a_value_needs_a_name() {
+    check_error(&template(r#""value": { "valueType": "String" }"#), "'ValueName' not found");
+}
+
+#[test]
+fn fm_10_null_is_missing() {
+    check_loads(&template(r#""value": null, "components": null"#));
+}
+
+#[test]
+fn fm_11_a_component_needs_codes_and_value() {
+    check_error(&template(r#""components": [ { "codes": [] } ]"#), "'Value' not found");
+    check_error(
+        &template(r#""components": [ { "value": { "valueName": "v", "valueType": "String" } } ]"#),
+        "'Codes' not found",
+    );
+    check_error(&template(r#""components": [ null ]"#), "not an object");
+}
+
+#[test]
+fn fm_12_sampled_data() {
+    for period in ["30000", "\"30000\"", "2.777"] {
+        let mappings = check_loads(&value(&format!(r#""valueType": "SampledData", "defaultPeriod": {period}"#)));
+        let kind = &mappings.fhir_template("t").unwrap().value.as_ref().unwrap().kind;
+        assert!(
+            matches!(kind, ValueKind::SampledData { period: found, .. } if found.as_str() == period.trim_matches('"'))
+        );
+    }
+    check_error(&value(r#""valueType": "SampledData""#), "'DefaultPeriod' not found");
+    for period in ["0", "-1", "\"x\"", "true"] {
+        check_error(
+            &value(&format!(r#""valueType": "SampledData", "defaultPeriod": {period}"#)),
+            "`defaultPeriod` must be",
+        );
+    }
+}
+
+#[test]
+fn a_period_of_too_many_samples_is_refused() {
+    check_error(
+        &template(
+            r#""periodInterval": 1440, "value": { "valueName": "v", "valueType": "SampledData", "defaultPeriod": 1 }"#,
+        ),
+        "samples in a period",
+    );
+}
+
+#[test]
+fn fm_13_a_codeable_concept_needs_codes_or_text() {
+    check_loads(&value(r#""valueType": "CodeableConcept", "text": "x""#));
+    check_loads(&value(r#""valueType": "CodeableConcept", "codes": [ { "code": "c" } ]"#));
+    check_error(&value(r#""valueType": "CodeableConcept""#), "needs `codes` or `text`");
+}
+
+#[test]
+fn va_12_a_quantity_per_hour_is_warned_of() {
+    check_warning(
+        &template(r#""periodInterval": 60, "value": { "valueName": "v", "valueType": "Quantity" }"#),
+        "keeps only the latest reading",
+    );
+}
