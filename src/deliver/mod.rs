@@ -10,6 +10,8 @@
 pub(crate) mod content;
 mod conversion;
 mod decimal;
+#[cfg(test)]
+mod fixture;
 pub(crate) mod identifier;
 mod json_text;
 mod known;
