@@ -80,7 +80,10 @@ pub(crate) type Point<'c> = (Timestamp, &'c str);
 /// Of several values of one name and time the one ingested last stays, and of those ingested together the first
 /// (GR-2, GR-8, DM-50).
 pub(crate) fn series_of<'m>(measurements: impl IntoIterator<Item = &'m Measurement>) -> Vec<Series<'m>> {
-    let mut by_name: Vec<(&str, Vec<(Timestamp, Timestamp, &str)>)> = Vec::new();
+    /// When measured, when ingested, and the value.
+    type Arrival<'m> = (Timestamp, Timestamp, &'m str);
+
+    let mut by_name: Vec<(&str, Vec<Arrival<'_>>)> = Vec::new();
     for measurement in measurements {
         for property in &measurement.properties {
             let point = (measurement.occurred_at, measurement.ingested_at, property.value.as_str());

@@ -294,7 +294,13 @@ impl<'r, 's> Reader<'r, 's> {
         }
         match language {
             Language::JsonPath => match Path::parse(text) {
-                Ok(path) => Some(Expression { path, line: at.line }),
+                Ok(path) => {
+                    if path.has_idle_scan() {
+                        let message = format!("JSONPath `{text}`: `..` before an index, slice or [*] has no effect");
+                        self.problems.warning(at, message);
+                    }
+                    Some(Expression { path, line: at.line })
+                }
                 Err(error) => {
                     self.problems.expression(at, format!("JSONPath `{text}`: {error}"), None);
                     None

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::Mappings;
 use super::device::{DeviceTemplate, Expression, Need, Scope, ValueTemplate};
 use super::jsonpath::Item;
 use super::problem::TEMPLATE_EXPRESSION;
 use super::text::{self, Text};
 use super::timestamp;
+use super::{Bound, Mappings};
 use crate::json::{self, Node};
 use crate::model::envelope::Envelope;
 use crate::model::group::Period;
@@ -62,10 +62,10 @@ impl Mappings {
     pub(crate) fn extract(&self, envelope: &Envelope) -> Result<Extraction, Failure> {
         let root = envelope_node(envelope)?;
         let mut extraction = Extraction::default();
-        for template in &self.device {
+        for Bound { template, period } in &self.device {
             let run = Run { template, root: &root, ingested_at: envelope.enqueued_at };
-            match self.fhir_template(&template.type_name) {
-                Some(fhir) => run.extract(fhir.period, &mut extraction),
+            match period {
+                Some(period) => run.extract(*period, &mut extraction),
                 None => extraction.failures.extend(run.without_fhir_template()),
             }
         }

@@ -5,11 +5,11 @@
 //! have no IO and no clock; the numbered rules (DM, JP, FM, EV) are those of the mapping specification.
 
 mod device;
-mod extract;
+pub(crate) mod extract;
 pub(crate) mod fhir;
 pub(crate) mod jsonpath;
 mod load;
-mod problem;
+pub(crate) mod problem;
 mod sample_period;
 mod source;
 mod text;
@@ -18,8 +18,8 @@ pub(crate) mod timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(crate) use extract::{Extracted, Extraction, Failure};
-pub(crate) use problem::{Problem, Severity};
+pub(crate) use extract::{Extracted, Failure};
+pub(crate) use problem::Problem;
 pub(crate) use sample_period::SamplePeriod;
 pub(crate) use source::{Position, Source};
 
@@ -27,13 +27,23 @@ use device::DeviceTemplate;
 use fhir::CodeValueFhir;
 use problem::Problems;
 
+use crate::model::group::Period;
+
 /// A device mapping and a FHIR mapping, compiled and bound together. Shared between stages behind an `Arc`.
 #[derive(Clone, Debug)]
 pub(crate) struct Mappings {
-    device: Vec<DeviceTemplate>,
+    device: Vec<Bound>,
     fhir: Vec<CodeValueFhir>,
     /// Index into `fhir` by every spelling the two files use, and by lower case (FM-3).
     by_type_name: HashMap<Arc<str>, usize>,
+}
+
+/// A device template and what the FHIR mapping says of its type.
+#[derive(Clone, Debug)]
+struct Bound {
+    template: DeviceTemplate,
+    /// `None` when the FHIR mapping has no template for the type.
+    period: Option<Period>,
 }
 
 impl Mappings {
@@ -66,7 +76,13 @@ impl Mappings {
                 by_type_name.insert(spelling, index);
             }
         }
-        Self { device, fhir, by_type_name }
+        let mut mappings = Self { device: Vec::new(), fhir, by_type_name };
+        let bound = device.into_iter().map(|template| Bound {
+            period: mappings.fhir_template(&template.type_name).map(|fhir| fhir.period),
+            template,
+        });
+        mappings.device = bound.collect();
+        mappings
     }
 
     /// The template for a measurement type, found without regard to case (FM-3).
@@ -80,7 +96,7 @@ impl Mappings {
 
     /// Warns of measurement types and values that no FHIR template uses (VA-4, VA-5).
     fn cross_check(&self, problems: &mut Problems<'_>) {
-        for device in &self.device {
+        for Bound { template: device, .. } in &self.device {
             let at = Position { line: device.line, column: 1 };
             let type_name = &device.type_name;
             let Some(fhir) = self.fhir_template(type_name) else {

@@ -21,6 +21,8 @@ use crate::json::Node;
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     steps: Vec<Step>,
+    /// Whether a `..` stands before a step that cannot scan, and so has no effect (JP-16).
+    has_idle_scan: bool,
 }
 
 /// One selection, applied to every value the step before it selected.
@@ -99,19 +101,31 @@ impl Path {
         parse::path(text)
     }
 
+    /// Whether a `..` stands where it has no effect (JP-16); those who write one expect it to have.
+    pub(crate) fn has_idle_scan(&self) -> bool {
+        self.has_idle_scan
+    }
+
     /// Whether a `..` occurs outside filters; in CalculatedContent it finds the token twice (DM-26).
     pub(crate) fn descends(&self) -> bool {
-        self.steps.iter().any(|step| match step {
-            Step::DescendMembers(_) | Step::DescendAll | Step::DescendFilter(_) => true,
-            Step::Member(_)
-            | Step::Members(_)
-            | Step::AllMembers
-            | Step::AllElements
-            | Step::Index(_)
-            | Step::Indexes(_)
-            | Step::Slice(_)
-            | Step::Filter(_) => false,
-        })
+        self.steps.iter().any(Step::scans)
+    }
+}
+
+impl Step {
+    /// Whether the step looks at everything below.
+    fn scans(&self) -> bool {
+        match self {
+            Self::DescendMembers(_) | Self::DescendAll | Self::DescendFilter(_) => true,
+            Self::Member(_)
+            | Self::Members(_)
+            | Self::AllMembers
+            | Self::AllElements
+            | Self::Index(_)
+            | Self::Indexes(_)
+            | Self::Slice(_)
+            | Self::Filter(_) => false,
+        }
     }
 }
 

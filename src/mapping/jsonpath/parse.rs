@@ -108,6 +108,7 @@ impl<'t> Parser<'t> {
     fn steps(&mut self, mut name_start: usize, ends: Ends) -> Result<Path, PathError> {
         let mut steps = Vec::new();
         let mut scan = false;
+        let mut has_idle_scan = false;
         let mut after = After::Start;
         loop {
             if steps.len() > STEPS_MAX {
@@ -118,7 +119,9 @@ impl<'t> Parser<'t> {
                     self.name_before(name_start, &mut scan, &mut steps);
                     self.at += 1;
                     let close = if open == '[' { ']' } else { ')' };
-                    steps.push(self.bracket(close, std::mem::take(&mut scan))?);
+                    let step = self.bracket(close, scan)?;
+                    has_idle_scan |= std::mem::take(&mut scan) && !step.scans();
+                    steps.push(step);
                     (name_start, after) = (self.at, After::Bracket);
                 }
                 Some('.') => {
@@ -139,7 +142,7 @@ impl<'t> Parser<'t> {
         self.name_before(name_start, &mut scan, &mut steps);
         match (ends, self.peek()) {
             (Ends::InFilter, None) => Err(self.error("the filter is not closed")),
-            _ => Ok(Path { steps }),
+            _ => Ok(Path { steps, has_idle_scan }),
         }
     }
 

@@ -1,3 +1,5 @@
+use std::ops::ControlFlow;
+
 use super::{Item, Path};
 use crate::json::{Node, parse};
 
@@ -10,7 +12,7 @@ fn select(document: &str, path: &str) -> Vec<String> {
     let mut selected = Vec::new();
     let walked = path.select(Item::Node(&root), &mut |item| {
         selected.push(item.node().map(Node::to_string).unwrap_or_default());
-        std::ops::ControlFlow::Continue(())
+        ControlFlow::Continue(())
     });
     assert!(walked.is_continue());
     selected
@@ -419,7 +421,12 @@ proptest::proptest! {
     fn no_text_of_the_grammars_own_characters_does_either(text in r"[$@.\[\]()?*'/:, =<>!&|~ab01\\-]{0,40}") {
         if let Ok(path) = Path::parse(&text) {
             let root = parse(DOCUMENT.as_bytes()).unwrap();
-            drop(path.single(Item::Node(&root)).map(|item| item.is_some()));
+            let mut selected = 0;
+            let walked = path.select(Item::Node(&root), &mut |_| {
+                selected += 1;
+                if selected < 1000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            });
+            proptest::prop_assert_eq!(walked.is_break(), selected == 1000);
         }
     }
 

@@ -1,4 +1,5 @@
-use super::super::{Extraction, Failure, Mappings, Source};
+use super::super::extract::Extraction;
+use super::super::{Failure, Mappings, Source};
 use super::{FHIR, collection, element, envelope};
 use crate::model::group::Period;
 
@@ -127,11 +128,15 @@ fn ev_12_the_enqueued_time_is_the_ingestion_time() {
 
 #[test]
 fn dm_22_dm_23_templates_in_file_order_tokens_in_document_order() {
-    let one = pulse();
-    let second = one.replace("bpm", "again");
-    let element =
-        |collection: &str| collection[collection.find('[').unwrap() + 1..collection.rfind(']').unwrap()].to_owned();
-    let device = collection(&[element(&second), element(&one)]);
+    let template = |name: &str| {
+        let members = format!(
+            r#""typeName": "pulse", "typeMatchExpression": "$..[?(@pulse)]", "deviceIdExpression": "$.matchedToken.id",
+            "timestampExpression": "$.matchedToken.at",
+            "values": [ {{ "valueName": "{name}", "valueExpression": "$.matchedToken.pulse" }} ]"#
+        );
+        element("CalculatedContent", &members)
+    };
+    let device = collection(&[template("again"), template("bpm")]);
     check(
         &device,
         &format!(r#"[{{{AT},"pulse":1}},{{{AT},"pulse":2}}]"#),

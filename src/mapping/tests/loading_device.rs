@@ -1,4 +1,5 @@
-use super::super::{Mappings, Problem, Severity, Source};
+use super::super::problem::Severity;
+use super::super::{Mappings, Problem, Source};
 use super::{FHIR, collection, element};
 
 fn load(device: &str) -> Vec<Problem> {
@@ -304,6 +305,11 @@ fn dm_42_blank_expressions_of_the_jsonpath_family() {
 #[test]
 fn dm_26_a_descent_outside_the_type_match_is_warned_of() {
     check_warning(&with_value(r#"{ "valueName": "bpm", "valueExpression": "$..pulse" }"#), "finds a value twice");
+}
+
+#[test]
+fn jp_16_a_scan_without_effect_is_warned_of() {
+    check_warning(&with_value(r#"{ "valueName": "bpm", "valueExpression": "$.matchedToken..[0]" }"#), "has no effect");
 }
 
 #[test]

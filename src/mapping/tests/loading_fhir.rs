@@ -1,5 +1,6 @@
 use super::super::fhir::ValueKind;
-use super::super::{Mappings, Severity, Source};
+use super::super::problem::Severity;
+use super::super::{Mappings, Source};
 use crate::model::group::Period;
 
 const NO_DEVICES: &str = r#"{ "templateType": "CollectionContent", "template": [] }"#;
