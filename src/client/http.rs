@@ -90,6 +90,25 @@ impl FhirClient {
         }
     }
 
+    /// The version of FHIR the server says it speaks, for example `4.0.1`.
+    ///
+    /// # Errors
+    /// When it does not answer, refuses, or its answer is not a CapabilityStatement.
+    pub(crate) async fn fhir_version(&self) -> Result<String, SubmitError> {
+        let unanswered = |cause| SubmitError::unanswered(&self.endpoint, cause);
+        let metadata = format!("{}/metadata", self.base_url.as_str().trim_end_matches('/'));
+        let response = self.http.get(metadata).send().await.map_err(unanswered)?;
+        let (endpoint, status) = (self.endpoint.clone(), response.status());
+        if !status.is_success() {
+            let retry_after = retry_after(response.headers());
+            return Err(SubmitError::Refused { endpoint, status: status.as_u16(), retry_after, diagnosis: None });
+        }
+        let text = response.bytes().await.map_err(unanswered)?;
+        let capabilities: Capabilities = serde_json::from_slice(&text)
+            .map_err(|cause| SubmitError::Unreadable { endpoint, cause: bundle::ResponseError::Shape(cause) })?;
+        Ok(capabilities.fhir_version)
+    }
+
     /// Sends requests in one Bundle and gives an answer for each, in their order.
     ///
     /// # Errors
@@ -113,6 +132,13 @@ impl FhirClient {
         let text: Bytes = response.bytes().await.map_err(unanswered)?;
         bundle::read(&text, asked).map_err(|cause| SubmitError::Unreadable { endpoint: self.endpoint.clone(), cause })
     }
+}
+
+/// The part of a CapabilityStatement that tells what a server speaks.
+#[derive(serde::Deserialize)]
+struct Capabilities {
+    #[serde(rename = "fhirVersion")]
+    fhir_version: String,
 }
 
 fn headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {

@@ -113,7 +113,7 @@ fn connector(
     let connector = ConnectorConfig {
         device_mapping: section.required("device_mapping", Default::default(), problems),
         fhir_mapping: section.required("fhir_mapping", Default::default(), problems),
-        in_flight_max: section.required("in_flight_max", 1, problems),
+        queue_max: section.required("queue_max", 1, problems),
         linger,
         groups_max,
         identity_mode,
@@ -240,7 +240,13 @@ macro_rules! words {
 }
 
 words!(LogFormat, "\"text\" or \"json\"", "text" => Self::Text, "json" => Self::Json);
-words!(IdentityMode, "\"lookup\" or \"create\"", "lookup" => Self::Lookup, "create" => Self::Create);
+words!(
+    IdentityMode,
+    "\"lookup\", \"lookup-with-encounter\" or \"create\"",
+    "lookup" => Self::Lookup,
+    "lookup-with-encounter" => Self::LookupWithEncounter,
+    "create" => Self::Create
+);
 words!(IdentifierPrecision, "\"fraction\" or \"second\"", "fraction" => Self::Fraction, "second" => Self::Second);
 words!(MqttProtocol, "\"3.1.1\" or \"5\"", "3.1.1" => Self::V3, "5" => Self::V5);
 words!(SourceKind, "\"mqtt\" or \"mqtt-listener\"", "mqtt" => Self::Mqtt, "mqtt-listener" => Self::MqttListener);

@@ -63,8 +63,8 @@ pub(crate) struct ConnectorConfig {
     pub(crate) device_mapping: PathBuf,
     /// File of the FHIR mapping.
     pub(crate) fhir_mapping: PathBuf,
-    /// Messages taken and not yet settled.
-    pub(crate) in_flight_max: usize,
+    /// Messages that wait between the sources and the mapping.
+    pub(crate) queue_max: usize,
     /// Longest wait of a measurement for company.
     pub(crate) linger: Duration,
     /// Observations that leave together.
@@ -88,6 +88,8 @@ pub(crate) struct ConnectorConfig {
 pub(crate) enum IdentityMode {
     /// They must exist.
     Lookup,
+    /// As `Lookup`, and every measurement names an encounter.
+    LookupWithEncounter,
     /// They are created.
     Create,
 }

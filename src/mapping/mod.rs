@@ -11,6 +11,7 @@ pub(crate) mod jsonpath;
 mod load;
 pub(crate) mod problem;
 mod sample_period;
+pub(crate) mod shipped;
 mod source;
 mod text;
 pub(crate) mod timestamp;

@@ -11,6 +11,7 @@
 //! stops. If that lasts longer than the keep-alive, the broker gives up the connection, and all is as after any loss.
 
 mod link;
+mod probe;
 #[cfg(test)]
 mod tests;
 
@@ -35,6 +36,7 @@ use crate::model::receipt::Settle;
 use crate::secret::Secret;
 
 pub(crate) use self::link::Quality;
+pub(crate) use self::probe::probe;
 
 /// Name of the source in the origin of its messages.
 pub(crate) const SOURCE: &str = "mqtt";

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::types::Types;
 use super::find;
+use super::types::Types;
 use crate::fhir::store::interface::{Head, Reader, StoreError};
 use crate::fhir::store::{Condition, Method, Page, Query, ResourceKey, Version};
 use crate::r4::resource_type::ResourceType;

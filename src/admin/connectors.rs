@@ -1,0 +1,174 @@
+//! Connectors: how they stand, their ledger, what no template matched, their dead letters.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+
+use super::{AdminState, error};
+use crate::dead_letters::Entry;
+use crate::model::connector_state::ConnectorState;
+use crate::model::receipt::Outcome;
+use crate::normalize::Shapes;
+use crate::settlements::{Settlements, Snapshot};
+use crate::sources::mqtt::SourceState;
+
+/// What can be seen of a connector.
+pub(crate) struct Connector {
+    /// Its name.
+    pub(crate) name: Arc<str>,
+    /// Its ledger.
+    pub(crate) settlements: Settlements,
+    /// Whether it delivers.
+    pub(crate) state: watch::Receiver<ConnectorState>,
+    /// Where its messages come from.
+    pub(crate) sources: Vec<Source>,
+    /// What no template of its mapping matched.
+    pub(crate) unmatched: Arc<Shapes>,
+}
+
+/// What can be seen of a source.
+pub(crate) struct Source {
+    /// What kind it is, as in the configuration.
+    pub(crate) kind: &'static str,
+    /// Where it listens, or what it subscribes to.
+    pub(crate) address: String,
+    /// How it stands.
+    pub(crate) state: watch::Receiver<SourceState>,
+}
+
+impl Connector {
+    /// Whether it delivers, in one word.
+    pub(super) fn status(&self) -> &'static str {
+        match *self.state.borrow() {
+            ConnectorState::Running => "running",
+            ConnectorState::Retrying { .. } => "retrying",
+            ConnectorState::Halted { .. } => "halted",
+        }
+    }
+
+    fn reason(&self) -> Option<String> {
+        match &*self.state.borrow() {
+            ConnectorState::Running => None,
+            ConnectorState::Retrying { reason } | ConnectorState::Halted { reason } => Some(reason.clone()),
+        }
+    }
+
+    fn summary(&self) -> Map<String, Value> {
+        let mut summary = Map::new();
+        summary.insert("name".to_owned(), self.name.as_ref().into());
+        summary.insert("state".to_owned(), self.status().into());
+        if let Some(reason) = self.reason() {
+            summary.insert("reason".to_owned(), reason.into());
+        }
+        summary.insert("sources".to_owned(), self.sources.iter().map(Source::summary).collect());
+        summary.insert("ledger".to_owned(), ledger(&self.settlements.snapshot()));
+        summary
+    }
+}
+
+impl Source {
+    fn summary(&self) -> Value {
+        let (state, reason) = match &*self.state.borrow() {
+            SourceState::Connecting => ("connecting", None),
+            SourceState::Connected => ("connected", None),
+            SourceState::Retrying(reason) => ("retrying", Some(reason.clone())),
+            SourceState::Stopped => ("stopped", None),
+        };
+        let mut summary = json!({ "type": self.kind, "address": self.address, "state": state });
+        if let (Some(reason), Value::Object(members)) = (reason, &mut summary) {
+            members.insert("reason".to_owned(), reason.into());
+        }
+        summary
+    }
+}
+
+fn ledger(snapshot: &Snapshot) -> Value {
+    let mut ledger = Map::new();
+    ledger.insert("received".to_owned(), snapshot.received.into());
+    for outcome in Outcome::ALL {
+        ledger.insert(outcome.as_str().to_owned(), snapshot.counts.of(outcome).into());
+    }
+    ledger.insert("in_flight".to_owned(), snapshot.in_flight.into());
+    ledger.insert("abandoned".to_owned(), snapshot.counts.abandoned().into());
+    let unexplained = i64::try_from(snapshot.unexplained()).unwrap_or(i64::MAX);
+    ledger.insert("unexplained".to_owned(), unexplained.into());
+    Value::Object(ledger)
+}
+
+/// All connectors.
+pub(super) async fn list(State(state): State<AdminState>) -> Response {
+    let connectors: Vec<Value> = state.connectors.iter().map(|connector| Value::Object(connector.summary())).collect();
+    axum::Json(json!({ "connectors": connectors })).into_response()
+}
+
+/// One connector, with what did not match and how many dead letters there are.
+pub(super) async fn read(State(state): State<AdminState>, Path(name): Path<String>) -> Response {
+    let Some(connector) = find(&state, &name) else { return unknown(&state, &name) };
+    let Ok(dead_letters) = state.dead_letters.count(&name).await else { return unreadable() };
+    let mut summary = connector.summary();
+    summary.insert("dead_letters".to_owned(), dead_letters.into());
+    let shapes = connector.unmatched.list();
+    let shapes = shapes.into_iter().map(|shape| json!({ "members": shape.names, "count": shape.count }));
+    summary.insert("unmatched_shapes".to_owned(), shapes.collect());
+    axum::Json(summary).into_response()
+}
+
+/// Which page of a listing.
+#[derive(Debug, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Paging {
+    /// Older than this letter.
+    before: Option<i64>,
+}
+
+/// The dead letters of a connector, newest first.
+pub(super) async fn dead_letters(
+    State(state): State<AdminState>,
+    Path(name): Path<String>,
+    paging: Result<Query<Paging>, QueryRejection>,
+) -> Response {
+    let Ok(Query(paging)) = paging else {
+        return error(StatusCode::BAD_REQUEST, "the only parameter is `before`, the id of a dead letter");
+    };
+    if find(&state, &name).is_none() {
+        return unknown(&state, &name);
+    }
+    let Ok(page) = state.dead_letters.list(&name, paging.before).await else { return unreadable() };
+    let letters: Vec<Value> = page.entries.iter().map(letter).collect();
+    let next = page.next.map(|before| format!("/connectors/{name}/dead-letters?before={before}"));
+    axum::Json(json!({ "dead_letters": letters, "next": next })).into_response()
+}
+
+fn letter(entry: &Entry) -> Value {
+    // A payload that is not UTF-8 is shown with replacement characters; the database has its bytes.
+    json!({
+        "id": entry.id,
+        "at": entry.at.to_string(),
+        "source": entry.source,
+        "position": entry.position,
+        "stage": entry.stage,
+        "code": entry.code,
+        "reason": entry.reason,
+        "template": entry.template,
+        "line": entry.line,
+        "payload": String::from_utf8_lossy(&entry.payload),
+    })
+}
+
+fn find<'a>(state: &'a AdminState, name: &str) -> Option<&'a Connector> {
+    state.connectors.iter().find(|connector| connector.name.as_ref() == name)
+}
+
+fn unknown(state: &AdminState, name: &str) -> Response {
+    let known: Vec<&str> = state.connectors.iter().map(|connector| connector.name.as_ref()).collect();
+    error(StatusCode::NOT_FOUND, &format!("there is no connector `{name}`; there are: {}", known.join(", ")))
+}
+
+fn unreadable() -> Response {
+    error(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer")
+}

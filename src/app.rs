@@ -1,1 +1,0 @@
-//! Builds every stage, joins them with bounded channels, drains them.

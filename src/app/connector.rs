@@ -1,0 +1,218 @@
+//! One connector: its mappings, stages and sources, joined with bounded channels.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::{AppError, settings};
+use crate::admin;
+use crate::client::{FhirClient, Link};
+use crate::clock::Clock;
+use crate::config::{ConnectorConfig, SourceConfig};
+use crate::database::Database;
+use crate::dead_letters::DeadLetters;
+use crate::deliver::Deliver;
+use crate::group::Group;
+use crate::mapping::{self, Mappings, Problem};
+use crate::model::intake::Intake;
+use crate::normalize::{Normalize, Shapes};
+use crate::resolve::Resolve;
+use crate::settlements::Settlements;
+use crate::sources::mqtt::{self, SourceState, Subscriber};
+use crate::sources::mqtt_listener::{self, Listener};
+
+/// What the connectors of a process share.
+pub(super) struct Parts<'a> {
+    pub(super) database: &'a Database,
+    pub(super) dead_letters: &'a DeadLetters,
+    pub(super) clock: &'a Clock,
+    pub(super) give_up: &'a CancellationToken,
+    pub(super) own_fhir: Url,
+}
+
+/// A connector ready to run.
+pub(super) struct RunnableConnector {
+    name: Arc<str>,
+    normalize: Normalize,
+    group: Group,
+    resolve: Resolve,
+    deliver: Deliver,
+    dead_letters: DeadLetters,
+    settlements: Settlements,
+    sources: Vec<RunnableSource>,
+    queue_max: usize,
+}
+
+enum RunnableSource {
+    Mqtt(Subscriber),
+    MqttListener(Listener),
+}
+
+/// Loads the mappings of all connectors, so that every problem of every file is told at once.
+pub(super) fn load_mappings(connectors: &[ConnectorConfig]) -> Result<Vec<Arc<Mappings>>, AppError> {
+    let mut loaded = Vec::with_capacity(connectors.len());
+    let mut problems = Vec::new();
+    for connector in connectors {
+        match load_mapping(connector) {
+            Ok((mappings, warnings)) => {
+                for warning in warnings {
+                    tracing::warn!(connector = connector.name, problem = %warning, "mapping may surprise");
+                }
+                loaded.push(Arc::new(mappings));
+            }
+            Err(AppError::Mappings(found)) => problems.extend(found),
+            Err(other) => return Err(other),
+        }
+    }
+    if problems.is_empty() { Ok(loaded) } else { Err(AppError::Mappings(problems)) }
+}
+
+/// Loads the mappings of a connector, and the warnings about them.
+///
+/// # Errors
+/// When a file cannot be read, or is not a mapping without errors.
+pub(crate) fn load_mapping(connector: &ConnectorConfig) -> Result<(Mappings, Vec<Problem>), AppError> {
+    let device = read_mapping(connector, &connector.device_mapping)?;
+    let fhir = read_mapping(connector, &connector.fhir_mapping)?;
+    Mappings::load(device.source(), fhir.source()).map_err(AppError::Mappings)
+}
+
+struct MappingFile {
+    name: String,
+    text: String,
+}
+
+impl MappingFile {
+    fn source(&self) -> mapping::Source<'_> {
+        mapping::Source { name: &self.name, text: &self.text }
+    }
+}
+
+fn read_mapping(connector: &ConnectorConfig, path: &Path) -> Result<MappingFile, AppError> {
+    let name = path.display().to_string();
+    if let Some(text) = mapping::shipped::text(&name) {
+        return Ok(MappingFile { name, text: text.to_owned() });
+    }
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(MappingFile { name, text }),
+        Err(cause) => Err(AppError::MappingFile { connector: connector.name.clone(), path: name, cause }),
+    }
+}
+
+/// Opens what the connector needs and binds its ports.
+pub(super) async fn build(
+    config: ConnectorConfig,
+    mappings: Arc<Mappings>,
+    parts: Parts<'_>,
+) -> Result<(RunnableConnector, admin::Connector), AppError> {
+    let name: Arc<str> = Arc::from(config.name.as_str());
+    let clock = parts.clock;
+    let settlements = Settlements::open(parts.database.clone(), Arc::clone(&name)).await.map_err(AppError::Ledger)?;
+    let client = FhirClient::new(&settings::client(&config, parts.own_fhir))
+        .map_err(|cause| AppError::Client { connector: config.name.clone(), cause })?;
+    let link = Arc::new(Link::new(Arc::clone(&name), client, settings::link(&config), parts.give_up.clone()));
+    let unmatched = Arc::new(Shapes::default());
+    let (sources, source_views) = build_sources(&config, clock).await?;
+    let view = admin::Connector {
+        name: Arc::clone(&name),
+        settlements: settlements.clone(),
+        state: link.state(),
+        sources: source_views,
+        unmatched: Arc::clone(&unmatched),
+    };
+    let connector = RunnableConnector {
+        normalize: Normalize::new(Arc::clone(&mappings), clock.clone(), unmatched),
+        group: Group::new(settings::group(&config)),
+        resolve: Resolve::new(settings::resolve(&config), Arc::clone(&link), clock.clone()),
+        deliver: Deliver::new(settings::deliver(&config), mappings, link, clock.clone()),
+        dead_letters: parts.dead_letters.clone(),
+        settlements,
+        sources,
+        queue_max: config.queue_max,
+        name,
+    };
+    Ok((connector, view))
+}
+
+async fn build_sources(
+    config: &ConnectorConfig,
+    clock: &Clock,
+) -> Result<(Vec<RunnableSource>, Vec<admin::Source>), AppError> {
+    let mut sources = Vec::with_capacity(config.sources.len());
+    let mut views = Vec::with_capacity(config.sources.len());
+    for source in &config.sources {
+        match source {
+            SourceConfig::Mqtt(mqtt) => {
+                let (subscriber, state) = Subscriber::new(settings::subscriber(mqtt), clock.clone());
+                let address = format!("{}:{}", mqtt.host, mqtt.port);
+                views.push(admin::Source { kind: mqtt::SOURCE, address, state });
+                sources.push(RunnableSource::Mqtt(subscriber));
+            }
+            SourceConfig::MqttListener(settings) => {
+                let listener = Listener::bind(settings::listener(settings), clock.clone())
+                    .await
+                    .map_err(|cause| AppError::MqttAddress { connector: config.name.clone(), cause })?;
+                let (_state, state) = watch::channel(SourceState::Connected);
+                let address = listener.address().to_string();
+                views.push(admin::Source { kind: mqtt_listener::SOURCE, address, state });
+                sources.push(RunnableSource::MqttListener(listener));
+            }
+        }
+    }
+    Ok((sources, views))
+}
+
+impl RunnableConnector {
+    /// Where devices may connect straight to this process.
+    pub(super) fn mqtt_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.sources.iter().filter_map(|source| match source {
+            RunnableSource::MqttListener(listener) => Some(listener.address()),
+            RunnableSource::Mqtt(_) => None,
+        })
+    }
+
+    /// Starts the stages, and then the sources, on `tasks`. The sources stop with `stop`, every stage when its inbox
+    /// ends, and the settlements after the last of them.
+    pub(super) fn spawn(self, tasks: &TaskTracker, stop: &CancellationToken) {
+        let (envelopes_in, envelopes) = mpsc::channel(self.queue_max);
+        let (measurements_in, measurements) = mpsc::channel(self.queue_max);
+        let (groups_in, groups) = mpsc::channel(settings::BATCHES_MAX);
+        let (resolved_in, resolved) = mpsc::channel(settings::BATCHES_MAX);
+        let (letters_in, letters) = mpsc::channel(settings::BATCHES_MAX);
+        let intake = Intake::new(Arc::clone(&self.name), self.settlements.witness(), envelopes_in);
+
+        let stages = TaskTracker::new();
+        for source in self.sources {
+            match source {
+                RunnableSource::Mqtt(subscriber) => {
+                    tracing::info!(connector = %self.name, "subscribing");
+                    stages.spawn(subscriber.run(intake.clone(), stop.clone()));
+                }
+                RunnableSource::MqttListener(listener) => {
+                    tracing::info!(service = "mqtt", address = %listener.address(), connector = %self.name, "listening");
+                    stages.spawn(listener.run(intake.clone(), stages.clone(), stop.clone()));
+                }
+            }
+        }
+        drop(intake);
+        stages.spawn(self.normalize.run(envelopes, measurements_in, letters_in.clone()));
+        stages.spawn(self.group.run(measurements, groups_in));
+        stages.spawn(self.resolve.run(groups, resolved_in, letters_in.clone()));
+        stages.spawn(self.deliver.run(resolved, letters_in, stages.clone()));
+        stages.spawn(self.dead_letters.run(letters));
+        stages.close();
+
+        // Sources wait for their acknowledgements, which the settlements release: they go on until all else has ended.
+        let settled = CancellationToken::new();
+        tasks.spawn(self.settlements.run(settled.clone()));
+        tasks.spawn(async move {
+            stages.wait().await;
+            settled.cancel();
+        });
+    }
+}

@@ -1,0 +1,114 @@
+//! Why the program cannot start, or did not end well.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::client::ClientError;
+use crate::database::{DatabaseError, OpenError};
+use crate::fhir::store::interface::StoreError;
+use crate::mapping::Problem;
+use crate::sources::mqtt_listener::ListenError;
+
+/// Why the program cannot start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AppError {
+    /// Addresses that strangers can reach.
+    #[error(
+        "`{key}` is {address}, which other machines can reach, and there is no authentication yet; use a loopback address, \
+         or start with --insecure-no-auth if the network itself keeps strangers out"
+    )]
+    Exposed {
+        /// The key that names the address.
+        key: String,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Mapping files that cannot be used; each problem a line.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Mappings(Vec<Problem>),
+    /// A mapping file that cannot be read.
+    #[error("connector `{connector}`: cannot read the mapping {path}")]
+    MappingFile {
+        /// Name of the connector.
+        connector: String,
+        /// The file.
+        path: String,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The database cannot be opened.
+    #[error(transparent)]
+    Database(OpenError),
+    /// The database opened but the resources in it cannot be read.
+    #[error("the stored resources cannot be read")]
+    Store(#[source] StoreError),
+    /// The database opened but the ledgers in it cannot be read.
+    #[error("the stored ledgers cannot be read")]
+    Ledger(#[source] DatabaseError),
+    /// The HTTP address cannot be bound.
+    #[error("cannot serve HTTP on {address} (`http.listen`, or `--listen`){}", hint(.cause))]
+    HttpAddress {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// The MQTT address cannot be bound.
+    #[error("connector `{connector}`: the address of its MQTT listener cannot be used{}", hint(&.cause.source))]
+    MqttAddress {
+        /// Name of the connector.
+        connector: String,
+        /// Which address, and what the system said.
+        #[source]
+        cause: ListenError,
+    },
+    /// No client for the FHIR server of a connector.
+    #[error("connector `{connector}`: no client for its FHIR server")]
+    Client {
+        /// Name of the connector.
+        connector: String,
+        /// Why.
+        #[source]
+        cause: ClientError,
+    },
+    /// The HTTP server ended by itself.
+    #[error("the HTTP server failed")]
+    Http(#[source] std::io::Error),
+    /// The grace period ended first.
+    #[error(
+        "not everything under way was stored within {} s (`shutdown.grace`); what was not is unacknowledged, and its \
+         sender will offer it again",
+        grace.as_secs_f32()
+    )]
+    NotDrained {
+        /// The grace period.
+        grace: Duration,
+    },
+}
+
+impl AppError {
+    /// Whether the configuration or a mapping is at fault.
+    pub(crate) fn is_configuration(&self) -> bool {
+        match self {
+            Self::Exposed { .. } | Self::Mappings(_) | Self::MappingFile { .. } | Self::Client { .. } => true,
+            Self::Database(_)
+            | Self::Store(_)
+            | Self::Ledger(_)
+            | Self::HttpAddress { .. }
+            | Self::MqttAddress { .. }
+            | Self::Http(_)
+            | Self::NotDrained { .. } => false,
+        }
+    }
+}
+
+fn hint(cause: &std::io::Error) -> &'static str {
+    match cause.kind() {
+        std::io::ErrorKind::AddrInUse => ": the port is in use; stop the program that uses it, or choose another port",
+        std::io::ErrorKind::PermissionDenied => ": ports below 1024 are for root; choose another port",
+        std::io::ErrorKind::AddrNotAvailable => ": this machine has no such address",
+        _ => "",
+    }
+}

@@ -1,0 +1,73 @@
+//! The HTTP server: the FHIR service and the surface for operators on one port.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::StatusCode;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tower_http::timeout::TimeoutLayer;
+use url::Url;
+
+use super::AppError;
+use crate::admin::{self, AdminState};
+use crate::clock::Clock;
+use crate::config::HttpConfig;
+use crate::fhir::api;
+use crate::fhir::api::state::{ApiSettings, ApiState};
+use crate::fhir::store::interface::Store;
+
+/// A port that is bound, and what will be served on it.
+pub(super) struct HttpServer {
+    socket: TcpListener,
+    address: SocketAddr,
+    router: Router,
+    request_timeout: Duration,
+}
+
+impl HttpServer {
+    /// Binds the port and prepares the FHIR service on `store`.
+    pub(super) async fn bind(config: &HttpConfig, store: Arc<dyn Store>, clock: Clock) -> Result<Self, AppError> {
+        let failed = |cause| AppError::HttpAddress { address: config.listen, cause };
+        let socket = TcpListener::bind(config.listen).await.map_err(failed)?;
+        let address = socket.local_addr().map_err(failed)?;
+        let settings = ApiSettings {
+            base_url: config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            body_bytes_max: config.body_bytes_max,
+            ..ApiSettings::default()
+        };
+        let router = Router::new().nest("/fhir", api::router(ApiState::new(store, clock, settings)));
+        Ok(Self { socket, address, router, request_timeout: config.request_timeout })
+    }
+
+    /// Where it listens.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The FHIR service, as a connector of this process reaches it.
+    pub(super) fn fhir_url(&self) -> Url {
+        let mut reachable = self.address;
+        if reachable.ip().is_unspecified() {
+            reachable.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        #[expect(clippy::expect_used, reason = "a socket address is a valid authority")]
+        Url::parse(&format!("http://{reachable}/fhir")).expect("a URL made of a socket address")
+    }
+
+    /// Adds the surface for operators.
+    pub(super) fn with_admin(mut self, state: AdminState) -> Self {
+        self.router = self.router.merge(admin::router(state));
+        self
+    }
+
+    /// Serves until `stop`, then finishes the requests under way.
+    pub(super) async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
+        tracing::info!(service = "http", address = %self.address, "listening");
+        let timeout = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, self.request_timeout);
+        let served = axum::serve(self.socket, self.router.layer(timeout));
+        served.with_graceful_shutdown(async move { stop.cancelled().await }).await.map_err(AppError::Http)
+    }
+}

@@ -1,0 +1,142 @@
+//! Builds every part, joins the stages with bounded channels, and drains them: the only place that knows them all.
+//!
+//! Building does whatever can fail (files, ports, mappings), so that `run` starts only what can run. Shutdown goes the
+//! way data does: sources stop and answer for what they took, each stage sees its inbox end and finishes, the
+//! settlements are counted, and at last the FHIR service, which all of them needed, goes.
+
+mod connector;
+mod error;
+mod http;
+mod settings;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::connector::RunnableConnector;
+use self::http::HttpServer;
+use crate::admin;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::database::Database;
+use crate::dead_letters::DeadLetters;
+use crate::fhir::store::sqlite::SqliteStore;
+use crate::{dead_letters, fhir, settlements};
+
+pub(crate) use self::connector::load_mapping;
+pub(crate) use self::error::AppError;
+pub(crate) use self::settings::{Exposure, check_exposure, client, subscriber};
+
+/// Schemas of all that is kept in the database.
+const SCHEMAS: [crate::database::Schema; 3] = [fhir::store::sqlite::SCHEMA, dead_letters::SCHEMA, settlements::SCHEMA];
+
+/// The whole product, ready to run.
+pub(crate) struct App {
+    http: HttpServer,
+    connectors: Vec<RunnableConnector>,
+    views: Arc<[admin::Connector]>,
+    dead_letters: DeadLetters,
+    /// Cancelled when the grace period is over: whoever still waits for a server gives up.
+    give_up: CancellationToken,
+    grace: Duration,
+}
+
+impl App {
+    /// Opens the database, loads the mappings and binds the ports.
+    ///
+    /// # Errors
+    /// The first thing that cannot be had, with how to mend it; nothing runs then.
+    pub(crate) async fn build(
+        config: Config,
+        exposure: Exposure,
+        metrics: Option<PrometheusHandle>,
+    ) -> Result<Self, AppError> {
+        settings::check_exposure(&config, exposure)?;
+        let mappings = connector::load_mappings(&config.connectors)?;
+        let clock = Clock::default();
+        let database = Database::open(&config.data_dir, &SCHEMAS).map_err(AppError::Database)?;
+        let store = SqliteStore::open(database.clone(), clock.clone()).await.map_err(AppError::Store)?;
+        let give_up = CancellationToken::new();
+        let dead_letters = DeadLetters::new(database.clone(), give_up.clone());
+        let http = HttpServer::bind(&config.http, Arc::new(store), clock.clone()).await?;
+        let mut connectors = Vec::with_capacity(config.connectors.len());
+        let mut views = Vec::with_capacity(config.connectors.len());
+        for (settings, mappings) in config.connectors.into_iter().zip(mappings) {
+            let parts = connector::Parts {
+                database: &database,
+                dead_letters: &dead_letters,
+                clock: &clock,
+                give_up: &give_up,
+                own_fhir: http.fhir_url(),
+            };
+            let (connector, view) = connector::build(settings, mappings, parts).await?;
+            connectors.push(connector);
+            views.push(view);
+        }
+        let views: Arc<[admin::Connector]> = views.into();
+        let admin = admin::AdminState { connectors: Arc::clone(&views), dead_letters: dead_letters.clone(), metrics };
+        let http = http.with_admin(admin);
+        Ok(Self { http, connectors, views, dead_letters, give_up, grace: config.shutdown_grace })
+    }
+
+    /// Where HTTP is served.
+    pub(crate) fn http_address(&self) -> SocketAddr {
+        self.http.address()
+    }
+
+    /// Where devices may connect straight to this process, over all connectors.
+    pub(crate) fn mqtt_addresses(&self) -> Vec<SocketAddr> {
+        self.connectors.iter().flat_map(RunnableConnector::mqtt_addresses).collect()
+    }
+
+    /// What can be seen of the connectors while they run.
+    pub(crate) fn connectors(&self) -> Arc<[admin::Connector]> {
+        Arc::clone(&self.views)
+    }
+
+    /// The dead letters of all connectors.
+    pub(crate) fn dead_letters(&self) -> DeadLetters {
+        self.dead_letters.clone()
+    }
+
+    /// Runs until `stop`, then drains for at most the grace period.
+    ///
+    /// # Errors
+    /// When the HTTP server fails, or when the grace period ended before all was stored; what was not stored then was
+    /// not acknowledged either.
+    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
+        let tasks = TaskTracker::new();
+        let http_stop = CancellationToken::new();
+        let http = self.http.run(http_stop.clone());
+        let drained = async {
+            for connector in self.connectors {
+                connector.spawn(&tasks, &stop);
+            }
+            tasks.close();
+            tracing::info!("ready");
+            stop.cancelled().await;
+            tracing::info!("draining");
+            let in_time = drain(&tasks, self.grace, &self.give_up).await;
+            http_stop.cancel();
+            in_time
+        };
+        let (served, drained) = tokio::join!(http, drained);
+        served?;
+        drained
+    }
+}
+
+/// Waits for the pipelines to end, and makes them give up after the grace period.
+async fn drain(tasks: &TaskTracker, grace: Duration, give_up: &CancellationToken) -> Result<(), AppError> {
+    if tokio::time::timeout(grace, tasks.wait()).await.is_ok() {
+        return Ok(());
+    }
+    give_up.cancel();
+    // Giving up needs no server, only a moment; a task that does not even do that must not keep the process.
+    drop(tokio::time::timeout(settings::GIVE_UP_MAX, tasks.wait()).await);
+    Err(AppError::NotDrained { grace })
+}

@@ -1,0 +1,174 @@
+//! From the configuration to the settings each part takes.
+
+use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use super::AppError;
+use crate::client::retry::RetrySettings;
+use crate::client::{ClientSettings, LinkSettings};
+use crate::config::{
+    Config, ConnectorConfig, IdentifierPrecision, IdentityMode, MqttConfig, MqttListenerConfig, MqttProtocol,
+    SourceConfig,
+};
+use crate::deliver::identifier::{Naming, Precision};
+use crate::deliver::{DeliverSettings, FirstWrite};
+use crate::group::{GroupSettings, PendingLimits};
+use crate::resolve::{self, ResolveSettings};
+use crate::sources::mqtt::{Credentials, Protocol, Quality, SubscriberSettings};
+use crate::sources::mqtt_listener::ListenerSettings;
+
+/// How long giving up may take after the grace period.
+pub(super) const GIVE_UP_MAX: Duration = Duration::from_secs(5);
+/// Batches that wait between two stages. Together with the bounds of the stages it bounds what is in memory.
+pub(super) const BATCHES_MAX: usize = 4;
+
+/// Bundles of a connector in flight at most: one is stored while the next is built.
+const LANES: NonZeroUsize = NonZeroUsize::new(2).unwrap();
+/// Longest wait for a connection to a FHIR server to open.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of resources in one Bundle; servers commonly take a few megabytes.
+const BUNDLE_BYTES_MAX: usize = 4 << 20;
+/// Measurements that wait for company in a connector, for each Observation that may leave.
+const MEASUREMENTS_PER_GROUP_MAX: usize = 20;
+/// Sessions of devices that are away, remembered by a listener.
+const SESSIONS_MAX: usize = 100_000;
+/// Longest time such a session is remembered.
+const SESSION_EXPIRY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// How long a broker is asked to keep the session of a source that is away (MQTT 5).
+const SESSION_EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Who may reach the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exposure {
+    /// This machine only.
+    Loopback,
+    /// Whoever the network lets through, without authentication.
+    InsecureNoAuth,
+}
+
+impl Exposure {
+    /// What the flag `--insecure-no-auth` asks for.
+    pub(crate) fn from_flag(insecure_no_auth: bool) -> Self {
+        if insecure_no_auth { Self::InsecureNoAuth } else { Self::Loopback }
+    }
+}
+
+/// Refuses addresses that strangers can reach, unless that was asked for, which is then said plainly.
+pub(crate) fn check_exposure(config: &Config, exposure: Exposure) -> Result<(), AppError> {
+    let listeners = config.connectors.iter().flat_map(|connector| {
+        connector.sources.iter().filter_map(|source| match source {
+            SourceConfig::MqttListener(listener) => Some((format!("listen of {}", connector.name), listener.listen)),
+            SourceConfig::Mqtt(_) => None,
+        })
+    });
+    let mut exposed = std::iter::once(("http.listen".to_owned(), config.http.listen))
+        .chain(listeners)
+        .filter(|(_, address): &(String, SocketAddr)| !address.ip().is_loopback());
+    match exposure {
+        Exposure::Loopback => match exposed.next() {
+            Some((key, address)) => Err(AppError::Exposed { key, address }),
+            None => Ok(()),
+        },
+        Exposure::InsecureNoAuth => {
+            tracing::warn!(
+                "--insecure-no-auth: whoever can reach the listening addresses can read and write all health data"
+            );
+            Ok(())
+        }
+    }
+}
+
+pub(crate) fn client(connector: &ConnectorConfig, own_fhir: url::Url) -> ClientSettings {
+    ClientSettings {
+        base_url: connector.fhir.url.clone().unwrap_or(own_fhir),
+        request_timeout: connector.fhir.timeout,
+        connect_timeout: CONNECT_TIMEOUT,
+        bearer_token: connector.fhir.token.clone(),
+    }
+}
+
+pub(super) fn link(connector: &ConnectorConfig) -> LinkSettings {
+    LinkSettings {
+        entries_max: connector.fhir.bundle_entries_max,
+        bytes_max: BUNDLE_BYTES_MAX,
+        retry: RetrySettings {
+            pause_first: Duration::from_millis(250),
+            pause_max: Duration::from_secs(30),
+            pause_halted: Duration::from_secs(30),
+        },
+    }
+}
+
+pub(super) fn group(connector: &ConnectorConfig) -> GroupSettings {
+    let groups_max = connector.groups_max;
+    let measurements_max = groups_max.saturating_mul(MEASUREMENTS_PER_GROUP_MAX);
+    GroupSettings { limits: PendingLimits { groups_max, measurements_max }, linger: connector.linger }
+}
+
+pub(super) fn resolve(connector: &ConnectorConfig) -> ResolveSettings {
+    let system = connector.device_system.trim();
+    ResolveSettings {
+        mode: match connector.identity_mode {
+            IdentityMode::Lookup => resolve::IdentityMode::Lookup,
+            IdentityMode::LookupWithEncounter => resolve::IdentityMode::LookupWithEncounter,
+            IdentityMode::Create => resolve::IdentityMode::Create,
+        },
+        device_identifier_system: (!system.is_empty()).then(|| system.to_owned()),
+    }
+}
+
+pub(crate) fn subscriber(mqtt: &MqttConfig) -> SubscriberSettings {
+    SubscriberSettings {
+        host: mqtt.host.clone(),
+        port: mqtt.port,
+        protocol: match mqtt.protocol {
+            MqttProtocol::V3 => Protocol::V3_1_1,
+            MqttProtocol::V5 => Protocol::V5_0,
+        },
+        client_id: mqtt.client_id.clone(),
+        credentials: mqtt.credentials.clone().map(|(username, password)| Credentials { username, password }),
+        topics: mqtt.topics.clone(),
+        quality: Quality::AtLeastOnce,
+        keep_alive: mqtt.keep_alive.max(Duration::from_secs(1)),
+        connect_timeout: CONNECT_TIMEOUT,
+        session_expiry: SESSION_EXPIRY,
+        in_flight_max: NonZeroUsize::new(mqtt.in_flight_max).unwrap_or(NonZeroUsize::MIN),
+        packet_max_bytes: packet_bytes(mqtt.message_bytes_max),
+        backoff_min: Duration::from_millis(250),
+        backoff_max: Duration::from_secs(30),
+    }
+}
+
+pub(super) fn listener(listener: &MqttListenerConfig) -> ListenerSettings {
+    ListenerSettings {
+        address: listener.listen,
+        connections_max: listener.connections_max,
+        sessions_max: SESSIONS_MAX,
+        in_flight_max: NonZeroU16::new(u16::try_from(listener.in_flight_max).unwrap_or(u16::MAX))
+            .unwrap_or(NonZeroU16::MIN),
+        packet_max_bytes: packet_bytes(listener.message_bytes_max),
+        connect_timeout: CONNECT_TIMEOUT,
+        session_expiry_max: SESSION_EXPIRY_MAX,
+    }
+}
+
+fn packet_bytes(message_bytes_max: usize) -> NonZeroU32 {
+    NonZeroU32::new(u32::try_from(message_bytes_max).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+}
+
+pub(super) fn deliver(connector: &ConnectorConfig) -> DeliverSettings {
+    let naming = Naming {
+        system: connector.identifier_system.as_str().into(),
+        precision: match connector.identifier_precision {
+            IdentifierPrecision::Fraction => Precision::Fraction,
+            IdentifierPrecision::Second => Precision::Second,
+        },
+    };
+    // Only of the shipped service is it known that a conditional create by PUT is honoured within a Bundle.
+    let first_write = match connector.fhir.url {
+        None => FirstWrite::IfAbsent,
+        Some(_) => FirstWrite::AfterReading,
+    };
+    DeliverSettings { naming, lanes: LANES, first_write }
+}

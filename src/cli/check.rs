@@ -1,0 +1,119 @@
+//! `vitalwire check`: configuration and mappings, and whether everything they name can be reached. Starts nothing.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use url::Url;
+
+use super::{Failure, load_config, say};
+use crate::app::{self, AppError, Exposure};
+use crate::client::FhirClient;
+use crate::config::{Config, ConnectorConfig, FhirTarget, SourceConfig};
+use crate::sources::mqtt;
+use crate::telemetry::chain;
+
+/// What may be typed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    /// Configuration file (TOML)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Accept addresses other than loopback although there is no authentication
+    #[arg(long)]
+    insecure_no_auth: bool,
+}
+
+/// What was found about one thing.
+type Finding = Result<String, String>;
+
+/// Checks everything and tells of each thing on a line of its own.
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let config = load_config(arguments.config.as_deref())?;
+    say("ok    configuration");
+    app::check_exposure(&config, Exposure::from_flag(arguments.insecure_no_auth))
+        .map_err(|error| super::app_failure(&error))?;
+    check_mappings(&config)?;
+    let findings = reach_everything(&config).await;
+    for finding in &findings {
+        match finding {
+            Ok(found) => say(&format!("ok    {found}")),
+            Err(problem) => say(&format!("FAIL  {problem}")),
+        }
+    }
+    match findings.iter().filter(|finding| finding.is_err()).count() {
+        0 => Ok(()),
+        count => Err(Failure::Other(format!("{count} of {} things named cannot be used, see above", findings.len()))),
+    }
+}
+
+fn check_mappings(config: &Config) -> Result<(), Failure> {
+    let mut problems = Vec::new();
+    for connector in &config.connectors {
+        match app::load_mapping(connector) {
+            Ok((_, warnings)) => {
+                warnings.iter().for_each(|warning| say(&warning.to_string()));
+                say(&format!("ok    mappings of connector `{}`", connector.name));
+            }
+            Err(AppError::Mappings(found)) => problems.extend(found.iter().map(ToString::to_string)),
+            Err(error) => problems.push(chain(&error)),
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(Failure::Configuration(problems)) }
+}
+
+async fn reach_everything(config: &Config) -> Vec<Finding> {
+    let mut findings = vec![data_dir(&config.data_dir), port("http.listen", config.http.listen).await];
+    for connector in &config.connectors {
+        for source in &connector.sources {
+            findings.push(match source {
+                SourceConfig::Mqtt(settings) => {
+                    let broker =
+                        format!("connector `{}`: MQTT broker {}:{}", connector.name, settings.host, settings.port);
+                    match mqtt::probe(&app::subscriber(settings)).await {
+                        Ok(()) => Ok(broker),
+                        Err(error) => Err(format!("{broker}: {}", chain(&error))),
+                    }
+                }
+                SourceConfig::MqttListener(settings) => {
+                    port(&format!("connector `{}`: MQTT listener", connector.name), settings.listen).await
+                }
+            });
+        }
+        if let FhirTarget { url: Some(url), .. } = &connector.fhir {
+            findings.push(fhir_server(connector, url).await);
+        }
+    }
+    findings
+}
+
+fn data_dir(path: &Path) -> Finding {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Ok(format!("data directory {} will be made", path.display()))
+        }
+        Err(error) => Err(format!("data directory {}: {error}", path.display())),
+        Ok(metadata) if !metadata.is_dir() => Err(format!("data directory {} is a file", path.display())),
+        Ok(metadata) if metadata.permissions().readonly() => {
+            Err(format!("data directory {} may not be written", path.display()))
+        }
+        Ok(_) => Ok(format!("data directory {}", path.display())),
+    }
+}
+
+async fn port(what: &str, address: SocketAddr) -> Finding {
+    match tokio::net::TcpListener::bind(address).await {
+        Ok(_) => Ok(format!("{what}: {address} is free")),
+        Err(error) => Err(format!("{what}: {address}: {error}; is vitalwire running already?")),
+    }
+}
+
+async fn fhir_server(connector: &ConnectorConfig, url: &Url) -> Finding {
+    let settings = app::client(connector, url.clone());
+    let what = |client: &FhirClient| format!("connector `{}`: FHIR server {}", connector.name, client.endpoint());
+    let client = FhirClient::new(&settings).map_err(|error| chain(&error))?;
+    match client.fhir_version().await {
+        Ok(version) if version.starts_with("4.0") => Ok(format!("{}: FHIR {version}", what(&client))),
+        Ok(version) => Err(format!("{}: FHIR {version}; Observations are written in R4 (4.0.1)", what(&client))),
+        Err(error) => Err(format!("{}: {}", what(&client), chain(&error))),
+    }
+}
