@@ -367,17 +367,17 @@ pub(super) fn is_topic_name(topic: &str) -> bool {
 pub(super) fn user_properties(properties: &[Property]) -> Map<String, Value> {
     properties
         .iter()
-        .filter_map(|property| match property {
-            Property::UserProperty(pair) => Some((pair.key().to_owned(), Value::from(pair.val()))),
-            _ => None,
+        .filter_map(|property| {
+            let Property::UserProperty(pair) = property else { return None };
+            Some((pair.key().to_owned(), Value::from(pair.val())))
         })
         .collect()
 }
 
 fn goodbye(disconnect: &v5_0::Disconnect) -> Heard {
-    let session_expiry_secs = disconnect.props().iter().flatten().find_map(|property| match property {
-        Property::SessionExpiryInterval(expiry) => Some(expiry.val()),
-        _ => None,
+    let session_expiry_secs = disconnect.props().iter().flatten().find_map(|property| {
+        let Property::SessionExpiryInterval(expiry) = property else { return None };
+        Some(expiry.val())
     });
     let with_will = !matches!(disconnect.reason_code(), None | Some(DisconnectReasonCode::NormalDisconnection));
     Heard::Goodbye { with_will, session_expiry_secs }
