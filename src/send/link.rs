@@ -121,20 +121,29 @@ impl Link {
 }
 
 fn trouble_v3_1_1(error: &rumqttc::ConnectionError) -> String {
+    use rumqttc::ConnectionError;
     match error {
-        rumqttc::ConnectionError::Io(error) => error.to_string(),
-        rumqttc::ConnectionError::ConnectionRefused(code) => format!("it refuses the connection: {code:?}"),
-        other => other.to_string(),
+        ConnectionError::Io(error) => error.to_string(),
+        ConnectionError::ConnectionRefused(code) => format!("it refuses the connection: {code:?}"),
+        ConnectionError::MqttState(error) => error.to_string(),
+        ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => NO_ANSWER.to_owned(),
+        ConnectionError::NotConnAck(_) | ConnectionError::RequestsDone => NOT_MQTT.to_owned(),
     }
 }
 
 fn trouble_v5_0(error: &v5::ConnectionError) -> String {
+    use v5::ConnectionError;
     match error {
-        v5::ConnectionError::Io(error) => error.to_string(),
-        v5::ConnectionError::ConnectionRefused(code) => format!("it refuses the connection: {code:?}"),
-        other => other.to_string(),
+        ConnectionError::Io(error) => error.to_string(),
+        ConnectionError::ConnectionRefused(code) => format!("it refuses the connection: {code:?}"),
+        ConnectionError::MqttState(error) => error.to_string(),
+        ConnectionError::Timeout(_) => NO_ANSWER.to_owned(),
+        ConnectionError::NotConnAck(_) | ConnectionError::RequestsDone => NOT_MQTT.to_owned(),
     }
 }
+
+const NO_ANSWER: &str = "it did not answer in time";
+const NOT_MQTT: &str = "it answered with something other than CONNACK";
 
 /// The window, and room for DISCONNECT.
 fn requests_max(window: u16) -> usize {
