@@ -257,9 +257,9 @@ fn news_v5_0(event: v5::Event) -> News {
                 payload: publish.payload,
             },
         },
-        Event::Incoming(Packet::SubAck(suback)) => granted(suback.return_codes.iter().map(|code| match code {
-            SubscribeReasonCode::Success(qos) => Some(*qos as u8),
-            _ => None,
+        Event::Incoming(Packet::SubAck(suback)) => granted(suback.return_codes.iter().map(|code| {
+            let SubscribeReasonCode::Success(qos) = code else { return None };
+            Some(*qos as u8)
         })),
         Event::Outgoing(outgoing) => outgoing_news(&outgoing),
         Event::Incoming(_) => News::Other,

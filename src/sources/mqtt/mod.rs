@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use self::link::{Link, News, Trouble};
@@ -128,6 +129,10 @@ struct Running {
     backoff: Backoff,
     /// The broker's session, if it kept one, has the filters of these settings.
     has_subscribed: bool,
+    /// Since when the connection, or the last one, was subscribed; `None` if it never was.
+    connected_at: Option<Instant>,
+    /// The connection, or the last one, brought a message to its end.
+    has_acknowledged: bool,
 }
 
 /// One connection of it.
@@ -189,6 +194,8 @@ impl Subscriber {
             stop,
             state: self.state,
             has_subscribed: false,
+            connected_at: None,
+            has_acknowledged: false,
         };
         running.run().await;
     }
@@ -203,6 +210,9 @@ impl Running {
                 Ending::Stopped => break,
                 Ending::Lost(trouble) => trouble,
             };
+            if self.was_worth_it() {
+                self.backoff.reset();
+            }
             let wait = self.backoff.next_wait();
             self.warn(&trouble, wait);
             self.state.send_replace(SourceState::Retrying(trouble.0));
@@ -214,6 +224,7 @@ impl Running {
     }
 
     async fn connect_once(&mut self) -> Ending {
+        (self.connected_at, self.has_acknowledged) = (None, false);
         let in_flight_max = self.settings.in_flight_max;
         let ledger = Arc::new(Ledger::new(in_flight_max));
         let (sender, waiting) = mpsc::channel(in_flight_max.get());
@@ -232,6 +243,13 @@ impl Running {
             Ok(()) => Ending::Stopped,
             Err(trouble) => Ending::Lost(trouble),
         }
+    }
+
+    /// Whether the last connection did its work or at least lasted. One that only brought a message that is abandoned again
+    /// and again is not made anew in a hurry.
+    fn was_worth_it(&self) -> bool {
+        let lasted = self.connected_at.is_some_and(|since| since.elapsed() > self.settings.backoff_max);
+        self.has_acknowledged || lasted
     }
 
     fn warn(&self, trouble: &Trouble, wait: Duration) {
@@ -276,6 +294,7 @@ impl Connection<'_> {
 
     fn acknowledge(&mut self, released: Result<Vec<u16>, Abandoned>) -> Result<(), Trouble> {
         let packet_ids = released.map_err(|abandoned| Trouble(abandoned.to_string()))?;
+        self.running.has_acknowledged |= !packet_ids.is_empty();
         for packet_id in packet_ids {
             self.link.acknowledge(packet_id)?;
             self.owed = self.owed.saturating_add(1);
@@ -320,7 +339,7 @@ impl Connection<'_> {
     }
 
     fn connected(&mut self) {
-        self.running.backoff.reset();
+        self.running.connected_at = Some(Instant::now());
         self.running.state.send_replace(SourceState::Connected);
         tracing::info!(connector = self.running.intake.connector().as_ref(), "subscribed");
     }

@@ -93,7 +93,6 @@ impl Broker {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    #[track_caller]
     async fn hears(&mut self, expected: &[u8]) {
         let mut heard = vec![0; expected.len()];
         tokio::time::timeout(PATIENCE, self.0.read_exact(&mut heard)).await.unwrap().unwrap();

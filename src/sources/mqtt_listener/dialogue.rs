@@ -367,18 +367,93 @@ pub(super) fn is_topic_name(topic: &str) -> bool {
 pub(super) fn user_properties(properties: &[Property]) -> Map<String, Value> {
     properties
         .iter()
-        .filter_map(|property| match property {
-            Property::UserProperty(pair) => Some((pair.key().to_owned(), Value::from(pair.val()))),
-            _ => None,
+        .filter_map(|property| {
+            let Property::UserProperty(pair) = property else { return None };
+            Some((pair.key().to_owned(), Value::from(pair.val())))
         })
         .collect()
 }
 
 fn goodbye(disconnect: &v5_0::Disconnect) -> Heard {
-    let session_expiry_secs = disconnect.props().iter().flatten().find_map(|property| match property {
-        Property::SessionExpiryInterval(expiry) => Some(expiry.val()),
-        _ => None,
+    let session_expiry_secs = disconnect.props().iter().flatten().find_map(|property| {
+        let Property::SessionExpiryInterval(expiry) = property else { return None };
+        Some(expiry.val())
     });
     let with_will = !matches!(disconnect.reason_code(), None | Some(DisconnectReasonCode::NormalDisconnection));
     Heard::Goodbye { with_will, session_expiry_secs }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use bytes::BytesMut;
+    use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+
+    use super::{Dialogue, Heard};
+    use crate::sources::mqtt_listener::replies::Admission;
+    use crate::sources::mqtt_listener::sessions::{Sessions, Start};
+
+    /// A conversation after CONNECT and CONNACK, and what was said in it.
+    fn admitted(connect: &[u8]) -> Dialogue {
+        let mut dialogue = Dialogue::new(1_000);
+        let mut out = Vec::new();
+        let heard = dialogue.hear(&mut BytesMut::from(connect), &mut out).unwrap();
+        let Some(Heard::Greeting(greeting)) = heard else { panic!("{heard:?}") };
+        let seat = Arc::new(Arc::new(Sessions::new(1)).open(&greeting.client_id, Start::Clean));
+        let admission =
+            Admission { greeting: &greeting, session_present: false, receive_max: 10, session_expiry_max_secs: 60 };
+        dialogue.admit(seat, &admission, &mut out).unwrap();
+        dialogue
+    }
+
+    fn connect(version: u8) -> Vec<u8> {
+        let head = [0x10, if version == 5 { 14 } else { 13 }, 0, 4, b'M', b'Q', b'T', b'T', version, 2, 0, 0];
+        let properties: &[u8] = if version == 5 { &[0] } else { &[] };
+        [&head, properties, &[0, 1, b'm']].concat()
+    }
+
+    /// A packet of any type, with a length that fits mostly.
+    fn packet() -> impl Strategy<Value = Vec<u8>> {
+        let body = proptest::collection::vec(prop_oneof![0u8..6, any::<u8>()], 0..24);
+        (any::<u8>(), body, prop_oneof![9 => 0u8..1, 1 => any::<u8>()]).prop_map(|(first, body, off)| {
+            [&[first, u8::try_from(body.len()).unwrap() ^ off], body.as_slice()].concat()
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_client_says_is_heard_or_a_fault(
+            version in 4u8..6,
+            packets in proptest::collection::vec(packet(), 1..8),
+            piece in 1usize..40,
+        ) {
+            let mut dialogue = admitted(&connect(version));
+            let said = packets.concat();
+            let mut out = Vec::new();
+            'said: for piece in said.chunks(piece) {
+                let mut input = BytesMut::from(piece);
+                while !input.is_empty() {
+                    if dialogue.hear(&mut input, &mut out).is_err() {
+                        break 'said;
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn whatever_comes_instead_of_connect_is_a_fault_or_not_yet_a_packet(said in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let mut dialogue = Dialogue::new(1_000);
+            let heard = dialogue.hear(&mut BytesMut::from(said.as_slice()), &mut Vec::new());
+            assert!(matches!(heard, Err(_) | Ok(None | Some(Heard::Greeting(_)))));
+        }
+    }
+
+    #[test]
+    fn a_keep_alive_allows_half_as_long_again() {
+        let mut connect = connect(4);
+        connect[11] = 10;
+        assert_eq!(admitted(&connect).patience(), Some(Duration::from_secs(15)));
+    }
 }

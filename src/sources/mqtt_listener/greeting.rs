@@ -123,20 +123,19 @@ pub(super) fn from_v3_1_1(connect: &v3_1_1::Connect) -> Result<Greeting, Refusal
 /// # Errors
 /// When the client is to be turned away.
 pub(super) fn from_v5_0(connect: &v5_0::Connect) -> Result<Greeting, Refusal> {
-    let mut expiry_secs = 0;
-    for property in connect.props() {
-        match property {
-            Property::AuthenticationMethod(_) => return Err(Refusal::AuthenticationMethod),
-            Property::SessionExpiryInterval(expiry) => expiry_secs = expiry.val(),
-            _ => {}
-        }
+    if connect.props().iter().any(|property| matches!(property, Property::AuthenticationMethod(_))) {
+        return Err(Refusal::AuthenticationMethod);
     }
+    let expiry_secs = connect.props().iter().find_map(|property| {
+        let Property::SessionExpiryInterval(expiry) = property else { return None };
+        Some(expiry.val())
+    });
     if connect.will_flag() && connect.will_qos() == Qos::ExactlyOnce {
         return Err(Refusal::WillQos);
     }
-    let will_delay = connect.will_props().iter().find_map(|property| match property {
-        Property::WillDelayInterval(delay) => Some(Duration::from_secs(delay.val().into())),
-        _ => None,
+    let will_delay = connect.will_props().iter().find_map(|property| {
+        let Property::WillDelayInterval(delay) = property else { return None };
+        Some(Duration::from_secs(delay.val().into()))
     });
     let will = connect.will_topic().map(|topic| Will {
         arrival: Arrival {
@@ -153,7 +152,7 @@ pub(super) fn from_v5_0(connect: &v5_0::Connect) -> Result<Greeting, Refusal> {
         client_id: client_id(connect.client_id())?,
         tell_client_id: connect.client_id().is_empty(),
         start: if connect.clean_start() { Start::Clean } else { Start::Resume },
-        session_expiry: SessionExpiry::Secs(expiry_secs),
+        session_expiry: SessionExpiry::Secs(expiry_secs.unwrap_or_default()),
         will: checked(will)?,
     })
 }

@@ -136,6 +136,15 @@ impl Seat {
     }
 }
 
+/// A connection that ended without leaving, because its task was cut off, leaves no session behind that never ends.
+impl Drop for Seat {
+    fn drop(&mut self) {
+        if self.with_session(|session| session.ends_at.is_none()) == Some(true) {
+            self.leave(Duration::ZERO);
+        }
+    }
+}
+
 impl Book {
     /// Drops ended sessions once there are more than `away_max` of absent clients, then those that would end first.
     fn make_room(&mut self, now: Instant, away_max: usize) {
@@ -196,6 +205,13 @@ mod tests {
         assert!(!former.remember(7));
         former.leave(Duration::ZERO);
         assert!(latter.remember(8) && latter.forget(8) && !latter.forget(8));
+    }
+
+    #[tokio::test]
+    async fn a_seat_that_is_dropped_ends_its_session() {
+        let sessions = Arc::new(Sessions::new(10));
+        drop(sessions.open("monitor", Start::Resume));
+        assert_eq!(sessions.open("monitor", Start::Resume).resumed, None);
     }
 
     #[tokio::test]

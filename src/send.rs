@@ -1,1 +1,0 @@
-//! Publishes the messages of a file, as a fleet of devices would.
