@@ -15,6 +15,5 @@ pub(crate) mod retry;
 #[cfg(test)]
 pub(crate) mod test_server;
 
-pub(crate) use self::bundle::{Answer, Request};
 pub(crate) use self::http::{ClientError, ClientSettings, FhirClient};
 pub(crate) use self::link::{GivenUp, Link, LinkSettings};
