@@ -1,3 +1,5 @@
+//! What an envelope yields (rules EV-1 to EV-12, DM-22 to DM-50).
+
 use super::super::extract::Extraction;
 use super::super::{Failure, Mappings, Source};
 use super::{FHIR, collection, element, envelope};

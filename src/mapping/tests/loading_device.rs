@@ -1,3 +1,5 @@
+//! What loads as a device mapping, and what is refused where (rules DM-1 to DM-21, DM-39 to DM-47, VA-4, VA-5).
+
 use super::super::problem::Severity;
 use super::super::{Mappings, Problem, Source};
 use super::{FHIR, collection, element};

@@ -1,3 +1,5 @@
+//! What loads as a FHIR mapping, and what is refused (rules FM-1 to FM-13).
+
 use super::super::fhir::ValueKind;
 use super::super::problem::Severity;
 use super::super::{Mappings, Source};
