@@ -79,9 +79,11 @@ impl SubmitError {
             Self::UnknownHost { .. } | Self::Unreadable { .. } => Fate::Halt,
             Self::TimedOut { .. } => Fate::Split,
             Self::Unanswered { .. } => Fate::Retry(None),
-            Self::Refused { status, retry_after, .. } => match status {
-                // One entry may be to blame; halves find out which.
-                400 | 413 | 422 => Fate::Split,
+            Self::Refused { status, retry_after, diagnosis, .. } => match status {
+                // One entry may be to blame; halves find out which. Without an OperationOutcome it may be a gateway that
+                // refuses everything, and no reading is to blame.
+                413 => Fate::Split,
+                400 | 422 if diagnosis.is_some() => Fate::Split,
                 408 | 409 | 412 | 425 | 429 | 500.. => Fate::Retry(*retry_after),
                 // Credentials, permissions, or an address where no FHIR server is.
                 _ => Fate::Halt,
@@ -123,7 +125,8 @@ mod tests {
     #[track_caller]
     fn check(status: u16, of_bundle: Fate, of_entry: Option<Fate>) {
         let retry_after = Some(Duration::from_secs(7));
-        let refused = SubmitError::Refused { endpoint: String::new(), status, retry_after, diagnosis: None };
+        let diagnosis = Some("no".to_owned());
+        let refused = SubmitError::Refused { endpoint: String::new(), status, retry_after, diagnosis };
         assert_eq!(refused.fate(), of_bundle, "{status}");
         assert_eq!(Answer { status, ..Answer::default() }.fate(), of_entry, "{status}");
     }
@@ -147,6 +150,13 @@ mod tests {
         for status in [400, 413, 422] {
             check(status, Fate::Split, None);
         }
+    }
+
+    #[test]
+    fn a_gateway_that_refuses_everything_is_not_the_fault_of_readings() {
+        let (endpoint, retry_after) = (String::new(), None);
+        let refused = SubmitError::Refused { endpoint, status: 400, retry_after, diagnosis: None };
+        assert_eq!(refused.fate(), Fate::Halt);
     }
 
     #[test]

@@ -7,10 +7,8 @@ use std::time::Duration;
 pub(crate) enum Fate {
     /// Do it again, not before the time the peer asked for, if it asked. Repeats do no harm, because writes are conditional.
     Retry(Option<Duration>),
-    /// Do it again in smaller parts.
+    /// Do it again in smaller parts. What is refused by itself can never succeed and goes to the dead letters.
     Split,
-    /// It can never succeed; what it concerns goes to the dead letters.
-    DeadLetter,
     /// An operator must mend something first. Nothing is acknowledged, and it is tried again now and then.
     Halt,
 }

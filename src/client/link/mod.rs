@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::bundle::{Answer, Request};
@@ -90,11 +91,15 @@ impl Link {
         let mut parts = self.parts(requests);
         while let Some(part) = parts.pop_front() {
             let chosen: Vec<&Request> = part.places.iter().filter_map(|place| requests.get(*place)).collect();
+            let began = Instant::now();
             let submitted = tokio::select! {
                 biased;
                 () = self.give_up.cancelled() => return Err(GivenUp),
                 submitted = self.client.submit(chosen.into_iter()) => submitted,
             };
+            let result = if submitted.is_ok() { "processed" } else { "failed" };
+            metrics::counter!("bundles_submitted_total", "result" => result).increment(1);
+            metrics::histogram!("bundle_submission_seconds").record(began.elapsed());
             match submitted {
                 Ok(part_answers) => self.keep(part, part_answers, &mut answers, &mut parts).await?,
                 Err(error) => self.react(part, &error, &mut answers, &mut parts).await?,
@@ -179,7 +184,7 @@ impl Link {
                 parts.push_front(Part { places: first.to_vec(), failures: part.failures });
                 Ok(())
             }
-            (Fate::Split | Fate::DeadLetter, SubmitError::Refused { status, diagnosis, .. }) => {
+            (Fate::Split, SubmitError::Refused { status, diagnosis, .. }) => {
                 for place in part.places {
                     let diagnosis = diagnosis.clone();
                     set(answers, place, Answer { status: *status, diagnosis, ..Answer::default() });
@@ -195,7 +200,7 @@ impl Link {
                 self.announce(ConnectorState::Retrying { reason: chain(error) });
                 self.pause(failures, asked).await
             }
-            (Fate::Split | Fate::DeadLetter, _) => {
+            (Fate::Split, _) => {
                 parts.push_front(Part { places: part.places, failures });
                 self.announce(ConnectorState::Retrying { reason: chain(error) });
                 self.pause(failures, None).await
