@@ -159,7 +159,7 @@ impl Lane {
     /// Leaves out readings that do not convert, until the rest can be written.
     fn compose_one(&self, mut target: Target, letters: &mut Letters) -> Option<(Request, Writing)> {
         loop {
-            let Some(group) = target.groups.first() else { return None };
+            let group = target.groups.first()?;
             let measurement_type = &group.group.key.measurement_type;
             let Some(template) = self.shared.mappings.fhir_template(measurement_type) else {
                 let failure = ConversionFailure {
