@@ -67,11 +67,10 @@ fn print(value: &IndexValue) -> String {
 }
 
 fn finds(condition: &Condition, entry: &IndexEntry) -> bool {
-    match condition {
-        Condition::Any(several) => several.iter().any(|condition| finds(condition, entry)),
-        Condition::Has(parameter, test) => *parameter == entry.parameter && passes(test, &entry.value),
-        _ => false,
+    if let Condition::Any(several) = condition {
+        return several.iter().any(|condition| finds(condition, entry));
     }
+    matches!(condition, Condition::Has(parameter, test) if *parameter == entry.parameter && passes(test, &entry.value))
 }
 
 fn passes(test: &Test, value: &IndexValue) -> bool {

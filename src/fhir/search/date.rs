@@ -101,9 +101,12 @@ pub(super) fn last_updated(value: &str) -> Result<Condition, BadValue> {
 /// With `ap` the interval is widened by its own length to either side: a day is about right if it is the day before.
 fn searched(value: &str) -> Result<(Relation, Interval), BadValue> {
     let (relation, text) = split_prefix(value);
-    let Interval { start, end } = interval(text).ok_or(BadValue {
-        expected: "a date (`2024`, `2024-01`, `2024-01-05`, `2024-01-05T10:00:00Z`) with an optional prefix",
-    })?;
+    let expected = if text.contains(' ') {
+        "a date without a space (a `+` in a URL is written `%2B`)"
+    } else {
+        "a date (`2024`, `2024-01`, `2024-01-05`, `2024-01-05T10:00:00Z`) with an optional prefix"
+    };
+    let Interval { start, end } = interval(text).ok_or(BadValue { expected })?;
     let slack = match relation {
         Relation::Overlaps => end.saturating_sub(start).saturating_add(1),
         Relation::Within

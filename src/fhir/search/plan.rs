@@ -3,6 +3,8 @@
 //! A criterion is `name[:modifier]=value,value`; the values are alternatives, criteria all have to hold. A name may be
 //! a chain (`subject:Patient.name`) or go backwards (`_has:Observation:patient:code`), to any mix of both.
 
+use std::cell::Cell;
+
 use url::form_urlencoded;
 
 use super::error::{BadValue, SearchError, nearest};
@@ -15,6 +17,8 @@ use crate::r4::resource_type::ResourceType;
 
 /// Most links of a chain, forwards and backwards together.
 const CHAIN_LINKS_MAX: usize = 4;
+/// Most types of resource that one chain is tried on; a reference to anything multiplies them with each link.
+const CHAIN_TYPES_MAX: usize = 2_000;
 /// Most alternatives of one criterion.
 const VALUES_MAX: usize = 1_000;
 /// Most criteria of one search.
@@ -40,7 +44,8 @@ pub(crate) fn criteria(resource_type: ResourceType, query: &str) -> Result<Condi
 
 /// One criterion.
 pub(super) fn criterion(resource_type: ResourceType, name: &str, value: &str) -> Result<Condition, SearchError> {
-    Scope { resource_type, links_left: CHAIN_LINKS_MAX }.criterion(name, value)
+    let types_left = Cell::new(CHAIN_TYPES_MAX);
+    Scope { resource_type, links_left: CHAIN_LINKS_MAX, types_left: &types_left }.criterion(name, value)
 }
 
 /// The parameter of this name, if one can search by it.
@@ -58,12 +63,13 @@ pub(crate) fn supported(resource_type: ResourceType, name: &str) -> Result<&'sta
 
 /// Where in a chain a name is read.
 #[derive(Clone, Copy)]
-struct Scope {
+struct Scope<'a> {
     resource_type: ResourceType,
     links_left: usize,
+    types_left: &'a Cell<usize>,
 }
 
-impl Scope {
+impl Scope<'_> {
     fn criterion(self, name: &str, value: &str) -> Result<Condition, SearchError> {
         if let Some(reverse) = name.strip_prefix("_has:") {
             return self.reverse(name, reverse, value);
@@ -151,7 +157,12 @@ impl Scope {
             .links_left
             .checked_sub(1)
             .ok_or(SearchError::TooMany { parts: "links in a chain", most: CHAIN_LINKS_MAX })?;
-        Ok(Self { resource_type, links_left })
+        let types_left = self.types_left.get().checked_sub(1).ok_or(SearchError::TooMany {
+            parts: "types in a chain; name the types, as in `subject:Patient.name`",
+            most: CHAIN_TYPES_MAX,
+        })?;
+        self.types_left.set(types_left);
+        Ok(Self { resource_type, links_left, ..self })
     }
 }
 
@@ -485,6 +496,7 @@ mod tests {
         check_refused("Observation?code=", "``");
         check_refused("Observation?code=a,,b", "``");
         check_refused("Observation?date=yesterday", "a date");
+        check_refused("Observation?date=2024-01-01T00:00:00+01:00", "`%2B`");
         check_refused("Observation?value-quantity=5|mg", "`number|system|code`");
         check_refused("Observation?code:missing=maybe", "`true` or `false`");
         check_refused("Observation?subject=a%20b", "`Type/id`");
@@ -512,5 +524,11 @@ mod tests {
     fn a_condition_has_a_bound() {
         check_refused(&format!("Patient?{}", "active=true&".repeat(CRITERIA_MAX + 1)), "at most 100");
         check_refused(&format!("Patient?gender={}", "a,".repeat(1_001)), "at most 1000");
+    }
+
+    #[test]
+    fn a_chain_may_fan_out_only_so_far() {
+        check_refused("Basic?subject.subject.subject.subject._id=1", "name the types");
+        assert!(plan("Basic?subject.patient.link._id=1").is_ok());
     }
 }

@@ -12,11 +12,12 @@ use tower::ServiceExt;
 use super::{by_get, by_post};
 use crate::clock::Clock;
 use crate::database::Database;
+use crate::fhir::api::error::ApiError;
 use crate::fhir::api::resource::Sent;
 use crate::fhir::api::state::{ApiSettings, ApiState};
-use crate::fhir::store::Method;
 use crate::fhir::store::interface::{Store, StoreError};
 use crate::fhir::store::sqlite::{SCHEMA, SqliteStore};
+use crate::fhir::store::{Draft, Method};
 
 struct Bench {
     state: ApiState,
@@ -44,9 +45,7 @@ impl Bench {
     }
 
     async fn put(&self, resource: &str) {
-        let sent = Sent::read(resource.as_bytes(), "http://here/fhir").unwrap();
-        let id = sent.id.clone().unwrap();
-        let draft = sent.into_draft(id, Method::Put);
+        let draft = draft(resource);
         let written = self.state.store.write(move |writer| writer.put(draft));
         written.await.map_err(|error: StoreError| error.to_string()).unwrap();
     }
@@ -93,6 +92,12 @@ impl Bench {
         let text = outcome["issue"][0]["diagnostics"].as_str().unwrap();
         assert!(text.contains(expected), "{search}: {text}");
     }
+}
+
+fn draft(resource: &str) -> Draft {
+    let sent = Sent::read(resource.as_bytes(), "http://here/fhir").unwrap();
+    let id = sent.id.clone().unwrap();
+    sent.into_draft(id, Method::Put)
 }
 
 fn observation(id: &str, date: &str, rest: &str) -> String {
@@ -336,6 +341,27 @@ async fn what_points_to_matches_comes_along() {
     assert_eq!(Bench::ids(&bundle, "include"), ["a", "d"]);
     let bundle = bench.bundle("Patient?_revinclude=Observation:*").await;
     assert_eq!(Bench::ids(&bundle, "include"), ["a"]);
+}
+
+#[tokio::test]
+async fn more_than_may_come_along_is_cut_and_said() {
+    let bench = Bench::with(&[PATIENT]).await;
+    let drafts: Vec<_> = (0..1_001)
+        .map(|number| {
+            let id = format!("o{number}");
+            let text = observation(&id, "2024", r#","subject":{"reference":"Patient/p"}"#);
+            draft(&text)
+        })
+        .collect();
+    let written = bench.state.store.write(move |writer| {
+        drafts.into_iter().try_for_each(|draft| writer.put(draft).map(drop)).map_err(ApiError::from)
+    });
+    written.await.unwrap();
+    let bundle = bench.bundle("Patient?_revinclude=Observation:subject").await;
+    assert_eq!(Bench::ids(&bundle, "include").len(), 1_000);
+    let outcome = bundle["entry"].as_array().unwrap().last().unwrap();
+    assert_eq!(outcome["search"]["mode"], "outcome");
+    assert!(outcome["resource"]["issue"][0]["diagnostics"].as_str().unwrap().contains("left out"));
 }
 
 #[tokio::test]
