@@ -38,7 +38,7 @@ impl HttpServer {
             body_bytes_max: config.body_bytes_max,
             ..ApiSettings::default()
         };
-        let router = Router::new().nest("/fhir", api::router(ApiState::new(store, clock, settings)));
+        let router = api::router(ApiState::new(store, &clock, settings));
         Ok(Self { socket, address, router, request_timeout: config.request_timeout })
     }
 

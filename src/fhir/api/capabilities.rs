@@ -1,17 +1,18 @@
 //! Capabilities: what this server can do, from the tables it works with
 //! (<https://hl7.org/fhir/R4/http.html#capabilities>).
 
+use std::sync::LazyLock;
+
 use axum::extract::State;
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
-use std::sync::LazyLock;
 
 use super::error::ApiError;
 use super::respond;
 use super::state::ApiState;
 use crate::fhir::search;
-use crate::r4::definitions::search_parameters::search_parameters;
+use crate::r4::definitions::search_parameters::{ParameterKind, search_parameters};
 use crate::r4::resource_type::ResourceType;
 
 /// The interactions on a resource, by their codes.
@@ -42,9 +43,15 @@ pub(crate) async fn capabilities(State(state): State<ApiState>, headers: HeaderM
 }
 
 fn resource(resource_type: ResourceType) -> Value {
-    let parameters: Vec<Value> = search_parameters(resource_type)
+    let supported = search_parameters(resource_type)
         .iter()
-        .filter(|parameter| search::plan::supported(resource_type, &parameter.code).is_ok())
+        .filter(|parameter| search::plan::supported(resource_type, &parameter.code).is_ok());
+    let includes: Vec<String> = supported
+        .clone()
+        .filter(|parameter| parameter.kind == ParameterKind::Reference)
+        .map(|parameter| format!("{}:{}", resource_type.as_str(), parameter.code))
+        .collect();
+    let parameters: Vec<Value> = supported
         .map(|parameter| json!({ "name": parameter.code.as_ref(), "type": parameter.kind.as_str() }))
         .collect();
     json!({
@@ -57,6 +64,7 @@ fn resource(resource_type: ResourceType) -> Value {
         "conditionalRead": "full-support",
         "conditionalUpdate": true,
         "conditionalDelete": "not-supported",
+        "searchInclude": includes,
         "searchParam": parameters,
     })
 }

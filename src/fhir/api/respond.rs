@@ -59,7 +59,7 @@ impl Done {
             Return::Outcome => json(self.status, self_report(self.status).into()),
         };
         insert_version_headers(response.headers_mut(), &version);
-        if self.status == StatusCode::CREATED {
+        if version.body.is_some() {
             let location = HeaderValue::from_str(&format!("{base_url}/{}", version_path(&version)));
             response.headers_mut().extend(location.ok().map(|location| (LOCATION, location)));
         }

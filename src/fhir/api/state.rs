@@ -48,16 +48,14 @@ pub(crate) struct ApiState {
     pub(crate) store: Arc<dyn Store>,
     /// Bounds and names.
     pub(crate) settings: Arc<ApiSettings>,
-    /// Where the time comes from.
-    pub(crate) clock: Clock,
     /// Since when the service has been there, for its CapabilityStatement.
     pub(crate) started_at: Timestamp,
 }
 
 impl ApiState {
     /// The state of a service that starts now.
-    pub(crate) fn new(store: Arc<dyn Store>, clock: Clock, settings: ApiSettings) -> Self {
-        Self { store, settings: Arc::new(settings), started_at: clock.now(), clock }
+    pub(crate) fn new(store: Arc<dyn Store>, clock: &Clock, settings: ApiSettings) -> Self {
+        Self { store, settings: Arc::new(settings), started_at: clock.now() }
     }
 
     /// The base URL of links in an answer to a request with these headers, without a slash at its end.

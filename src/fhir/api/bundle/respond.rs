@@ -1,12 +1,26 @@
 //! The response Bundle, written straight to bytes.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use http::StatusCode;
 use jiff::Timestamp;
+use metrics::counter;
 
 use crate::fhir::api::error::ApiError;
 use crate::fhir::api::preconditions::etag;
 use crate::fhir::api::respond::{Done, Return, self_report, version_path};
+
+/// Counts entries by how they ended; those of a Bundle that fails as a whole are not counted.
+fn count(outcomes: &[Outcome]) {
+    let mut counts: BTreeMap<StatusCode, u64> = BTreeMap::new();
+    for outcome in outcomes {
+        *counts.entry(outcome.status()).or_default() += 1;
+    }
+    for (status, number) in counts {
+        counter!("fhir_bundle_entries_total", "status" => status.as_u16().to_string()).increment(number);
+    }
+}
 
 /// What an entry came to.
 #[derive(Debug)]
@@ -17,6 +31,16 @@ pub(super) enum Outcome {
     Read(Answer),
     /// Nothing.
     Failed(ApiError),
+}
+
+impl Outcome {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Done(done) => done.status,
+            Self::Read(answer) => answer.status,
+            Self::Failed(error) => error.category.status(),
+        }
+    }
 }
 
 /// An answer to a read or search.
@@ -34,6 +58,7 @@ pub(super) struct Answer {
 
 /// Writes the Bundle of this type with an entry for each outcome, in order.
 pub(super) fn write(kind: &str, outcomes: &[Outcome], base_url: &str, prefer: Return) -> Vec<u8> {
+    count(outcomes);
     let mut bundle = Vec::with_capacity(128 + outcomes.len() * 256);
     bundle.extend_from_slice(format!(r#"{{"resourceType":"Bundle","type":"{kind}""#).as_bytes());
     let mut separator: &[u8] = br#","entry":["#;

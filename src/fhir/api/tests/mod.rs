@@ -78,7 +78,7 @@ impl Bench {
         let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
         let clock = Clock::stopped("2026-01-02T03:04:05.678Z".parse().unwrap());
         let store = SqliteStore::open(database, clock.clone()).await.unwrap();
-        let state = ApiState::new(Arc::new(store), clock.clone(), settings);
+        let state = ApiState::new(Arc::new(store), &clock, settings);
         Self { router: router(state), clock, _directory: directory }
     }
 

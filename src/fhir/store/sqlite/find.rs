@@ -22,7 +22,7 @@ use crate::r4::resource_type::ResourceType;
 
 /// Candidates up to which gathering is cheaper than walking; in tests so few that small data is walked as well.
 const GATHERED_MAX: usize = if cfg!(test) { 5 } else { 2_000 };
-/// Rows that a walk along a date index may look at before it is given up.
+/// Rows that a walk may look at before it is given up.
 const WALKED_MAX: usize = 50_000;
 
 /// A search with everything by number.
@@ -135,10 +135,10 @@ impl Search<'_> {
             return self.gather(Some(&numbers));
         }
         let walked = match self.order.0.as_slice() {
-            [] => Some(self.walk_numbers()?),
+            [] => self.walk_numbers()?,
             [key] => match (&key.by, key.descending) {
-                (By::Changed, true) => Some(self.walk_changes(NEWEST_CHANGE, i64::MAX)?),
-                (By::Changed, false) => Some(self.walk_changes(OLDEST_CHANGE, i64::MIN)?),
+                (By::Changed, true) => self.walk_changes(NEWEST_CHANGE, i64::MAX)?,
+                (By::Changed, false) => self.walk_changes(OLDEST_CHANGE, i64::MIN)?,
                 (By::Value(Some(parameter), SortKind::Date), true) => self.walk_dates(*parameter)?,
                 (By::Id | By::Value(..), _) => None,
             },
@@ -178,7 +178,7 @@ impl Search<'_> {
         self.after.as_ref().is_none_or(|after| self.order.compare(place, after).is_gt())
     }
 
-    fn walk_numbers(&self) -> Result<Vec<Place>, StoreError> {
+    fn walk_numbers(&self) -> Result<Option<Vec<Place>>, StoreError> {
         let range = self.reading.types.resources(self.resource_type);
         let after = self.after.as_ref().map_or(*range.start(), |after| after.number);
         let Some(span) = ordered_span(self.reading, self.resource_type, &self.filter)? else {
@@ -189,19 +189,20 @@ impl Search<'_> {
         let mut statement = self.reading.connection.prepare_cached(&sql)?;
         let mut rows = statement.query(params_from_iter(bounds))?;
         let mut places = Vec::new();
-        while let Some(row) = rows.next()? {
+        for _ in 0..WALKED_MAX {
+            let Some(row) = rows.next()? else { return Ok(Some(places)) };
             each_of(self.reading, self.resource_type, &self.filter, &[row.get(0)?], |candidate| {
                 places.push(self.order.place(self.reading, candidate)?);
                 Ok(())
             })?;
             if places.len() >= self.wanted {
-                break;
+                return Ok(Some(places));
             }
         }
-        Ok(places)
+        Ok(None)
     }
 
-    fn walk_changes(&self, sql: &str, from: i64) -> Result<Vec<Place>, StoreError> {
+    fn walk_changes(&self, sql: &str, from: i64) -> Result<Option<Vec<Place>>, StoreError> {
         let from = match self.after.as_ref().and_then(|after| after.shown.first()) {
             Some(Shown::Integer(changed)) => *changed,
             _ => from,
@@ -210,19 +211,21 @@ impl Search<'_> {
         self.walk(statement.query((self.reading.types.number(self.resource_type), from))?)
     }
 
-    /// The matches behind the cursor among rows in the wanted order, until there are enough.
-    fn walk(&self, mut rows: Rows<'_>) -> Result<Vec<Place>, StoreError> {
+    /// The matches behind the cursor among all resources in the wanted order, until there are enough or no more rows.
+    fn walk(&self, mut rows: Rows<'_>) -> Result<Option<Vec<Place>>, StoreError> {
         let mut places = Vec::new();
-        while places.len() < self.wanted
-            && let Some(row) = rows.next()?
-        {
+        for _ in 0..WALKED_MAX {
+            let Some(row) = rows.next()? else { return Ok(Some(places)) };
             let candidate = Candidate::from_row(row, self.resource_type)?;
             let place = self.order.place(self.reading, &candidate)?;
             if self.is_behind_cursor(&place) && self.filter.passes(self.reading, &candidate)? {
                 places.push(place);
             }
+            if places.len() >= self.wanted {
+                return Ok(Some(places));
+            }
         }
-        Ok(places)
+        Ok(None)
     }
 
     /// `None` when the walk did not fill the page: within its bound, or before resources without a date, which come last

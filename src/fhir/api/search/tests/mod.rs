@@ -32,7 +32,7 @@ impl Bench {
         let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(database, clock.clone()).await.unwrap());
         let settings = ApiSettings { base_url: Some("http://here/fhir".to_owned()), ..ApiSettings::default() };
-        let state = ApiState::new(store, clock.clone(), settings);
+        let state = ApiState::new(store, &clock, settings);
         Self { state, clock, _directory: directory }
     }
 
