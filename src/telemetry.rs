@@ -4,7 +4,6 @@
 //! secrets are never among them (promise P8). Metrics are exposed at `/metrics` in the Prometheus text format.
 
 use std::error::Error;
-use std::fmt::Write as _;
 use std::io::IsTerminal as _;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -83,8 +82,8 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        // Writing to a String cannot fail.
-        drop(write!(line, ": {error}"));
+        line.push_str(": ");
+        line.push_str(&error.to_string());
         cause = error.source();
     }
     line.replace('\n', " ")

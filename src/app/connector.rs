@@ -183,7 +183,7 @@ impl RunnableConnector {
         let (measurements_in, measurements) = mpsc::channel(self.queue_max);
         let (groups_in, groups) = mpsc::channel(settings::BATCHES_MAX);
         let (resolved_in, resolved) = mpsc::channel(settings::BATCHES_MAX);
-        let (letters_in, letters) = mpsc::channel(settings::BATCHES_MAX);
+        let (letters_in, letters) = mpsc::channel(settings::LETTER_BATCHES_MAX);
         let intake = Intake::new(Arc::clone(&self.name), self.settlements.witness(), envelopes_in);
 
         let stages = TaskTracker::new();

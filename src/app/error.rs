@@ -1,5 +1,6 @@
 //! Why the program cannot start, or did not end well.
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -105,10 +106,10 @@ impl AppError {
 }
 
 fn hint(cause: &std::io::Error) -> &'static str {
-    match cause.kind() {
-        std::io::ErrorKind::AddrInUse => ": the port is in use; stop the program that uses it, or choose another port",
-        std::io::ErrorKind::PermissionDenied => ": ports below 1024 are for root; choose another port",
-        std::io::ErrorKind::AddrNotAvailable => ": this machine has no such address",
-        _ => "",
-    }
+    let hints = [
+        (ErrorKind::AddrInUse, ": the port is in use; stop the program that uses it, or choose another port"),
+        (ErrorKind::PermissionDenied, ": ports below 1024 are for root; choose another port"),
+        (ErrorKind::AddrNotAvailable, ": this machine has no such address"),
+    ];
+    hints.iter().find_map(|(kind, hint)| (*kind == cause.kind()).then_some(*hint)).unwrap_or_default()
 }

@@ -20,8 +20,11 @@ use crate::sources::mqtt_listener::ListenerSettings;
 
 /// How long giving up may take after the grace period.
 pub(super) const GIVE_UP_MAX: Duration = Duration::from_secs(5);
-/// Batches that wait between two stages. Together with the bounds of the stages it bounds what is in memory.
-pub(super) const BATCHES_MAX: usize = 4;
+/// Batches that wait between two stages. While one waits, the stage before it gathers a larger one: a full channel is
+/// what makes Bundles large under load.
+pub(super) const BATCHES_MAX: usize = 1;
+/// Batches of dead letters that wait to be written.
+pub(super) const LETTER_BATCHES_MAX: usize = 64;
 
 /// Bundles of a connector in flight at most: one is stored while the next is built.
 const LANES: NonZeroUsize = NonZeroUsize::new(2).unwrap();

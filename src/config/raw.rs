@@ -169,7 +169,7 @@ fn variable_content(value: &str, place: &Place) -> Content {
         let lines = Lines { file: Arc::from(""), text: "" };
         match lines.section(table.get_ref(), 0).content {
             Content::Section(mut keys) => keys.remove("value"),
-            _ => None,
+            Content::Text(_) | Content::Integer(_) | Content::Float(_) | Content::Boolean(_) | Content::List(_) => None,
         }
     });
     match parsed {

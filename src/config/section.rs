@@ -38,7 +38,11 @@ impl Section {
     fn of(path: String, raw: Raw, problems: &mut Problems) -> Self {
         let keys = match raw.content {
             Content::Section(keys) => keys,
-            other => {
+            other @ (Content::Text(_)
+            | Content::Integer(_)
+            | Content::Float(_)
+            | Content::Boolean(_)
+            | Content::List(_)) => {
                 let message = format!("expected a section, found {}", other.kind());
                 problems.push(ConfigProblem { place: Some(raw.place.clone()), key: path.clone(), message });
                 BTreeMap::new()
@@ -96,7 +100,11 @@ impl Section {
         let Some(raw) = self.raw(key) else { return Vec::new() };
         let items = match raw.content {
             Content::List(items) => items,
-            other => {
+            other @ (Content::Text(_)
+            | Content::Integer(_)
+            | Content::Float(_)
+            | Content::Boolean(_)
+            | Content::Section(_)) => {
                 let message =
                     format!("expected a list of sections (`[[{}]]`), found {}", self.key_path(key), other.kind());
                 problems.push(self.problem(key, Some(raw.place), message));

@@ -9,7 +9,7 @@ use crate::model::Tracked;
 use crate::model::envelope::Envelope;
 use crate::model::intake::{Closed, Intake};
 
-/// Passes messages on in order. Pending for ever once the last has gone, so that it can be waited for beside others.
+/// Passes messages on in order until the last has gone.
 ///
 /// # Errors
 /// When the pipeline has ended; the messages still waiting are abandoned.
@@ -17,5 +17,5 @@ pub(crate) async fn pass_on(mut waiting: mpsc::Receiver<Tracked<Envelope>>, inta
     while let Some(message) = waiting.recv().await {
         intake.send(message).await?;
     }
-    std::future::pending().await
+    Ok(())
 }

@@ -20,6 +20,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -239,7 +240,7 @@ impl Running {
             owed: 0,
             running: self,
         };
-        match connection.run(pass_on(waiting, intake)).await {
+        match connection.run(pass_on(waiting, intake).fuse()).await {
             Ok(()) => Ending::Stopped,
             Err(trouble) => Ending::Lost(trouble),
         }

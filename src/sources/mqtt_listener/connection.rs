@@ -12,6 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
+use futures_util::future::FusedFuture as _;
 use mqtt_protocol_core::mqtt::result_code::DisconnectReasonCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -164,8 +166,7 @@ fn admit(
 impl Client {
     /// The conversation, from CONNACK until one side ends it, and the socket to part on.
     async fn converse(mut self, waiting: mpsc::Receiver<Tracked<Envelope>>) -> (Ending, Wire) {
-        let passing_on = pass_on(waiting, self.shared.intake.clone());
-        tokio::pin!(passing_on);
+        let mut passing_on = Box::pin(pass_on(waiting, self.shared.intake.clone()).fuse());
         let ending = loop {
             if let Err(ending) = self.listen().await {
                 break ending;
@@ -179,6 +180,11 @@ impl Client {
             }
         };
         self.part_for(&ending);
+        // What was heard in full is a message, whether or not its device stays to hear the answer.
+        self.waiting = None;
+        if !passing_on.is_terminated() {
+            self.shared.tasks.spawn(passing_on);
+        }
         (ending, self.wire)
     }
 
