@@ -29,7 +29,7 @@ fn delete(url: &str) -> Value {
 fn statuses(answer: &Answer) -> Vec<String> {
     let bundle = answer.json();
     let entries = bundle["entry"].as_array().unwrap().iter();
-    entries.map(|entry| entry["response"]["status"].as_str().unwrap()[..3].to_owned()).collect()
+    entries.map(|entry| entry["response"]["status"].as_str().unwrap().chars().take(3).collect()).collect()
 }
 
 async fn send(bench: &Bench, kind: &str, entries: &[Value]) -> Answer {

@@ -116,10 +116,10 @@ impl Span {
 
 /// The parts that must all hold.
 fn conjuncts(filter: &Filter) -> Vec<&Filter> {
-    match filter {
-        Filter::All(parts) => parts.iter().flat_map(conjuncts).collect(),
-        _ => vec![filter],
-    }
+    let Filter::All(parts) = filter else {
+        return vec![filter];
+    };
+    parts.iter().flat_map(conjuncts).collect()
 }
 
 fn list(reading: Reading<'_>, source: &Source, max: usize) -> Result<Option<Vec<i64>>, StoreError> {

@@ -264,7 +264,9 @@ async fn the_newest_of_many_come_page_by_page_while_data_arrives() {
     let mut after = None;
     for arriving in total.. {
         let page = bench.find(query(has_code("x"), order.clone(), after, 700)).await;
-        seen.extend(page.versions.into_iter().map(|version| version.key.id[1..].parse::<i64>().unwrap()));
+        seen.extend(
+            page.versions.into_iter().map(|version| version.key.id.trim_start_matches('o').parse::<i64>().unwrap()),
+        );
         bench.put(reading(arriving)).await;
         let Some(next) = page.next else { break };
         after = Some(next);
