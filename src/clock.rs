@@ -14,11 +14,13 @@ pub(crate) struct Clock {
 
 impl Clock {
     /// A clock that shows `time` until `advance_to` moves it.
+    #[cfg(test)]
     pub(crate) fn stopped(time: Timestamp) -> Self {
         Self { stopped_at: Some(Arc::new(AtomicI64::new(time.as_microsecond()))) }
     }
 
     /// Moves a stopped clock; a running one goes on as it is.
+    #[cfg(test)]
     pub(crate) fn advance_to(&self, time: Timestamp) {
         if let Some(stopped_at) = &self.stopped_at {
             stopped_at.store(time.as_microsecond(), Ordering::Release);

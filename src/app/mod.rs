@@ -23,9 +23,11 @@ use crate::admin;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::Database;
+use crate::dead_letters;
 use crate::dead_letters::DeadLetters;
+use crate::fhir;
 use crate::fhir::store::sqlite::SqliteStore;
-use crate::{dead_letters, fhir, settlements};
+use crate::settlements;
 
 pub(crate) use self::connector::load_mapping;
 pub(crate) use self::error::AppError;

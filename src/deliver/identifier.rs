@@ -12,6 +12,7 @@ use crate::model::logical_id::logical_id;
 use crate::model::subject::Subject;
 
 /// The system of identifiers and of the product's own codings; Observations of the reference carry it (GR-9).
+#[cfg(test)]
 pub(crate) const DEFAULT_SYSTEM: &str = "https://azure.microsoft.com/en-us/services/iomt-fhir-connector/";
 
 /// The identifier of an Observation.

@@ -64,8 +64,6 @@ impl Cause {
 pub(crate) enum Stage {
     /// Payload to measurements.
     Normalize,
-    /// Measurements to groups.
-    Group,
     /// Device, Patient and Encounter.
     Resolve,
     /// Observations and their delivery.
@@ -77,7 +75,6 @@ impl Stage {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Normalize => "normalize",
-            Self::Group => "group",
             Self::Resolve => "resolve",
             Self::Deliver => "deliver",
         }

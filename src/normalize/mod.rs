@@ -18,7 +18,7 @@ use crate::model::envelope::Envelope;
 use crate::model::group::{Contribution, GroupKey, Keyed};
 use crate::model::receipt::{Outcome, Receipt};
 
-pub(crate) use self::shapes::{Shape, Shapes};
+pub(crate) use self::shapes::Shapes;
 
 /// Envelopes worked on between two looks at the other tasks.
 const ENVELOPES_PER_TURN_MAX: usize = 64;

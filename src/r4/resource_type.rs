@@ -17,9 +17,11 @@ static TYPES: LazyLock<Vec<(ResourceType, &'static str)>> = LazyLock::new(|| {
 });
 
 impl ResourceType {
-    /// Kept apart because the server's own bodies are of this type.
+    /// What Bundles are of.
+    #[cfg(test)]
     pub(crate) const BUNDLE: Self = Self("Bundle");
     /// What devices send becomes this type.
+    #[cfg(test)]
     pub(crate) const OBSERVATION: Self = Self("Observation");
 
     /// The type of this name, compared exactly.

@@ -109,3 +109,25 @@ fn observation(resource: &Value) -> String {
     assert_eq!(fraction, "0000000");
     format!("{time} {}", resource["valueQuantity"]["value"])
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_restarts_loses_and_doubles_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    // Started as root, the broker would become another user, who may not write here.
+    let settings = "max_queued_messages 0\nuser root";
+    let broker = Mosquitto::start(directory.path(), settings).await;
+    let port = broker.port;
+    let product = Vitalwire::serve(directory.path(), &wearables(&mqtt(port, "readings")));
+    subscribed(&product).await;
+    let sender = std::thread::spawn(move || send_all(port));
+    until(DRAIN_MAX, async || product.fhir().count("Observation").await, |count| *count >= 1_000).await;
+    broker.stop();
+    let _broker = Mosquitto::start_on(port, directory.path(), settings).await;
+    sender.join().unwrap();
+    until(DRAIN_MAX, async || product.fhir().count("Observation").await, |count| *count == 26_084).await;
+    let ledger = until(DRAIN_MAX, async || product.ledger("wearables").await, |ledger| ledger["in_flight"] == 0).await;
+    assert_eq!(
+        (&ledger["stored"], &ledger["unexplained"], &ledger["dead_lettered"]),
+        (&26_084.into(), &0.into(), &0.into())
+    );
+}

@@ -60,7 +60,7 @@ fn modules_import_only_what_they_may() {
 fn every_module_says_what_it_is_for() {
     let silent: Vec<_> = rust_files(Path::new("src"))
         .into_iter()
-        .filter(|file| !file.ends_with("tests.rs") && !fs::read_to_string(file).unwrap().starts_with("//! "))
+        .filter(|file| !is_test(file) && !fs::read_to_string(file).unwrap().starts_with("//! "))
         .collect();
     assert!(silent.is_empty(), "{silent:?}");
 }
@@ -106,9 +106,13 @@ fn within(path: &str, outer: &str) -> bool {
     path == outer || path.strip_prefix(outer).is_some_and(|rest| rest.starts_with("::"))
 }
 
+fn is_test(file: &Path) -> bool {
+    file.ends_with("tests.rs") || file.iter().any(|part| part == "tests")
+}
+
 /// The file without its tests, which may use whatever shows the behaviour.
 fn production_part(file: &Path) -> String {
-    if file.ends_with("tests.rs") || file.iter().any(|part| part == "tests") {
+    if is_test(file) {
         return String::new();
     }
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();

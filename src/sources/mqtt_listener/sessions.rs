@@ -125,11 +125,6 @@ impl Seat {
         book.make_room(now, self.sessions.away_max);
     }
 
-    /// Whether no other connection of the client has come since this one.
-    pub(super) fn is_latest(&self) -> bool {
-        !self.taken_over.is_cancelled()
-    }
-
     fn with_session<R>(&self, change: impl FnOnce(&mut Session) -> R) -> Option<R> {
         let mut book = self.sessions.book();
         book.sessions.get_mut(&self.client_id).filter(|session| session.seat == self.number).map(change)
@@ -200,7 +195,7 @@ mod tests {
         let sessions = Arc::new(Sessions::new(10));
         let former = sessions.open("monitor", Start::Resume);
         let latter = sessions.open("monitor", Start::Resume);
-        assert!(former.taken_over.is_cancelled() && latter.is_latest());
+        assert!(former.taken_over.is_cancelled() && !latter.taken_over.is_cancelled());
         assert_eq!(latter.resumed, Some(BTreeSet::new()));
         assert!(!former.remember(7));
         former.leave(Duration::ZERO);

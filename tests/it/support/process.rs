@@ -79,11 +79,6 @@ impl Vitalwire {
         Fhir::new(format!("{}/fhir", self.http))
     }
 
-    /// Its process id.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
-    }
-
     /// The ledger of a connector.
     pub(crate) async fn ledger(&self, connector: &str) -> Value {
         self.fhir().get_json(&format!("{}/connectors/{connector}", self.http)).await["ledger"].take()
