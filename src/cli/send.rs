@@ -15,7 +15,7 @@ pub(super) struct Arguments {
     /// Messages: one JSON value a line (NDJSON), or one JSON array
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Where to: mqtt://[user:password@]host[:port]/topic[?version=5]
+    /// Where to, as an mqtt:// URL with host, topic, and if need be user and password, port, and `?version=5`
     #[arg(long, value_name = "URL")]
     to: String,
     /// Messages a second; without it as fast as they are acknowledged
