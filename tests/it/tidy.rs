@@ -13,12 +13,12 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("database", &[]),
     ("mapping", &["model", "json"]),
-    ("sources", &["model", "clock", "secret", "telemetry"]),
-    ("normalize", &["model", "mapping", "clock", "dead_letters", "json"]),
+    ("sources", &["model", "clock", "secret"]),
+    ("normalize", &["model", "mapping", "json", "clock"]),
     ("group", &["model"]),
-    ("client", &["model", "json", "secret", "clock", "telemetry"]),
-    ("resolve", &["model", "client", "json", "clock", "dead_letters", "telemetry"]),
-    ("deliver", &["model", "mapping", "client", "json", "clock", "dead_letters", "telemetry"]),
+    ("client", &["model", "json", "secret", "telemetry"]),
+    ("resolve", &["model", "client", "json", "clock"]),
+    ("deliver", &["model", "mapping", "client", "json", "clock"]),
     ("dead_letters", &["model", "database", "telemetry"]),
     ("settlements", &["model", "database", "telemetry"]),
     ("r4", &[]),
@@ -26,9 +26,9 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fhir::search", &["r4", "json", "fhir::store"]),
     ("fhir::api", &["r4", "json", "clock", "telemetry", "fhir::store", "fhir::search"]),
     ("fhir", &[]),
-    ("admin", &["model", "settlements", "dead_letters", "normalize", "sources", "clock", "telemetry"]),
+    ("admin", &["model", "settlements", "dead_letters", "normalize", "sources"]),
     ("config", &["secret", "telemetry"]),
-    ("send", &["sources::replay", "secret"]),
+    ("send", &["sources::replay", "sources::backoff", "secret"]),
     ("demo", &["clock"]),
     ("app", &["*"]),
     ("cli", &["*"]),
@@ -116,7 +116,7 @@ fn production_part(file: &Path) -> String {
         return String::new();
     }
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-    let end = text.find("#[cfg(test)]").unwrap_or(text.len());
+    let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
     text[..end].lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
