@@ -22,7 +22,7 @@ pub(crate) fn config_text(data_dir: &Path, http: SocketAddr, mqtt: SocketAddr) -
         r#"data_dir = {data_dir}
 
 [log]
-filter = "warn,vitalwire::app=info"
+filter = "warn"
 
 [http]
 listen = "{http}"
