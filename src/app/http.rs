@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware::from_fn_with_state;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_http::timeout::TimeoutLayer;
 use url::Url;
 
-use super::AppError;
+use super::host_names::{HostNames, only_known};
+use super::{AppError, Exposure};
 use crate::admin::{self, AdminState};
 use crate::clock::Clock;
 use crate::config::HttpConfig;
@@ -25,11 +27,17 @@ pub(super) struct HttpServer {
     address: SocketAddr,
     router: Router,
     request_timeout: Duration,
+    host_names: HostNames,
 }
 
 impl HttpServer {
     /// Binds the port and prepares the FHIR service on `store`.
-    pub(super) async fn bind(config: &HttpConfig, store: Arc<dyn Store>, clock: Clock) -> Result<Self, AppError> {
+    pub(super) async fn bind(
+        config: &HttpConfig,
+        exposure: Exposure,
+        store: Arc<dyn Store>,
+        clock: Clock,
+    ) -> Result<Self, AppError> {
         let failed = |cause| AppError::HttpAddress { address: config.listen, cause };
         let socket = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
@@ -39,7 +47,11 @@ impl HttpServer {
             ..ApiSettings::default()
         };
         let router = api::router(ApiState::new(store, &clock, settings));
-        Ok(Self { socket, address, router, request_timeout: config.request_timeout })
+        let host_names = match exposure {
+            Exposure::Loopback => HostNames::local(config.public_url.as_ref()),
+            Exposure::InsecureNoAuth => HostNames::Any,
+        };
+        Ok(Self { socket, address, router, request_timeout: config.request_timeout, host_names })
     }
 
     /// Where it listens.
@@ -67,7 +79,8 @@ impl HttpServer {
     pub(super) async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
         tracing::info!(service = "http", address = %self.address, "listening");
         let timeout = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, self.request_timeout);
-        let served = axum::serve(self.socket, self.router.layer(timeout));
+        let router = self.router.layer(timeout).layer(from_fn_with_state(self.host_names, only_known));
+        let served = axum::serve(self.socket, router);
         served.with_graceful_shutdown(async move { stop.cancelled().await }).await.map_err(AppError::Http)
     }
 }

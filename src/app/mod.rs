@@ -6,6 +6,7 @@
 
 mod connector;
 mod error;
+mod host_names;
 mod http;
 mod settings;
 
@@ -64,7 +65,7 @@ impl App {
         let store = SqliteStore::open(database.clone(), clock.clone()).await.map_err(AppError::Store)?;
         let give_up = CancellationToken::new();
         let dead_letters = DeadLetters::new(database.clone(), give_up.clone());
-        let http = HttpServer::bind(&config.http, Arc::new(store), clock.clone()).await?;
+        let http = HttpServer::bind(&config.http, exposure, Arc::new(store), clock.clone()).await?;
         let mut connectors = Vec::with_capacity(config.connectors.len());
         let mut views = Vec::with_capacity(config.connectors.len());
         for (settings, mappings) in config.connectors.into_iter().zip(mappings) {

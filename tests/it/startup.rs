@@ -106,3 +106,17 @@ fn a_file_to_send_that_is_not_there_is_named() {
     assert_eq!(code, Some(1));
     assert!(errors.contains("nowhere.ndjson"), "{errors}");
 }
+
+#[tokio::test]
+async fn a_web_page_whose_name_resolves_to_this_machine_is_not_answered() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), "data_dir = \"data\"\n[http]\nlisten = \"127.0.0.1:0\"\n");
+    for path in ["/fhir/Patient", "/connectors", "/metrics"] {
+        let stranger = [("host", "evil.example")];
+        let response =
+            product.fhir().send(reqwest::Method::GET, &format!("{}{path}", product.http), &stranger, None).await;
+        assert_eq!(response.status(), 421, "{path}");
+        let outcome: serde_json::Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
+        assert_eq!(outcome["resourceType"], "OperationOutcome");
+    }
+}
