@@ -5,6 +5,7 @@
 //! Of members with the same name the last one wins and keeps the place of the first (rule EV-6).
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -38,6 +39,12 @@ impl JsonError {
     /// Line (from 1) and column (from 1) of the first character that does not fit.
     pub(crate) fn position(&self) -> (usize, usize) {
         (self.cause.line(), self.cause.column())
+    }
+
+    /// Whether the text may be JSON, but nests deeper than 128.
+    pub(crate) fn is_too_deep(&self) -> bool {
+        // serde_json tells this apart by nothing but the text.
+        self.cause.to_string().starts_with("recursion limit exceeded")
     }
 
     /// Whether the text is JSON, but names a member twice (only from `parse_unique`).
@@ -209,23 +216,57 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Node<'de>, A::Error> {
-        let mut members: Vec<(Cow<'de, str>, Node<'de>)> = Vec::new();
+        let mut members = Members::default();
         while let Some(Name(name)) = map.next_key()? {
-            if name == NUMBER && members.is_empty() {
+            if name == NUMBER && members.list.is_empty() {
                 match map.next_value_seed(EitherVisitor(self))? {
                     NumberOrNode::Number(text) => return Ok(Node::Number(Cow::Owned(text))),
-                    NumberOrNode::Node(value) => members.push((name, value)),
+                    NumberOrNode::Node(value) => members.push(name, value),
                 }
                 continue;
             }
             let value = map.next_value_seed(self)?;
-            match (members.iter_mut().find(|(member, _)| *member == name), self.0) {
-                (None, _) => members.push((name, value)),
-                (Some(member), Duplicates::LastWins) => member.1 = value,
+            match (members.value_of(&name), self.0) {
+                (None, _) => members.push(name, value),
+                (Some(known), Duplicates::LastWins) => *known = value,
                 (Some(_), Duplicates::Refused) => return Err(de::Error::custom("an object names a member twice")),
             }
         }
-        Ok(Node::Object(members))
+        Ok(Node::Object(members.list))
+    }
+}
+
+/// Members up to which looking at each is quicker than a map.
+const LISTED_MAX: usize = 32;
+
+/// The members of an object so far. Many of them are also found by name, for a look at each of them for each of them
+/// would make a large object a denial of service.
+#[derive(Default)]
+struct Members<'a> {
+    list: Vec<(Cow<'a, str>, Node<'a>)>,
+    /// Places in the list by name, once there are more than `LISTED_MAX`.
+    places: HashMap<Cow<'a, str>, usize>,
+}
+
+impl<'a> Members<'a> {
+    fn value_of(&mut self, name: &str) -> Option<&mut Node<'a>> {
+        let place = if self.list.len() <= LISTED_MAX {
+            self.list.iter().position(|(member, _)| member == name)?
+        } else {
+            *self.places.get(name)?
+        };
+        self.list.get_mut(place).map(|(_, value)| value)
+    }
+
+    fn push(&mut self, name: Cow<'a, str>, value: Node<'a>) {
+        self.list.push((name, value));
+        let from = match self.list.len() {
+            length if length <= LISTED_MAX => return,
+            length if length == LISTED_MAX + 1 => 0,
+            length => length - 1,
+        };
+        let added = self.list.iter().enumerate().skip(from);
+        self.places.extend(added.map(|(place, (name, _))| (name.clone(), place)));
     }
 }
 
@@ -356,7 +397,22 @@ mod tests {
     }
 
     #[test]
+    fn a_large_object_keeps_order_and_uniqueness() {
+        let members: Vec<String> = (0..1_000).map(|number| format!(r#""m{number}":{number}"#)).collect();
+        let text = format!("{{{}}}", members.join(","));
+        check(&text, &text);
+        for twice in [0, 31, 32, 33, 999] {
+            let text = format!(r#"{{{},"m{twice}":-1}}"#, members.join(","));
+            assert!(parse_unique(text.as_bytes()).unwrap_err().is_duplicate_member(), "{twice}");
+            let last_wins = parse(text.as_bytes()).unwrap();
+            assert_eq!(last_wins.members().len(), 1_000);
+            assert_eq!(last_wins.members()[twice].1.as_number(), Some("-1"));
+        }
+    }
+
+    #[test]
     fn nesting_has_a_bound() {
-        assert!(parse("[".repeat(100_000).as_bytes()).is_err());
+        assert!(parse("[".repeat(100_000).as_bytes()).unwrap_err().is_too_deep());
+        assert!(!parse(b"[").unwrap_err().is_too_deep());
     }
 }

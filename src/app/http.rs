@@ -44,6 +44,7 @@ impl HttpServer {
         let settings = ApiSettings {
             base_url: config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
             body_bytes_max: config.body_bytes_max,
+            request_timeout: config.request_timeout,
             ..ApiSettings::default()
         };
         let router = api::router(ApiState::new(store, &clock, settings));
@@ -71,15 +72,16 @@ impl HttpServer {
 
     /// Adds the surface for operators.
     pub(super) fn with_admin(mut self, state: AdminState) -> Self {
-        self.router = self.router.merge(admin::router(state));
+        // The FHIR service keeps its own time, to answer in its own format.
+        let timeout = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, self.request_timeout);
+        self.router = self.router.merge(admin::router(state).layer(timeout));
         self
     }
 
     /// Serves until `stop`, then finishes the requests under way.
     pub(super) async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
         tracing::info!(service = "http", address = %self.address, "listening");
-        let timeout = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, self.request_timeout);
-        let router = self.router.layer(timeout).layer(from_fn_with_state(self.host_names, only_known));
+        let router = self.router.layer(from_fn_with_state(self.host_names, only_known));
         let served = axum::serve(self.socket, router);
         served.with_graceful_shutdown(async move { stop.cancelled().await }).await.map_err(AppError::Http)
     }

@@ -43,6 +43,7 @@ pub(crate) struct App {
     connectors: Vec<RunnableConnector>,
     views: Arc<[admin::Connector]>,
     dead_letters: DeadLetters,
+    database: Database,
     /// Cancelled when the grace period is over: whoever still waits for a server gives up.
     give_up: CancellationToken,
     grace: Duration,
@@ -83,7 +84,7 @@ impl App {
         let views: Arc<[admin::Connector]> = views.into();
         let admin = admin::AdminState { connectors: Arc::clone(&views), dead_letters: dead_letters.clone(), metrics };
         let http = http.with_admin(admin);
-        Ok(Self { http, connectors, views, dead_letters, give_up, grace: config.shutdown_grace })
+        Ok(Self { http, connectors, views, dead_letters, database, give_up, grace: config.shutdown_grace })
     }
 
     /// Where HTTP is served.
@@ -128,6 +129,7 @@ impl App {
             in_time
         };
         let (served, drained) = tokio::join!(http, drained);
+        self.database.close().await;
         served?;
         drained
     }

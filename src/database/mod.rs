@@ -109,7 +109,7 @@ pub(crate) enum WriteError<E> {
     Database(DatabaseError),
 }
 
-/// The database of a data directory. Cheap to clone; the file closes when the last clone goes.
+/// The database of a data directory. Cheap to clone; the file closes when the last clone goes, or with `close`.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {
     writer: Writer,
@@ -157,6 +157,13 @@ impl Database {
         F: FnOnce(&Connection) -> T + Send + 'static,
     {
         self.readers.read(job).await
+    }
+
+    /// Takes no more work, finishes what waits, moves the log into the database file and closes it. Every clone then
+    /// answers [`DatabaseError::Closed`], and the data directory is free.
+    pub(crate) async fn close(&self) {
+        self.readers.close();
+        self.writer.close().await;
     }
 }
 

@@ -1,11 +1,18 @@
 //! Connections that only read, lent out one query at a time.
+//!
+//! A query whose caller has gone (a timeout, a client that hung up) is interrupted: it would keep a connection from others
+//! and the log of writes from being moved into the database for as long as it runs.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::DatabaseError;
+
+/// Steps of SQLite's machine between two looks at whether the caller is still there: well below a millisecond.
+const STEPS_PER_LOOK: i32 = 10_000;
 
 /// A fixed number of reading connections.
 #[derive(Clone, Debug)]
@@ -29,15 +36,25 @@ impl Readers {
     {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_closed| DatabaseError::Closed)?;
         let idle = Arc::clone(&self.idle);
+        let gone = CancellationToken::new();
+        let _caller = gone.clone().drop_guard();
         let lent = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             let mut loan = Loan::take(&idle)?;
-            let transaction = loan.connection()?.transaction()?;
+            let connection = loan.connection()?;
+            connection.progress_handler(STEPS_PER_LOOK, Some(move || gone.is_cancelled()))?;
+            let transaction = connection.transaction()?;
             let answer = job(&transaction);
             transaction.finish()?;
             Ok(answer)
         });
         lent.await.map_err(|_cancelled| DatabaseError::Closed)?
+    }
+
+    /// Takes no more queries and closes the connections that nobody uses.
+    pub(super) fn close(&self) {
+        self.permits.close();
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }
 

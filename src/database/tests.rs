@@ -79,3 +79,76 @@ fn a_file_of_a_newer_program_is_left_alone() {
 fn open_when_free(directory: &std::path::Path, schema: Schema) -> Database {
     Database::open(directory, &[schema]).unwrap()
 }
+
+#[tokio::test]
+async fn closing_finishes_what_waits_empties_the_log_and_frees_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
+    let writes = (0..100).map(|value| database.write(move |connection| insert(connection, value)));
+    let (results, ()) = futures_util::future::join(futures_util::future::join_all(writes), database.close()).await;
+    assert!(results.iter().all(Result::is_ok));
+    assert!(matches!(
+        database.write(|connection| insert(connection, 0)).await,
+        Err(WriteError::Database(DatabaseError::Closed))
+    ));
+    assert!(matches!(database.read(|_connection| ()).await, Err(DatabaseError::Closed)));
+    assert!(!directory.path().join("vitalwire.db-wal").exists());
+    database.close().await;
+    let reopened = Database::open(directory.path(), &[SCHEMA]).unwrap();
+    assert_eq!(stored(&reopened).await.len(), 100);
+}
+
+#[tokio::test]
+async fn a_query_ends_when_nobody_waits_for_it() {
+    const ENDLESS: &str = "WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n) SELECT count(*) FROM n";
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
+    for _ in 0..2 * super::READERS_MAX {
+        let (started, has_started) = tokio::sync::oneshot::channel();
+        let (ended, has_ended) = tokio::sync::oneshot::channel();
+        let query = database.read(move |connection| {
+            started.send(()).unwrap();
+            ended.send(connection.query_row(ENDLESS, [], |row| row.get::<_, i64>(0))).unwrap();
+        });
+        let query = Box::pin(query);
+        drop(futures_util::future::select(query, has_started).await);
+        let interrupted = has_ended.await.unwrap().unwrap_err();
+        assert_eq!(interrupted.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+    }
+    assert_eq!(stored(&database).await, [0_i64; 0]);
+}
+
+#[tokio::test]
+async fn a_schema_moves_forward_step_by_step_and_keeps_what_is_stored() {
+    const LATER: Schema = Schema {
+        name: "test",
+        steps: &["CREATE TABLE t(v INTEGER NOT NULL)", "ALTER TABLE t ADD COLUMN w INTEGER", "UPDATE t SET w = v * 10"],
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
+    database.write(|connection| insert(connection, 7)).await.unwrap();
+    database.close().await;
+    for _ in 0..2 {
+        let database = Database::open(directory.path(), &[LATER]).unwrap();
+        let added = database.read(|connection| connection.query_row("SELECT w FROM t", [], |row| row.get::<_, i64>(0)));
+        assert_eq!(added.await.unwrap().unwrap(), 70);
+        database.close().await;
+    }
+    let error = Database::open(directory.path(), &[SCHEMA]).unwrap_err();
+    assert!(matches!(error, OpenError::Newer { found: 3, known: 1, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_step_that_fails_leaves_the_schema_as_it_was() {
+    const FAILING: Schema = Schema {
+        name: "test",
+        steps: &["CREATE TABLE t(v INTEGER NOT NULL)", "DROP TABLE t; INSERT INTO nowhere VALUES (1)"],
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
+    database.write(|connection| insert(connection, 7)).await.unwrap();
+    database.close().await;
+    assert!(matches!(Database::open(directory.path(), &[FAILING]), Err(OpenError::Broken { .. })));
+    let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
+    assert_eq!(stored(&database).await, [7]);
+}

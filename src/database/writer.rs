@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rusqlite::{Connection, TransactionBehavior};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::lock::DirectoryLock;
 use super::{DatabaseError, OpenError, WriteError};
@@ -13,24 +13,42 @@ const JOBS_MAX: usize = 256;
 /// Jobs that may share a commit.
 const JOBS_PER_COMMIT_MAX: usize = 64;
 
-/// A handle to the writing thread, which ends when the last handle goes.
+/// A handle to the writing thread, which ends when it is closed or the last handle goes.
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
-    jobs: mpsc::Sender<Box<dyn Job>>,
+    orders: mpsc::Sender<Order>,
+    /// Its other end goes with the thread.
+    running: watch::Receiver<()>,
+}
+
+/// What the thread is to do.
+enum Order {
+    Write(Box<dyn Job>),
+    /// Take no more orders, finish those that wait, end.
+    Close,
 }
 
 impl Writer {
     /// Starts the thread. The lock on the directory goes with it, after the connection has closed.
     pub(super) fn start(connection: Connection, lock: DirectoryLock) -> Result<Self, OpenError> {
-        let (jobs, waiting) = mpsc::channel(JOBS_MAX);
+        let (orders, waiting) = mpsc::channel(JOBS_MAX);
+        let (is_running, running) = watch::channel(());
         std::thread::Builder::new()
             .name("database-writer".to_owned())
             .spawn(move || {
                 run(connection, waiting);
                 drop(lock);
+                drop(is_running);
             })
             .map_err(OpenError::Thread)?;
-        Ok(Self { jobs })
+        Ok(Self { orders, running })
+    }
+
+    /// Returns when all that waits is written and the connection has closed.
+    pub(super) async fn close(&self) {
+        // Both fail when the thread has ended already.
+        drop(self.orders.send(Order::Close).await);
+        drop(self.running.clone().changed().await);
     }
 
     pub(super) async fn write<T, E, F>(&self, job: F) -> Result<T, WriteError<E>>
@@ -41,7 +59,7 @@ impl Writer {
     {
         let (answer, answered) = oneshot::channel();
         let job = Box::new(Pending { step: Some(Step::Waiting(job)), answer: Some(answer) });
-        self.jobs.send(job).await.map_err(|_closed| WriteError::Database(DatabaseError::Closed))?;
+        self.orders.send(Order::Write(job)).await.map_err(|_closed| WriteError::Database(DatabaseError::Closed))?;
         answered.await.unwrap_or(Err(WriteError::Database(DatabaseError::Closed)))
     }
 }
@@ -96,13 +114,24 @@ where
     }
 }
 
-fn run(mut connection: Connection, mut waiting: mpsc::Receiver<Box<dyn Job>>) {
+fn run(mut connection: Connection, mut waiting: mpsc::Receiver<Order>) {
+    let mut orders = Vec::with_capacity(JOBS_PER_COMMIT_MAX);
     let mut jobs = Vec::with_capacity(JOBS_PER_COMMIT_MAX);
-    while waiting.blocking_recv_many(&mut jobs, JOBS_PER_COMMIT_MAX) > 0 {
+    while waiting.blocking_recv_many(&mut orders, JOBS_PER_COMMIT_MAX) > 0 {
+        for order in orders.drain(..) {
+            match order {
+                Order::Write(job) => jobs.push(job),
+                Order::Close => waiting.close(),
+            }
+        }
         let committed = commit_together(&mut connection, &mut jobs);
         for job in jobs.drain(..) {
             job.answer(committed.clone());
         }
+    }
+    // Nothing is lost if it fails: the next start reads the log.
+    if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_row| Ok(())) {
+        tracing::warn!(%error, "the log could not be moved into the database");
     }
 }
 

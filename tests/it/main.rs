@@ -12,6 +12,10 @@
 mod dead_letters;
 mod delivery;
 mod demo;
+mod fhir_bundles;
+mod fhir_crash;
+mod fhir_rest;
+mod fhir_search;
 mod mqtt_listener;
 mod startup;
 mod support;

@@ -15,6 +15,8 @@ use super::state::ApiState;
 /// How long a body may take to arrive.
 const ARRIVAL_MAX: Duration = Duration::from_secs(60);
 
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// A body of JSON, within the bound of the settings.
 pub(crate) struct JsonBody(pub(crate) Bytes);
 
@@ -36,7 +38,10 @@ impl FromRequest<ApiState> for JsonBody {
                 "The body's `Content-Encoding` is not supported. Send it plain or with `gzip`.",
             ));
         }
-        read(request.into_body(), state.settings.body_bytes_max).await.map(Self)
+        let text = read(request.into_body(), state.settings.body_bytes_max).await?;
+        // A byte order mark is no part of the text (RFC 8259, section 8.1, allows to pass over it).
+        let marked = text.starts_with(BYTE_ORDER_MARK);
+        Ok(Self(if marked { text.slice(BYTE_ORDER_MARK.len()..) } else { text }))
     }
 }
 

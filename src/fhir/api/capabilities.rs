@@ -1,6 +1,7 @@
 //! Capabilities: what this server can do, from the tables it works with
 //! (<https://hl7.org/fhir/R4/http.html#capabilities>).
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use axum::extract::State;
@@ -20,6 +21,21 @@ const INTERACTIONS: [&str; 7] = ["read", "vread", "update", "delete", "history-i
 
 /// The same for all requests, and large.
 static RESOURCES: LazyLock<Vec<Value>> = LazyLock::new(|| ResourceType::all().map(resource).collect());
+
+/// What may be asked for with `_revinclude`, by the type that is searched.
+static REVERSE_INCLUDES: LazyLock<HashMap<ResourceType, Vec<String>>> = LazyLock::new(|| {
+    let mut includes: HashMap<ResourceType, Vec<String>> = HashMap::new();
+    for source in ResourceType::all() {
+        for parameter in search_parameters(source) {
+            if parameter.kind == ParameterKind::Reference && search::plan::supported(source, &parameter.code).is_ok() {
+                for target in &parameter.targets {
+                    includes.entry(*target).or_default().push(format!("{}:{}", source.as_str(), parameter.code));
+                }
+            }
+        }
+    }
+    includes
+});
 
 /// `GET [base]/metadata`
 pub(crate) async fn capabilities(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, ApiError> {
@@ -57,7 +73,7 @@ fn resource(resource_type: ResourceType) -> Value {
     json!({
         "type": resource_type.as_str(),
         "interaction": INTERACTIONS.map(|code| json!({ "code": code })),
-        "versioning": "versioned-update",
+        "versioning": "versioned",
         "readHistory": true,
         "updateCreate": true,
         "conditionalCreate": true,
@@ -65,6 +81,7 @@ fn resource(resource_type: ResourceType) -> Value {
         "conditionalUpdate": true,
         "conditionalDelete": "not-supported",
         "searchInclude": includes,
+        "searchRevInclude": REVERSE_INCLUDES.get(&resource_type).map_or(&[][..], Vec::as_slice),
         "searchParam": parameters,
     })
 }

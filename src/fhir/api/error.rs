@@ -54,6 +54,8 @@ pub(crate) enum Category {
     TooLarge,
     /// The body did not arrive in time.
     Slow,
+    /// The server did not finish in time.
+    TimedOut,
     /// The server cannot take the request now.
     Unavailable,
     /// A fault of this server.
@@ -74,7 +76,7 @@ impl Category {
             Self::Stale | Self::MultipleMatches => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -94,7 +96,7 @@ impl Category {
             Self::Conflict | Self::Stale => "conflict",
             Self::MultipleMatches => "multiple-matches",
             Self::TooLarge => "too-long",
-            Self::Slow => "timeout",
+            Self::Slow | Self::TimedOut => "timeout",
             Self::Unavailable => "transient",
             Self::Internal => "exception",
         }
@@ -130,7 +132,7 @@ impl ApiError {
 
     /// The same failure inside a Bundle's entry.
     pub(crate) fn in_entry(mut self, index: usize) -> Self {
-        let inner = self.location.take().map_or_else(String::new, |location| format!(".resource ({location})"));
+        let inner = self.location.take().as_deref().map_or_else(String::new, below_entry);
         self.location = Some(format!("Bundle.entry[{index}]{inner}"));
         self
     }
@@ -195,10 +197,19 @@ impl IntoResponse for ApiError {
         if let Some(allow) = self.allow {
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
         }
-        if self.category == Category::Unavailable {
+        if self.category.status() == StatusCode::SERVICE_UNAVAILABLE {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_SECONDS);
         }
         response
+    }
+}
+
+/// A place in an entry's request or resource, from the entry; the name of the type gives way to `resource`.
+fn below_entry(location: &str) -> String {
+    match location.split_once('.') {
+        Some(("request", _)) => format!(".{location}"),
+        Some((_type, inner)) => format!(".resource.{inner}"),
+        None => format!(".resource.{location}"),
     }
 }
 
@@ -238,5 +249,10 @@ mod tests {
             String::from_utf8(error.outcome()).unwrap(),
             r#"{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"value","diagnostics":"An empty \"text\".","expression":["Patient.name[0]"]}]}"#
         );
+        let expression = |error: ApiError| error.in_entry(2).location;
+        assert_eq!(expression(error).as_deref(), Some("Bundle.entry[2].resource.name[0]"));
+        let asked = ApiError::new(Category::Value, "No URL.").at("request.url");
+        assert_eq!(expression(asked).as_deref(), Some("Bundle.entry[2].request.url"));
+        assert_eq!(expression(ApiError::new(Category::Rule, "Twice.")).as_deref(), Some("Bundle.entry[2]"));
     }
 }

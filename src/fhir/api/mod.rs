@@ -28,9 +28,12 @@ mod vread;
 use std::any::Any;
 
 use axum::Router;
-use axum::middleware::from_fn;
+use axum::extract::{Request, State};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
+use http::StatusCode;
+use http::header::ALLOW;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
@@ -41,28 +44,29 @@ use self::state::{ApiState, MOUNT};
 /// The service, mounted at `state::MOUNT`; to be merged with the routers of other services.
 pub(crate) fn router(state: ApiState) -> Router {
     let routes = Router::new()
-        .route("/", only("POST", post(bundle::bundle)))
-        .route("/metadata", only("GET, HEAD", get(capabilities::capabilities)))
+        .route("/", only("POST, OPTIONS", post(bundle::bundle)))
+        .route("/metadata", only("GET, HEAD, OPTIONS", get(capabilities::capabilities)))
         .route(
             "/{type}",
             only(
-                "GET, HEAD, POST, PUT",
+                "GET, HEAD, POST, PUT, OPTIONS",
                 get(search::by_get).post(create::create).put(conditional_update::conditional_update),
             ),
         )
-        .route("/{type}/_search", only("POST", post(search::by_post)))
+        .route("/{type}/_search", only("POST, OPTIONS", post(search::by_post)))
         .route(
             "/{type}/{id}",
-            only("GET, HEAD, PUT, DELETE", get(read::read).put(update::update).delete(delete::delete)),
+            only("GET, HEAD, PUT, DELETE, OPTIONS", get(read::read).put(update::update).delete(delete::delete)),
         )
-        .route("/{type}/{id}/_history", only("GET, HEAD", get(history::history)))
-        .route("/{type}/{id}/_history/{version}", only("GET, HEAD", get(vread::vread)))
+        .route("/{type}/{id}/_history", only("GET, HEAD, OPTIONS", get(history::history)))
+        .route("/{type}/{id}/_history/{version}", only("GET, HEAD, OPTIONS", get(vread::vread)))
         .fallback(unknown_path);
     Router::new()
         .nest(MOUNT, routes)
         // The base with a slash at its end is the base.
-        .route(&format!("{MOUNT}/"), only("POST", post(bundle::bundle)))
+        .route(&format!("{MOUNT}/"), only("POST, OPTIONS", post(bundle::bundle)))
         .layer(from_fn(negotiate::negotiate))
+        .layer(from_fn_with_state(state.clone(), in_time))
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(panicked))
@@ -81,9 +85,24 @@ fn reads() -> Router<ApiState> {
         .fallback(unknown_path)
 }
 
-/// The methods of a path, and a refusal of all others that names them.
+/// The methods of a path: OPTIONS names them, and so does the refusal of all others.
 fn only(allow: &'static str, methods: MethodRouter<ApiState>) -> MethodRouter<ApiState> {
-    methods.fallback(move || async move { ApiError::method_not_allowed(allow) })
+    methods
+        .options(move || async move { (StatusCode::NO_CONTENT, [(ALLOW, allow)]) })
+        .fallback(move || async move { ApiError::method_not_allowed(allow) })
+}
+
+/// Gives up a request that takes too long. A read ends with it; a write that waits for its turn cannot be recalled.
+async fn in_time(State(state): State<ApiState>, request: Request, next: Next) -> Response {
+    let limit = state.settings.request_timeout;
+    tokio::time::timeout(limit, next.run(request)).await.unwrap_or_else(|_elapsed| {
+        let detail = format!(
+            "The server did not finish within {} s. Ask for less at a time (`_count`, a narrower search, a smaller Bundle); \
+             a write may still take effect, so read before you repeat it.",
+            limit.as_secs_f32()
+        );
+        ApiError::new(Category::TimedOut, detail).into_response()
+    })
 }
 
 async fn unknown_path() -> ApiError {

@@ -25,7 +25,7 @@ fn check(request: &Request) -> Result<(), ApiError> {
     let refused = || {
         ApiError::new(
             Category::NotAcceptable,
-            "This server answers in JSON only. Ask for `application/fhir+json` with `Accept` or `_format`.",
+            "This server answers in the JSON of FHIR 4.0 only. Ask for `application/fhir+json` with `Accept` or `_format`.",
         )
     };
     // `_format` overrides the header.

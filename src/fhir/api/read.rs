@@ -42,6 +42,8 @@ pub(crate) fn unless_known(version: Version, conditions: &ReadConditions) -> Res
         json(StatusCode::OK, version.body.clone().unwrap_or_default().into())
     };
     insert_version_headers(response.headers_mut(), &version);
+    // HTTP dates are whole seconds; a batch tells the time as the resource does.
+    response.extensions_mut().insert(version.last_updated);
     response
 }
 

@@ -85,6 +85,10 @@ pub(crate) fn parse(text: &[u8]) -> Result<Node<'_>, ApiError> {
         let (line, column) = error.position();
         let detail = if std::str::from_utf8(text).is_err() {
             "The body is not UTF-8 text.".to_owned()
+        } else if text.trim_ascii().is_empty() {
+            "The body is empty. Send the resource as JSON.".to_owned()
+        } else if error.is_too_deep() {
+            format!("The body nests deeper than 128: line {line}, column {column}. No resource needs that.")
         } else if error.is_duplicate_member() {
             format!("An object names a member twice: line {line}, column {column}. Send each member once.")
         } else {

@@ -1,6 +1,7 @@
 //! What every interaction has at hand.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::HOST;
@@ -27,6 +28,8 @@ pub(crate) struct ApiSettings {
     pub(crate) page_size: usize,
     /// Most entries on a page.
     pub(crate) page_size_max: usize,
+    /// Longest time until the answer to a request begins.
+    pub(crate) request_timeout: Duration,
 }
 
 impl Default for ApiSettings {
@@ -37,6 +40,7 @@ impl Default for ApiSettings {
             bundle_entries_max: 10_000,
             page_size: 50,
             page_size_max: 1_000,
+            request_timeout: Duration::from_secs(60),
         }
     }
 }

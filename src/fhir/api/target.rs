@@ -23,9 +23,22 @@ pub(crate) struct VersionInPath(pub(crate) ResourceKey, pub(crate) u64);
 /// When R4 has no such type.
 pub(crate) fn type_named(name: &str) -> Result<ResourceType, ApiError> {
     ResourceType::parse(name).ok_or_else(|| {
+        not_offered(name).unwrap_or_else(|| {
+            ApiError::new(
+                Category::NotFound,
+                "The URL names no resource type of FHIR R4. Types are spelled as in `Observation`.",
+            )
+        })
+    })
+}
+
+/// The refusal of a segment of a path that is an operation or an interaction which FHIR has and this server has not.
+fn not_offered(segment: &str) -> Option<ApiError> {
+    segment.starts_with(['$', '_']).then(|| {
         ApiError::new(
             Category::NotFound,
-            "The URL names no resource type of FHIR R4. Types are spelled as in `Observation`.",
+            "This server offers no operations (`$...`), no search above a type and no history above a resource. \
+             `metadata` lists what it offers.",
         )
     })
 }
@@ -37,10 +50,12 @@ pub(crate) fn type_named(name: &str) -> Result<ResourceType, ApiError> {
 pub(crate) fn key_named(type_name: &str, id: &str) -> Result<ResourceKey, ApiError> {
     let resource_type = type_named(type_name)?;
     if !is_id(id) {
-        return Err(ApiError::new(
-            Category::Value,
-            "The URL has no logical id where one belongs: 1 to 64 characters of A-Z, a-z, 0-9, `-` and `.`.",
-        ));
+        return Err(not_offered(id).unwrap_or_else(|| {
+            ApiError::new(
+                Category::Value,
+                "The URL has no logical id where one belongs: 1 to 64 characters of A-Z, a-z, 0-9, `-` and `.`.",
+            )
+        }));
     }
     Ok(ResourceKey { resource_type, id: id.to_owned() })
 }

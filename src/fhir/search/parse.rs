@@ -142,8 +142,8 @@ impl Draft {
             "_total" => self.total(value)?,
             "_summary" => self.summary(value)?,
             "_cursor" => return Ok(Taken::Cursor),
-            "_format" => format(value)?,
-            "_pretty" => {}
+            // What comes back is settled where formats are, before a search is read.
+            "_format" | "_pretty" => {}
             name if NOT_BUILT.contains(&name) => {
                 return Err(SearchError::Unsupported { name: name.to_owned(), reason: "it is not built" });
             }
@@ -205,13 +205,6 @@ impl Draft {
             }
             _ => Err(bad("_summary", value, "`count` or `false`")),
         }
-    }
-}
-
-fn format(value: &str) -> Result<(), SearchError> {
-    match value {
-        "json" | "application/json" | "application/fhir+json" | "text/json" => Ok(()),
-        _ => Err(bad("_format", value, "`json`")),
     }
 }
 
@@ -335,7 +328,6 @@ mod tests {
         check_refused("_elements=code", "`_elements`");
         check_refused("_filter=x", "`_filter`");
         check_refused("_include:iter=Observation:subject", "did you mean `iterate`?");
-        check_refused("_format=xml", "`json`");
         check_refused("_nonsense=1", "`_nonsense` is not a search parameter of Observation");
     }
 

@@ -7,6 +7,9 @@ pub(crate) fn template(path: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/templates")).join(path)
 }
 
+/// Nothing but the FHIR service, on a free port.
+pub(crate) const SERVICE: &str = "data_dir = \"data\"\n[http]\nlisten = \"127.0.0.1:0\"\n";
+
 /// A connector `wearables` for the recorded heart-rate readings that creates devices and patients, on free ports, with
 /// these sources.
 pub(crate) fn wearables(sources: &str) -> String {

@@ -4,8 +4,8 @@ use axum::Router;
 use axum::body::Body;
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use http::header::{ETAG, HOST, IF_NONE_MATCH, LAST_MODIFIED};
-use http::{HeaderMap, HeaderName, Request as HttpRequest};
+use http::Request as HttpRequest;
+use http::header::{ETAG, HOST, IF_NONE_MATCH};
 use jiff::Timestamp;
 use tower::ServiceExt as _;
 
@@ -109,13 +109,7 @@ async fn read(router: Router, url: &str, if_none_match: Option<&str>, host: &str
     Ok(Outcome::Read(Answer {
         status: parts.status,
         body: body::read(body, usize::MAX).await?,
-        etag: text(&parts.headers, &ETAG),
-        last_modified: text(&parts.headers, &LAST_MODIFIED)
-            .and_then(|date| httpdate::parse_http_date(&date).ok())
-            .and_then(|time| Timestamp::try_from(time).ok()),
+        etag: parts.headers.get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned),
+        last_modified: parts.extensions.get::<Timestamp>().copied(),
     }))
-}
-
-fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
 }

@@ -26,7 +26,6 @@ use crate::fhir::api::{read, search, vread};
 use crate::fhir::search::parse::{Handling, Search};
 use crate::fhir::store::interface::{Reader, Writer};
 use crate::fhir::store::{Condition, Method, ResourceKey, Version};
-use crate::r4::resource_type::ResourceType;
 
 /// A transaction, checked as far as that is possible without the store.
 struct Plan {
@@ -92,17 +91,17 @@ impl Plan {
     fn check_distinct(&self) -> Result<(), ApiError> {
         let mut keys = HashSet::new();
         let mut full_urls = HashSet::new();
-        let mut conditions: Vec<(ResourceType, &Condition)> = Vec::new();
+        let mut conditions = HashSet::new();
         for planned in &self.changes {
             let is_new = match &planned.change.action {
                 Action::Update(update) => keys.insert(&update.draft.key),
                 Action::Delete(delete) => keys.insert(&delete.key),
                 Action::Create(Create { unless_found: None, .. }) => true,
                 Action::Create(Create { unless_found: Some(condition), .. }) => {
-                    insert(&mut conditions, (type_of(&planned.change.action), condition))
+                    conditions.insert((type_of(&planned.change.action), spelled(condition)))
                 }
                 Action::ConditionalUpdate(update) => {
-                    insert(&mut conditions, (update.sent.resource_type, &update.condition))
+                    conditions.insert((update.sent.resource_type, spelled(&update.condition)))
                 }
             };
             if !is_new {
@@ -175,6 +174,8 @@ struct Settled {
     key: ResourceKey,
     /// The resource that a conditional create found, and which it therefore leaves as it is.
     existing: Option<Version>,
+    /// The condition of a conditional update, if it finds nothing: the update creates.
+    unless_found: Option<Condition>,
     full_url: Option<String>,
     links: Vec<String>,
     text: bytes::Bytes,
@@ -185,6 +186,7 @@ impl Settled {
     fn of(planned: Planned, writer: &dyn Writer) -> Result<Self, ApiError> {
         let Planned { index, change, links } = planned;
         let mut existing = None;
+        let mut unless_found = None;
         let (key, action) = match change.action {
             Action::Create(create) => {
                 existing = found_by(&create, writer)?;
@@ -193,13 +195,15 @@ impl Settled {
             }
             Action::ConditionalUpdate(update) => {
                 let key = update.key(writer)?;
+                let is_new = writer.head(&key)?.is_none_or(|head| head.method == Method::Delete);
+                unless_found = is_new.then_some(update.condition);
                 let draft = update.sent.into_draft(key.id.clone(), Method::Put);
                 (key, Action::Update(Update { draft, preconditions: update.preconditions }))
             }
             Action::Update(update) => (update.draft.key.clone(), Action::Update(update)),
             Action::Delete(delete) => (delete.key.clone(), Action::Delete(delete)),
         };
-        Ok(Self { index, key, existing, full_url: change.full_url, links, text: change.text, action })
+        Ok(Self { index, key, existing, unless_found, full_url: change.full_url, links, text: change.text, action })
     }
 
     /// Replaces the references in the body that stand for something else.
@@ -232,6 +236,11 @@ impl Settled {
             return Ok(Outcome::Done(Done { status: StatusCode::OK, version: Some(version) }));
         }
         let is_create = matches!(self.action, Action::Create(_));
+        if let Some(condition) = &self.unless_found
+            && !matches!(look_up(writer, self.key.resource_type, condition)?, Found::Nothing)
+        {
+            return Err(written_twice().in_entry(self.index));
+        }
         let outcome = apply(self.action, writer, self.index)?;
         match &outcome {
             // Another entry wrote what the condition finds; references already mean the resource that was to be new.
@@ -314,10 +323,9 @@ fn local(key: &ResourceKey) -> String {
     format!("{}/{}", key.resource_type.as_str(), key.id)
 }
 
-fn insert<'a>(conditions: &mut Vec<(ResourceType, &'a Condition)>, condition: (ResourceType, &'a Condition)) -> bool {
-    let is_new = !conditions.contains(&condition);
-    conditions.push(condition);
-    is_new
+/// Conditions hold floats, which have no hash; how they are spelled has.
+fn spelled(condition: &Condition) -> String {
+    format!("{condition:?}")
 }
 
 fn written_twice() -> ApiError {

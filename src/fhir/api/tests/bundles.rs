@@ -64,10 +64,7 @@ async fn entries_of_a_batch_succeed_and_fail_each_for_itself() {
     assert_eq!(created["lastModified"], "2026-01-02T03:04:05.678Z");
     assert!(bundle["entry"][0]["resource"].is_null(), "a write answers briefly unless asked otherwise");
     assert_eq!(bundle["entry"][1]["response"]["outcome"]["issue"][0]["code"], "conflict");
-    assert_eq!(
-        bundle["entry"][5]["response"]["outcome"]["issue"][0]["expression"][0],
-        "Bundle.entry[5].resource (Patient.name)"
-    );
+    assert_eq!(bundle["entry"][5]["response"]["outcome"]["issue"][0]["expression"][0], "Bundle.entry[5].resource.name");
     assert_eq!(bundle["entry"][6]["resource"]["id"], "new");
     assert_eq!(bundle["entry"][6]["response"]["etag"], "W/\"1\"");
     assert_eq!(bundle["entry"][7]["response"]["outcome"]["issue"][0]["code"], "not-found");

@@ -350,17 +350,19 @@ async fn every_error_of_routing_is_an_outcome() {
     bench.get("/Patient/%ff").await.check_issue(404, "not-found");
     bench.get("/Patient/a%20b").await.check_issue(400, "value");
     for (method, path, allow) in [
-        ("PUT", "/Patient/a/_history/1", "GET, HEAD"),
-        ("DELETE", "/Patient/a/_history/1", "GET, HEAD"),
-        ("POST", "/Patient/a", "GET, HEAD, PUT, DELETE"),
-        ("PATCH", "/Patient/a", "GET, HEAD, PUT, DELETE"),
-        ("DELETE", "/Patient", "GET, HEAD, POST, PUT"),
-        ("POST", "/metadata", "GET, HEAD"),
-        ("GET", "/", "POST"),
-        ("GET", "", "POST"),
+        ("PUT", "/Patient/a/_history/1", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/Patient/a/_history/1", "GET, HEAD, OPTIONS"),
+        ("POST", "/Patient/a", "GET, HEAD, PUT, DELETE, OPTIONS"),
+        ("PATCH", "/Patient/a", "GET, HEAD, PUT, DELETE, OPTIONS"),
+        ("DELETE", "/Patient", "GET, HEAD, POST, PUT, OPTIONS"),
+        ("POST", "/metadata", "GET, HEAD, OPTIONS"),
+        ("GET", "/", "POST, OPTIONS"),
+        ("GET", "", "POST, OPTIONS"),
     ] {
         let answer = bench.send(method, path, "", patient("a")).await.check_issue(405, "not-supported");
         assert_eq!(answer.header("allow"), allow, "{method} {path}");
+        let options = bench.send("OPTIONS", path, "", "").await.check(204);
+        assert_eq!(options.header("allow"), allow, "{path}");
     }
     assert_eq!(bench.get("/Patient/a").await.check(200).header("etag"), r#"W/"1""#);
 }

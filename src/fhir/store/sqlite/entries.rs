@@ -25,15 +25,9 @@ pub(super) enum Value<'a> {
     Uri { uri: &'a str },
 }
 
-/// To the bit: a float is here a key, not a quantity.
-impl PartialEq for Entry<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        self.pack() == other.pack()
-    }
-}
-
 impl Entry<'_> {
-    fn pack(&self) -> Vec<u8> {
+    /// The packed form. Two entries are the same if theirs is: a float is here a key, compared to the bit.
+    pub(super) fn pack(&self) -> Vec<u8> {
         let mut packed = Vec::with_capacity(32);
         self.pack_into(&mut packed);
         packed
@@ -185,7 +179,8 @@ mod tests {
             for entry in &entries {
                 entry.pack_into(&mut packed);
             }
-            prop_assert_eq!(unpack(&packed), entries.to_vec());
+            let bytes = |entries: &[Entry<'_>]| entries.iter().map(Entry::pack).collect::<Vec<_>>();
+            prop_assert_eq!(bytes(&unpack(&packed)), bytes(&entries));
         }
     }
 }

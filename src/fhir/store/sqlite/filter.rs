@@ -4,7 +4,7 @@
 //! answered in one of two ways: when few resources fulfil the inner condition, they are looked up once and what
 //! remains is a set; otherwise each candidate's links are followed as they come.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use rusqlite::{OptionalExtension as _, Row};
 
@@ -119,7 +119,7 @@ pub(super) fn compile(
     };
     Ok(match condition {
         Condition::All(conditions) => Filter::All(parts(conditions)?),
-        Condition::Any(conditions) => Filter::Any(parts(conditions)?),
+        Condition::Any(conditions) => any(parts(conditions)?),
         Condition::Not(condition) => Filter::Not(Box::new(compile(reading, resource_type, condition)?)),
         Condition::Id(ids) => Filter::Id(ids.clone()),
         Condition::LastUpdated { start, end } => Filter::Changed { start: *start, end: *end },
@@ -145,6 +145,23 @@ pub(super) fn compile(
             }
         }
     })
+}
+
+/// At least one of these. References to any of many resources, as a reverse include asks for them, become one set.
+fn any(filters: Vec<Filter>) -> Filter {
+    let mut sets: BTreeMap<i64, HashSet<i64>> = BTreeMap::new();
+    let mut others = Vec::new();
+    let are_several = filters.len() > 1;
+    for filter in filters {
+        match filter {
+            Filter::Has(parameter, Probe::Reference(target)) if are_several => {
+                sets.entry(parameter).or_default().insert(target);
+            }
+            other => others.push(other),
+        }
+    }
+    others.extend(sets.into_iter().map(|(parameter, targets)| Filter::LinkedToAny(parameter, targets)));
+    Filter::Any(others)
 }
 
 fn linked(

@@ -1,6 +1,6 @@
 //! Puts and deletes: the next version, and only those index rows that change.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use jiff::{Timestamp, Unit};
@@ -158,10 +158,12 @@ impl<'a> Writing<'a> {
     }
 
     fn change_rows(&self, number: i64, before: &[Entry<'_>], after: &[Entry<'_>]) -> rusqlite::Result<()> {
-        for entry in before.iter().filter(|entry| !after.contains(entry)) {
+        let packed = |entries: &[Entry<'_>]| entries.iter().map(Entry::pack).collect::<HashSet<_>>();
+        let (known, kept) = (packed(before), packed(after));
+        for entry in before.iter().filter(|entry| !kept.contains(&entry.pack())) {
             remove_row(self.connection(), number, entry)?;
         }
-        for entry in after.iter().filter(|entry| !before.contains(entry)) {
+        for entry in after.iter().filter(|entry| !known.contains(&entry.pack())) {
             add_row(self.connection(), number, entry)?;
         }
         Ok(())
