@@ -148,7 +148,7 @@ async fn an_order_holds_over_all_pages_while_data_arrives() {
         ("-date,-_id", "month next day utc offset eve undated other"),
         ("_id", "day eve month next offset other undated utc"),
         ("-value-quantity,_id", "eve offset month day utc next other undated"),
-        ("status,-code", "other undated day month offset utc eve next"),
+        ("status,-code", "other next day month offset utc eve undated"),
         ("-_lastUpdated,_id", ""),
     ] {
         let mut found = Vec::new();
