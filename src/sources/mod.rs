@@ -9,5 +9,7 @@ pub(crate) mod backoff;
 pub(crate) mod ledger;
 pub(crate) mod mqtt;
 pub(crate) mod mqtt_listener;
+mod packets;
 mod passage;
 pub(crate) mod replay;
+mod wire;

@@ -5,17 +5,19 @@
 //! ended is dropped, because its packet id means another message by then; the message comes again as a duplicate, which
 //! changes nothing downstream.
 //!
-//! One task polls the connection, asks for acknowledgements, and passes messages on beside it, so none of the three ever
-//! waits for another. At most `in_flight_max` messages are unanswered, whatever window the broker believes in; about as many
-//! more are held unclaimed, so that pings and acknowledgements keep flowing while the pipeline is full, and then reading
-//! stops. If that lasts longer than the keep-alive, the broker gives up the connection, and all is as after any loss.
+//! One task reads, writes what the ledger releases, and passes messages on beside it, so none of the three ever waits for
+//! another. Nothing is read while `in_flight_max` messages are unanswered, whatever window the broker believes in: it finds
+//! its socket full, while acknowledgements and pings still go out. All that is released together leaves in one write.
 
+mod dialogue;
 mod link;
 mod probe;
+mod pulse;
+mod requests;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
-use std::collections::VecDeque;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +27,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use self::link::{Link, News, Trouble};
+use self::dialogue::{News, Session};
+use self::link::Link;
+use self::trouble::Trouble;
 use super::arrival::{Arrival, Arrivals};
 use super::backoff::Backoff;
 use super::ledger::{Abandoned, Ledger};
@@ -37,16 +41,10 @@ use crate::model::intake::{Closed, Intake};
 use crate::model::receipt::Settle;
 use crate::secret::Secret;
 
-pub(crate) use self::link::Quality;
 pub(crate) use self::probe::probe;
 
 /// Name of the source in the origin of its messages.
 pub(crate) const SOURCE: &str = "mqtt";
-
-/// Packets `rumqttc` reads before it looks at its requests again.
-const READ_BURST: usize = 10;
-/// Longest wait for a DISCONNECT to go out.
-const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What to subscribe to, and how.
 #[derive(Clone, Debug)]
@@ -88,6 +86,15 @@ pub(crate) enum Protocol {
     V3_1_1,
     /// MQTT 5.
     V5_0,
+}
+
+/// Quality of service to subscribe with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quality {
+    /// QoS 0: what is under way when either side stops is lost.
+    AtMostOnce,
+    /// QoS 1.
+    AtLeastOnce,
 }
 
 /// User name and password.
@@ -134,6 +141,8 @@ struct Running {
     connected_at: Option<Instant>,
     /// The connection, or the last one, brought a message to its end.
     has_acknowledged: bool,
+    /// A message too large to be read was told of.
+    has_told_of_size: bool,
 }
 
 /// One connection of it.
@@ -145,11 +154,6 @@ struct Connection<'a> {
     settle: Arc<dyn Settle>,
     /// To those that wait for the pipeline; `None` once nothing more is taken.
     waiting: Option<mpsc::Sender<Tracked<Envelope>>>,
-    /// Read, but not taken for lack of room in the ledger; oldest first.
-    held: VecDeque<(Arrival, Option<u16>)>,
-    is_connected: bool,
-    /// Acknowledgements asked for that did not go out yet.
-    owed: usize,
 }
 
 /// How a connection ended.
@@ -164,13 +168,7 @@ enum Wake {
     Stop,
     Released(Result<Vec<u16>, Abandoned>),
     PipelineClosed,
-    News(Result<News, Trouble>),
-}
-
-impl SubscriberSettings {
-    fn keep_alive(&self) -> Duration {
-        self.keep_alive.max(Duration::from_secs(1))
-    }
+    Read(Result<(), Trouble>),
 }
 
 impl Subscriber {
@@ -197,6 +195,7 @@ impl Subscriber {
             has_subscribed: false,
             connected_at: None,
             has_acknowledged: false,
+            has_told_of_size: false,
         };
         running.run().await;
     }
@@ -216,7 +215,7 @@ impl Running {
             }
             let wait = self.backoff.next_wait();
             self.warn(&trouble, wait);
-            self.state.send_replace(SourceState::Retrying(trouble.0));
+            self.state.send_replace(SourceState::Retrying(trouble.to_string()));
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                 break;
             }
@@ -226,23 +225,25 @@ impl Running {
 
     async fn connect_once(&mut self) -> Ending {
         (self.connected_at, self.has_acknowledged) = (None, false);
+        let (link, session) = match self.stop.run_until_cancelled(Link::connect(&self.settings)).await {
+            None => return Ending::Stopped,
+            Some(Ok(connected)) => connected,
+            Some(Err(trouble)) => return Ending::Lost(trouble),
+        };
         let in_flight_max = self.settings.in_flight_max;
         let ledger = Arc::new(Ledger::new(in_flight_max));
         let (sender, waiting) = mpsc::channel(in_flight_max.get());
-        let intake = self.intake.clone();
-        let connection = Connection {
-            link: Link::new(&self.settings),
-            settle: Arc::clone(&ledger) as Arc<dyn Settle>,
-            ledger,
-            waiting: Some(sender),
-            held: VecDeque::new(),
-            is_connected: false,
-            owed: 0,
-            running: self,
-        };
-        match connection.run(pass_on(waiting, intake).fuse()).await {
-            Ok(()) => Ending::Stopped,
-            Err(trouble) => Ending::Lost(trouble),
+        let passing_on = pass_on(waiting, self.intake.clone()).fuse();
+        let settle = Arc::clone(&ledger) as Arc<dyn Settle>;
+        let mut connection = Connection { running: self, link, ledger, settle, waiting: Some(sender) };
+        let ended = connection.run(session, passing_on).await;
+        let link = connection.link;
+        match ended {
+            Ok(()) => link.disconnect().await.map_or_else(Ending::Lost, |()| Ending::Stopped),
+            Err(trouble) => {
+                link.abort().await;
+                Ending::Lost(trouble)
+            }
         }
     }
 
@@ -253,81 +254,99 @@ impl Running {
         self.has_acknowledged || lasted
     }
 
-    fn warn(&self, trouble: &Trouble, wait: Duration) {
+    fn warn(&mut self, trouble: &Trouble, wait: Duration) {
         let broker = format!("{}:{}", self.settings.host, self.settings.port);
         let connector = self.intake.connector().as_ref();
         let retry_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         tracing::warn!(connector, broker, reason = %trouble, retry_ms, "not subscribed, will connect again");
+        if matches!(trouble, Trouble::TooLarge { .. }) && !self.has_told_of_size {
+            self.has_told_of_size = true;
+            tracing::error!(connector, broker, reason = %trouble, "no message arrives until this is mended");
+        }
     }
 }
 
 impl Connection<'_> {
-    /// Runs until all is answered after a stop, or the connection is lost.
-    async fn run(mut self, passing_on: impl Future<Output = Result<(), Closed>>) -> Result<(), Trouble> {
+    /// Runs until all is answered after a stop, the pipeline has ended, or the connection is lost.
+    async fn run(
+        &mut self,
+        session: Session,
+        passing_on: impl Future<Output = Result<(), Closed>>,
+    ) -> Result<(), Trouble> {
         tokio::pin!(passing_on);
-        while self.waiting.is_some() || !self.is_done() {
+        self.subscribe(session)?;
+        loop {
+            self.listen()?;
+            if self.waiting.is_none() && self.ledger.is_empty() {
+                return Ok(());
+            }
             match self.wake(passing_on.as_mut()).await {
                 Wake::Stop => self.waiting = None,
-                Wake::PipelineClosed => break,
-                Wake::Released(released) => self.acknowledge(released)?,
-                Wake::News(news) => self.attend(news?)?,
+                Wake::PipelineClosed => return Ok(()),
+                Wake::Released(released) => self.acknowledge(released?).await?,
+                Wake::Read(read) => read?,
             }
         }
-        self.disconnect().await
     }
 
-    fn is_done(&self) -> bool {
-        self.ledger.is_empty() && self.owed == 0
+    /// The session of an earlier process may lack filters that were added since, so the first connection subscribes even
+    /// if the broker kept it.
+    fn subscribe(&mut self, session: Session) -> Result<(), Trouble> {
+        if session == Session::Kept && self.running.has_subscribed {
+            self.connected();
+            return Ok(());
+        }
+        self.link.subscribe(&self.running.settings.topics, self.running.settings.quality)
+    }
+
+    /// Hears what was read as far as there is room. After a stop nothing is heard: what the broker still sends is not
+    /// acknowledged, and so comes again.
+    fn listen(&mut self) -> Result<(), Trouble> {
+        while self.has_room() {
+            match self.link.hear()? {
+                None => break,
+                Some(News::Published { arrival, packet_id }) => self.take(arrival, packet_id),
+                Some(News::Subscribed { qos }) => self.subscribed(qos),
+                Some(News::Connected(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        self.waiting.is_some() && self.ledger.has_room()
+    }
+
+    fn take(&mut self, arrival: Arrival, packet_id: Option<u16>) {
+        let envelope = self.running.arrivals.envelope(arrival);
+        let receipt = self.running.intake.receipt(self.ledger.take(packet_id), &self.settle);
+        let message = Tracked { value: envelope, receipt };
+        if self.waiting.as_ref().is_none_or(|waiting| waiting.try_send(message).is_err()) {
+            tracing::error!("a message was taken beyond the bound, and abandoned");
+        }
     }
 
     async fn wake(&mut self, passing_on: impl Future<Output = Result<(), Closed>>) -> Wake {
-        let is_taking = self.waiting.is_some();
-        let held_max = self.running.settings.in_flight_max.get().saturating_add(READ_BURST);
-        let is_reading = self.held.len() < held_max;
+        let (is_taking, has_room) = (self.waiting.is_some(), self.has_room());
+        let link = &mut self.link;
+        let reading = async { if has_room { link.read().await } else { Err(link.hold().await) } };
         tokio::select! {
             biased;
             () = self.running.stop.cancelled(), if is_taking => Wake::Stop,
             released = self.ledger.released() => Wake::Released(released),
             Err(Closed) = passing_on => Wake::PipelineClosed,
-            news = self.link.next(), if is_reading => Wake::News(news),
+            read = reading => Wake::Read(read),
         }
     }
 
-    fn acknowledge(&mut self, released: Result<Vec<u16>, Abandoned>) -> Result<(), Trouble> {
-        let packet_ids = released.map_err(|abandoned| Trouble(abandoned.to_string()))?;
+    /// Acknowledges, together with whatever is released by the time the other tasks have had a turn.
+    async fn acknowledge(&mut self, mut packet_ids: Vec<u16>) -> Result<(), Trouble> {
+        tokio::task::yield_now().await;
+        if let Ok(Some(more)) = self.ledger.release() {
+            packet_ids.extend(more);
+        }
         self.running.has_acknowledged |= !packet_ids.is_empty();
-        for packet_id in packet_ids {
-            self.link.acknowledge(packet_id)?;
-            self.owed = self.owed.saturating_add(1);
-        }
-        self.take_held();
-        Ok(())
-    }
-
-    fn attend(&mut self, news: News) -> Result<(), Trouble> {
-        match news {
-            News::Connected { session_present } => self.subscribe(session_present)?,
-            News::Subscribed { qos } => self.subscribed(qos),
-            News::Refused => return Err(Trouble("the broker refuses the subscription".to_owned())),
-            News::Published { arrival, packet_id } => {
-                self.held.push_back((arrival, packet_id));
-                self.take_held();
-            }
-            News::Acknowledged => self.owed = self.owed.saturating_sub(1),
-            News::Disconnected | News::Other => {}
-        }
-        Ok(())
-    }
-
-    /// The session of an earlier process may lack filters that were added since, so the first connection subscribes even
-    /// if the broker kept it.
-    fn subscribe(&mut self, session_present: bool) -> Result<(), Trouble> {
-        self.is_connected = true;
-        if session_present && self.running.has_subscribed {
-            self.connected();
-            return Ok(());
-        }
-        self.link.subscribe(&self.running.settings.topics, self.running.settings.quality)
+        self.link.acknowledge(packet_ids)
     }
 
     fn subscribed(&mut self, qos: u8) {
@@ -343,35 +362,5 @@ impl Connection<'_> {
         self.running.connected_at = Some(Instant::now());
         self.running.state.send_replace(SourceState::Connected);
         tracing::info!(connector = self.running.intake.connector().as_ref(), "subscribed");
-    }
-
-    /// Takes what was read as far as there is room. After a stop nothing is taken: what the broker still sends is not
-    /// acknowledged, and so comes again.
-    fn take_held(&mut self) {
-        let Some(waiting) = &self.waiting else {
-            return self.held.clear();
-        };
-        while self.ledger.has_room()
-            && let Some((arrival, packet_id)) = self.held.pop_front()
-        {
-            let envelope = self.running.arrivals.envelope(arrival);
-            let receipt = self.running.intake.receipt(self.ledger.take(packet_id), &self.settle);
-            if waiting.try_send(Tracked { value: envelope, receipt }).is_err() {
-                tracing::error!("a message was taken beyond the bound, and abandoned");
-            }
-        }
-    }
-
-    /// Leaves the session to the broker. A broker that does not take the goodbye in time finds out by itself.
-    async fn disconnect(mut self) -> Result<(), Trouble> {
-        if !self.is_connected {
-            return Ok(());
-        }
-        self.link.disconnect()?;
-        let goodbye = async { while !matches!(self.link.next().await, Ok(News::Disconnected) | Err(_)) {} };
-        if tokio::time::timeout(GOODBYE_PATIENCE, goodbye).await.is_err() {
-            tracing::debug!("the broker did not take the goodbye in time");
-        }
-        Ok(())
     }
 }

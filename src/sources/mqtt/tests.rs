@@ -10,12 +10,13 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Protocol, Quality, SourceState, Subscriber, SubscriberSettings};
+use super::{Credentials, Protocol, Quality, SourceState, Subscriber, SubscriberSettings};
 use crate::clock::Clock;
 use crate::model::Tracked;
 use crate::model::envelope::Envelope;
 use crate::model::intake::{Intake, Witness};
 use crate::model::receipt::{Outcome, Receipt, Settle};
+use crate::secret::Secret;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -36,25 +37,39 @@ struct Bench {
     stop: CancellationToken,
 }
 
+/// Settings for a broker on a loopback port, with a window of 10.
+pub(super) fn settings(protocol: Protocol, port: u16) -> SubscriberSettings {
+    SubscriberSettings {
+        host: "127.0.0.1".to_owned(),
+        port,
+        protocol,
+        client_id: "v".to_owned(),
+        credentials: None,
+        topics: vec!["#".to_owned()],
+        quality: Quality::AtLeastOnce,
+        keep_alive: Duration::from_secs(60),
+        connect_timeout: PATIENCE,
+        session_expiry: Duration::from_secs(3_600),
+        in_flight_max: NonZeroUsize::new(10).unwrap(),
+        packet_max_bytes: NonZeroU32::new(1_000_000).unwrap(),
+        backoff_min: Duration::from_millis(1),
+        backoff_max: Duration::from_millis(1),
+    }
+}
+
+const CONNECT: [u8; 15] = [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 0, 0, 60, 0, 1, b'v'];
+const PINGREQ: [u8; 2] = [0xC0, 0];
+const PINGRESP: [u8; 2] = [0xD0, 0];
+
 impl Bench {
     async fn start(protocol: Protocol, in_flight_max: usize) -> Self {
+        Self::start_with(protocol, |settings| settings.in_flight_max = NonZeroUsize::new(in_flight_max).unwrap()).await
+    }
+
+    async fn start_with(protocol: Protocol, change: impl FnOnce(&mut SubscriberSettings)) -> Self {
         let broker = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let settings = SubscriberSettings {
-            host: "127.0.0.1".to_owned(),
-            port: broker.local_addr().unwrap().port(),
-            protocol,
-            client_id: "v".to_owned(),
-            credentials: None,
-            topics: vec!["#".to_owned()],
-            quality: Quality::AtLeastOnce,
-            keep_alive: Duration::from_secs(60),
-            connect_timeout: PATIENCE,
-            session_expiry: Duration::from_secs(3_600),
-            in_flight_max: NonZeroUsize::new(in_flight_max).unwrap(),
-            packet_max_bytes: NonZeroU32::new(1_000_000).unwrap(),
-            backoff_min: Duration::from_millis(1),
-            backoff_max: Duration::from_millis(1),
-        };
+        let mut settings = settings(protocol, broker.local_addr().unwrap().port());
+        change(&mut settings);
         let (outbox, messages) = mpsc::channel(1_000);
         let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), outbox);
         let (subscriber, states) = Subscriber::new(settings, Clock::default());
@@ -63,13 +78,42 @@ impl Bench {
         Self { broker, messages, states, tasks, stop }
     }
 
+    async fn accepted(&self) -> Broker {
+        Broker(tokio::time::timeout(PATIENCE, self.broker.accept()).await.unwrap().unwrap().0)
+    }
+
     /// The next connection of the subscription, which asks for its session and is granted it.
     async fn connection(&self, session_present: u8) -> Broker {
-        let (stream, _) = tokio::time::timeout(PATIENCE, self.broker.accept()).await.unwrap().unwrap();
-        let mut broker = Broker(stream);
-        broker.hears(&[0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 0, 0, 60, 0, 1, b'v']).await;
+        let mut broker = self.accepted().await;
+        broker.hears(&CONNECT).await;
         broker.says(&[0x20, 2, session_present, 0]).await;
         broker
+    }
+
+    /// The next connection, with a keep-alive of 1 s, subscribed.
+    async fn hasty_connection(&self) -> Broker {
+        let mut broker = self.accepted().await;
+        let mut connect = CONNECT;
+        connect[11] = 1;
+        broker.hears(&connect).await;
+        broker.says(&[0x20, 2, 0, 0]).await;
+        broker.grants_the_subscription().await;
+        broker
+    }
+
+    /// The next connection in MQTT 5, whose session the broker does not know.
+    async fn v5_connection(&self) -> Broker {
+        let mut broker = self.accepted().await;
+        broker.hears(&[0x10, 27, 0, 4, b'M', b'Q', b'T', b'T', 5, 0, 0, 60, 13]).await;
+        broker.hears(&[0x11, 0, 0, 0x0E, 0x10, 0x27, 0, 0x0F, 0x42, 0x40, 0x21, 0, 10, 0, 1, b'v']).await;
+        broker.says(&[0x20, 3, 0, 0, 0]).await;
+        broker.hears(&[0x82, 7, 0, 1, 0, 0, 1, b'#', 0x19]).await;
+        broker.says(&[0x90, 4, 0, 1, 0, 1]).await;
+        broker
+    }
+
+    async fn retries(&mut self, because: &str) {
+        self.state(|state| matches!(state, SourceState::Retrying(reason) if reason.contains(because))).await;
     }
 
     async fn message(&mut self) -> Tracked<Envelope> {
@@ -181,14 +225,182 @@ async fn stopping_answers_what_was_taken_and_disconnects() {
 
 #[tokio::test]
 async fn wrong_credentials_and_refused_filters_are_said_and_tried_again() {
-    let mut bench = Bench::start(Protocol::V3_1_1, 10).await;
-    let (stream, _) = bench.broker.accept().await.unwrap();
-    Broker(stream).says(&[0x20, 2, 0, 5]).await;
-    bench.state(|state| matches!(state, SourceState::Retrying(reason) if reason.contains("NotAuthorized"))).await;
-    let mut broker = bench.connection(0).await;
-    broker.hears(&[0x82, 6, 0, 1, 0, 1, b'#', 1]).await;
+    let mut bench = Bench::start_with(Protocol::V3_1_1, |settings| {
+        let password = Secret::new("hunter2".to_owned());
+        settings.credentials = Some(Credentials { username: "nurse".to_owned(), password });
+    })
+    .await;
+    let mut broker = bench.accepted().await;
+    broker.hears(&[0x10, 29, 0, 4, b'M', b'Q', b'T', b'T', 4, 0xC0, 0, 60, 0, 1, b'v']).await;
+    broker.hears(b"\0\x05nurse\0\x07hunter2").await;
+    broker.says(&[0x20, 2, 0, 5]).await;
+    bench.state(|state| matches!(state, SourceState::Retrying(_))).await;
+    let SourceState::Retrying(reason) = bench.states.borrow().clone() else { unreachable!() };
+    assert_eq!(reason, "the broker refuses the connection: NotAuthorized: check `username` and `password`");
+
+    let mut broker = bench.accepted().await;
+    broker.says(&[0x20, 2, 0, 0]).await;
     broker.says(&[0x90, 3, 0, 1, 0x80]).await;
-    bench.state(|state| matches!(state, SourceState::Retrying(reason) if reason.contains("subscription"))).await;
+    bench.retries("subscription").await;
     bench.stop.cancel();
     bench.stopped().await;
+}
+
+#[tokio::test]
+async fn many_acknowledgements_leave_in_one_write() {
+    let mut bench = Bench::start(Protocol::V3_1_1, 50).await;
+    let mut broker = bench.connection(0).await;
+    broker.grants_the_subscription().await;
+    let published: Vec<u8> = (1..=50).flat_map(publish).collect();
+    broker.says(&published).await;
+    let mut messages = Vec::new();
+    for _ in 0..50 {
+        messages.push(bench.message().await);
+    }
+    for message in messages {
+        message.receipt.complete(Outcome::Stored);
+    }
+    let mut heard = [0; 1_000];
+    let bytes = tokio::time::timeout(PATIENCE, broker.0.read(&mut heard)).await.unwrap().unwrap();
+    let expected: Vec<u8> = (1..=50).flat_map(|packet_id| [0x40, 2, 0, packet_id]).collect();
+    assert_eq!(heard[..bytes], expected);
+}
+
+#[tokio::test]
+async fn a_full_window_stops_reading_but_not_pings() {
+    let mut bench = Bench::start_with(Protocol::V3_1_1, |settings| {
+        settings.in_flight_max = NonZeroUsize::MIN;
+        settings.keep_alive = Duration::from_secs(1);
+    })
+    .await;
+    let mut broker = bench.hasty_connection().await;
+    broker.says(&publish(1)).await;
+    let message = bench.message().await;
+    // More than all buffers between the two hold.
+    let flood = publish(2).repeat(8_000_000);
+    let (mut incoming, mut outgoing) = broker.0.split();
+    let mut pings = [0; 4];
+    tokio::select! {
+        _ = outgoing.write_all(&flood) => panic!("all was read"),
+        heard = incoming.read_exact(&mut pings) => drop(heard.unwrap()),
+    }
+    assert_eq!(pings, [PINGREQ, PINGREQ].concat()[..]);
+    assert!(bench.messages.try_recv().is_err());
+    message.receipt.complete(Outcome::Stored);
+    broker.hears(&[0x40, 2, 0, 1]).await;
+    bench.message().await.receipt.complete(Outcome::Stored);
+    broker.hears(&[0x40, 2, 0, 2]).await;
+}
+
+#[tokio::test]
+async fn a_broker_that_answers_no_ping_is_left() {
+    let mut bench = Bench::start_with(Protocol::V3_1_1, |settings| settings.keep_alive = Duration::from_secs(1)).await;
+    let mut broker = bench.hasty_connection().await;
+    broker.hears(&PINGREQ).await;
+    broker.says(&PINGRESP).await;
+    broker.hears(&PINGREQ).await;
+    bench.retries("silent").await;
+    bench.hasty_connection().await;
+}
+
+#[tokio::test]
+async fn a_packet_id_used_again_too_early_is_acknowledged_for_each_message_in_order() {
+    let mut bench = Bench::start(Protocol::V3_1_1, 10).await;
+    let mut broker = bench.connection(0).await;
+    broker.grants_the_subscription().await;
+    broker.says(&[publish(7), publish(7), publish(8)].concat()).await;
+    let (first, second, third) = (bench.message().await, bench.message().await, bench.message().await);
+    second.receipt.complete(Outcome::Stored);
+    third.receipt.complete(Outcome::Stored);
+    first.receipt.complete(Outcome::Stored);
+    broker.hears(&[0x40, 2, 0, 7, 0x40, 2, 0, 7, 0x40, 2, 0, 8]).await;
+}
+
+#[tokio::test]
+async fn a_message_too_large_to_be_read_ends_the_connection_and_is_not_acknowledged() {
+    let mut bench = Bench::start(Protocol::V3_1_1, 10).await;
+    let mut broker = bench.connection(0).await;
+    broker.grants_the_subscription().await;
+    // 2 MiB of remaining length.
+    broker.says(&[0x32, 0x80, 0x80, 0x80, 0x01, 0, 1, b't', 0, 7]).await;
+    bench.retries("raise `message_bytes_max`").await;
+    let mut rest = Vec::new();
+    tokio::time::timeout(PATIENCE, broker.0.read_to_end(&mut rest)).await.unwrap().ok();
+    assert!(rest.is_empty());
+}
+
+#[tokio::test]
+async fn mqtt_5_brings_user_properties_and_is_left_with_disconnect() {
+    let mut bench = Bench::start(Protocol::V5_0, 10).await;
+    let mut broker = bench.v5_connection().await;
+    bench.state(|state| *state == SourceState::Connected).await;
+    // DUP, QoS 1 and RETAIN.
+    broker.says(&[0x3B, 14, 0, 1, b't', 0, 7, 7, 0x26, 0, 1, b'a', 0, 1, b'b', b'1']).await;
+    let message = bench.message().await;
+    assert_eq!(message.value.properties["a"], "b");
+    let system = &message.value.system_properties;
+    assert_eq!((&system["dup"], &system["retain"], &system["qos"]), (&true.into(), &true.into(), &1.into()));
+    message.receipt.complete(Outcome::Stored);
+    broker.hears(&[0x40, 2, 0, 7]).await;
+    bench.stop.cancel();
+    broker.hears(&[0xE0, 0]).await;
+    drop(broker);
+    bench.stopped().await;
+}
+
+#[tokio::test]
+async fn an_mqtt_5_broker_that_offers_more_than_its_window_is_held_back_and_not_cut_off() {
+    let mut bench = Bench::start(Protocol::V5_0, 10).await;
+    let mut broker = bench.v5_connection().await;
+    for packet_id in 1..=12 {
+        broker.says(&[0x32, 7, 0, 1, b't', 0, packet_id, 0, b'1']).await;
+    }
+    for packet_id in 1..=12 {
+        bench.message().await.receipt.complete(Outcome::Stored);
+        broker.hears(&[0x40, 2, 0, packet_id]).await;
+    }
+}
+
+#[tokio::test]
+async fn an_mqtt_5_broker_says_why_it_refuses_or_goes() {
+    let mut bench = Bench::start(Protocol::V5_0, 10).await;
+    let mut broker = bench.accepted().await;
+    broker.says(&[0x20, 3, 0, 0x88, 0]).await;
+    bench.retries("ServerUnavailable").await;
+    // As a broker of MQTT 3.1.1 only says it.
+    let mut broker = bench.accepted().await;
+    broker.says(&[0x20, 2, 0, 1]).await;
+    bench.retries("UnsupportedProtocolVersion").await;
+    let mut broker = bench.accepted().await;
+    broker.says(&[0x30, 3, 0, 1, b't']).await;
+    bench.retries("other than CONNACK").await;
+    let mut broker = bench.accepted().await;
+    broker.says(&[0x20, 3, 0, 0, 0]).await;
+    broker.says(&[0x90, 4, 0, 1, 0, 0x87]).await;
+    bench.retries("subscription (NotAuthorized)").await;
+    let mut broker = bench.v5_connection().await;
+    broker.says(&[0xE0, 2, 0x8B, 0]).await;
+    bench.retries("ServerShuttingDown").await;
+}
+
+#[tokio::test]
+async fn qos_2_was_not_asked_for_and_ends_the_connection() {
+    let mut bench = Bench::start(Protocol::V5_0, 10).await;
+    let mut broker = bench.v5_connection().await;
+    broker.says(&[0x34, 7, 0, 1, b't', 0, 7, 0, b'1']).await;
+    broker.hears(&[0xE0, 1, 0x9B]).await;
+    bench.retries("QosNotSupported").await;
+}
+
+#[tokio::test]
+async fn messages_of_qos_0_leave_nothing_to_be_acknowledged() {
+    let mut bench = Bench::start(Protocol::V3_1_1, 1).await;
+    let mut broker = bench.connection(0).await;
+    broker.grants_the_subscription().await;
+    broker.says(&[0x30, 4, 0, 1, b't', b'1'].repeat(3)).await;
+    for _ in 0..3 {
+        bench.message().await.receipt.complete(Outcome::Stored);
+    }
+    bench.stop.cancel();
+    broker.hears(&[0xE0, 0]).await;
 }

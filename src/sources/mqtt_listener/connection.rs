@@ -11,11 +11,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use futures_util::FutureExt as _;
 use futures_util::future::FusedFuture as _;
 use mqtt_protocol_core::mqtt::result_code::DisconnectReasonCode;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -32,11 +30,8 @@ use crate::model::receipt::Settle;
 use crate::sources::arrival::Arrival;
 use crate::sources::ledger::{Abandoned, Ledger};
 use crate::sources::passage::pass_on;
+use crate::sources::wire::Wire;
 
-/// Bytes asked of the socket at a time.
-const READ_BYTES: usize = 16 * 1_024;
-/// Longest wait for a client to take its answers.
-const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 /// Longest wait for a client to close after it was told why.
 const PARTING_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -57,13 +52,6 @@ enum Ending {
     Abandoned,
     /// The listener stops.
     Stopped,
-}
-
-/// The socket with what was read and not heard, and what is to be said.
-struct Wire {
-    stream: TcpStream,
-    input: BytesMut,
-    out: Vec<u8>,
 }
 
 /// An admitted client.
@@ -92,7 +80,7 @@ enum Wake {
 
 /// Serves one client from CONNECT to the end.
 pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
-    let mut wire = Wire { stream, input: BytesMut::with_capacity(READ_BYTES), out: Vec::new() };
+    let mut wire = Wire::new(stream);
     let mut dialogue = Dialogue::new(shared.settings.packet_max_bytes.get());
     let greeted = tokio::select! {
         greeted = timeout(shared.settings.connect_timeout, greet(&mut wire, &mut dialogue)) => greeted,
@@ -102,7 +90,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
         Ok(Ok(greeting)) => greeting,
         Ok(Err(ending)) => {
             ending.log(&shared.intake);
-            return wire.part().await;
+            return wire.part(PARTING_PATIENCE).await;
         }
         Err(_elapsed) => return tracing::debug!("device connection closed: it did not say CONNECT in time"),
     };
@@ -115,7 +103,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
     ending.log(&shared.intake);
     let expiry = ending.session_expiry(&greeting, shared.settings.session_expiry_max);
     seat.leave(expiry);
-    client.part().await;
+    client.part(PARTING_PATIENCE).await;
     if let Some(will) = will.filter(|_| ending.publishes_will()) {
         execute(&shared, &seat, will, expiry);
     }
@@ -272,37 +260,6 @@ impl Client {
             Ending::Stopped => DisconnectReasonCode::ServerShuttingDown,
         };
         self.dialogue.part(reason, &mut self.wire.out);
-    }
-}
-
-impl Wire {
-    async fn read(&mut self) -> io::Result<usize> {
-        self.input.reserve(READ_BYTES);
-        self.stream.read_buf(&mut self.input).await
-    }
-
-    /// Writes all there is to say, in one write if the socket has room for it.
-    async fn write(&mut self) -> io::Result<()> {
-        if self.out.is_empty() {
-            return Ok(());
-        }
-        timeout(WRITE_PATIENCE, self.stream.write_all(&self.out)).await??;
-        self.out.clear();
-        Ok(())
-    }
-
-    /// Says the last words and waits a moment for the client to close, lest what it still sends cut them off.
-    async fn part(mut self) {
-        let parting = async {
-            self.write().await?;
-            self.stream.shutdown().await?;
-            while self.read().await? > 0 {
-                self.input.clear();
-            }
-            io::Result::Ok(())
-        };
-        let parted = timeout(PARTING_PATIENCE, parting).await;
-        tracing::trace!(closed_by_client = parted.is_ok(), "device connection closed");
     }
 }
 

@@ -1,40 +1,37 @@
 //! One client's side of the protocol, without IO: bytes in, what was heard and the bytes to answer with out.
 //!
 //! The state machine is that of `mqtt-protocol-core`; this module adds what it leaves to its user or to trust: PUBACK and
-//! PUBREC only when told, fixed header flags, topic names without wildcards, packet identifiers above 0, Maximum QoS,
-//! and refusals with their proper codes. Whatever breaks the rules of MQTT ends in a `Fault`, with the last words for the
-//! client already among the bytes to send.
+//! PUBREC only when told, topic names without wildcards, packet identifiers above 0, Maximum QoS, and refusals with their
+//! proper codes. Whatever breaks the rules of MQTT ends in a `Fault`, with the last words for the client already among the
+//! bytes to send.
 
 use std::collections::HashSet;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
-use mqtt_protocol_core::mqtt::common::Cursor;
+use bytes::BytesMut;
 use mqtt_protocol_core::mqtt::connection::ConnectionOptions;
 use mqtt_protocol_core::mqtt::packet::{Packet, Property, v5_0};
 use mqtt_protocol_core::mqtt::prelude::{Event, GenericPacketTrait, TimerKind};
 use mqtt_protocol_core::mqtt::result_code::{DisconnectReasonCode, MqttError, PubcompReasonCode};
-use mqtt_protocol_core::mqtt::{ArcPayload, Connection, Version, role};
-use serde_json::{Map, Value};
+use mqtt_protocol_core::mqtt::{Connection, Version, role};
 
 use super::greeting::{self, Greeting, Refusal};
 use super::replies::{self, Admission};
 use super::sessions::Seat;
 use crate::sources::arrival::Arrival;
+use crate::sources::packets::{Reader, arrival_v3_1_1, arrival_v5_0, is_topic_name};
 
 /// The conversation with one client.
 pub(super) struct Dialogue {
-    protocol: Connection<role::Server>,
+    reader: Reader<role::Server>,
     /// The session, once the client is admitted.
     seat: Option<Arc<Seat>>,
     /// QoS 2 publications whose PUBREC is owed.
     unanswered: HashSet<u16>,
     /// Longest silence allowed, one and a half times the keep-alive the client chose; `None` when it chose none.
     patience: Option<Duration>,
-    /// The next byte is the first of a packet.
-    between_packets: bool,
 }
 
 /// What the client said, as far as it concerns more than the protocol.
@@ -72,22 +69,13 @@ pub(super) enum Answer {
 #[error("{0}")]
 pub(super) struct Fault(pub(super) MqttError);
 
-/// A payload shared with the packet it came in.
-struct Payload(ArcPayload);
-
-impl AsRef<[u8]> for Payload {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_slice()
-    }
-}
-
 impl Dialogue {
     /// A conversation that starts with the client's CONNECT, in packets of at most `packet_max_bytes`.
     pub(super) fn new(packet_max_bytes: u32) -> Self {
         let options = ConnectionOptions::new().maximum_packet_size_recv(packet_max_bytes);
         let mut protocol = Connection::with_options(Version::Undetermined, options);
         protocol.set_auto_ping_response(true);
-        Self { protocol, seat: None, unanswered: HashSet::new(), patience: None, between_packets: true }
+        Self { reader: Reader::new(protocol), seat: None, unanswered: HashSet::new(), patience: None }
     }
 
     /// How many times its window a client's messages may fill. An MQTT 5 client knows its window and is disconnected when
@@ -110,22 +98,18 @@ impl Dialogue {
     /// # Errors
     /// When the client breaks the rules.
     pub(super) fn hear(&mut self, input: &mut BytesMut, out: &mut Vec<u8>) -> Result<Option<Heard>, Fault> {
-        while let Some(first) = input.first() {
-            if self.between_packets && !flags_fit(*first) {
-                return Err(self.fault(MqttError::MalformedPacket, out));
-            }
-            let mut cursor = Cursor::new(input.as_ref());
-            let events = self.protocol.recv(&mut cursor);
-            let consumed = usize::try_from(cursor.position()).unwrap_or(usize::MAX).clamp(1, input.len());
-            input.advance(consumed);
-            self.between_packets = !events.is_empty();
+        loop {
+            let events = match self.reader.read(input) {
+                Ok(Some(events)) => events,
+                Ok(None) => return Ok(None),
+                Err(error) => return Err(self.fault(error, out)),
+            };
             if let Some(packet) = self.obey(events, out)?
                 && let Some(heard) = self.interpret(packet, out)?
             {
                 return Ok(Some(heard));
             }
         }
-        Ok(None)
     }
 
     /// Admits the client to its session: CONNACK with what it must know.
@@ -133,7 +117,7 @@ impl Dialogue {
     /// # Errors
     /// When the client cannot take the CONNACK.
     pub(super) fn admit(&mut self, seat: Arc<Seat>, admission: &Admission<'_>, out: &mut Vec<u8>) -> Result<(), Fault> {
-        self.protocol.restore_qos2_publish_handled(seat.resumed.iter().flatten().copied().collect());
+        self.reader.protocol.restore_qos2_publish_handled(seat.resumed.iter().flatten().copied().collect());
         self.seat = Some(seat);
         let connack = replies::admission(self.version(), admission).map_err(Fault)?;
         self.say(connack, out)
@@ -186,11 +170,11 @@ impl Dialogue {
     }
 
     fn version(&self) -> Version {
-        self.protocol.get_protocol_version()
+        self.reader.protocol.get_protocol_version()
     }
 
     fn say(&mut self, packet: Packet, out: &mut Vec<u8>) -> Result<(), Fault> {
-        let events = self.protocol.send(packet);
+        let events = self.reader.protocol.send(packet);
         self.obey(events, out).map(drop)
     }
 
@@ -244,28 +228,8 @@ impl Dialogue {
         match packet {
             Packet::V3_1_1Connect(connect) => self.greeting(greeting::from_v3_1_1(&connect), out),
             Packet::V5_0Connect(connect) => self.greeting(greeting::from_v5_0(&connect), out),
-            Packet::V3_1_1Publish(publish) => {
-                let arrival = Arrival {
-                    topic: publish.topic_name().to_owned(),
-                    qos: publish.qos() as u8,
-                    retain: publish.retain(),
-                    dup: publish.dup(),
-                    properties: Map::new(),
-                    payload: Bytes::from_owner(Payload(publish.payload().clone())),
-                };
-                self.publication(arrival, publish.packet_id(), out)
-            }
-            Packet::V5_0Publish(publish) => {
-                let arrival = Arrival {
-                    topic: publish.topic_name().to_owned(),
-                    qos: publish.qos() as u8,
-                    retain: publish.retain(),
-                    dup: publish.dup(),
-                    properties: user_properties(publish.props()),
-                    payload: Bytes::from_owner(Payload(publish.payload().clone())),
-                };
-                self.publication(arrival, publish.packet_id(), out)
-            }
+            Packet::V3_1_1Publish(publish) => self.publication(arrival_v3_1_1(&publish), publish.packet_id(), out),
+            Packet::V5_0Publish(publish) => self.publication(arrival_v5_0(&publish), publish.packet_id(), out),
             Packet::V3_1_1Pubrel(pubrel) => self.released(pubrel.packet_id(), out),
             Packet::V5_0Pubrel(pubrel) => self.released(pubrel.packet_id(), out),
             Packet::V3_1_1Subscribe(subscribe) => {
@@ -346,32 +310,6 @@ impl Dialogue {
         self.say(packet.map_err(Fault)?, out)?;
         Ok(None)
     }
-}
-
-/// Whether the flags beside the packet type are those MQTT reserves for it; those of PUBLISH carry meaning.
-fn flags_fit(first_byte: u8) -> bool {
-    let flags = first_byte & 0x0F;
-    match first_byte >> 4 {
-        3 => true,
-        6 | 8 | 10 => flags == 0b0010,
-        _ => flags == 0,
-    }
-}
-
-/// Whether messages can be published to it: not empty, no wildcards, no U+0000.
-pub(super) fn is_topic_name(topic: &str) -> bool {
-    !topic.is_empty() && !topic.contains(['#', '+', '\0'])
-}
-
-/// The user properties among `properties`.
-pub(super) fn user_properties(properties: &[Property]) -> Map<String, Value> {
-    properties
-        .iter()
-        .filter_map(|property| {
-            let Property::UserProperty(pair) = property else { return None };
-            Some((pair.key().to_owned(), Value::from(pair.val())))
-        })
-        .collect()
 }
 
 fn goodbye(disconnect: &v5_0::Disconnect) -> Heard {

@@ -8,9 +8,9 @@ use mqtt_protocol_core::mqtt::result_code::MqttError;
 use serde_json::Map;
 use uuid::Uuid;
 
-use super::dialogue::{is_topic_name, user_properties};
 use super::sessions::Start;
 use crate::sources::arrival::Arrival;
+use crate::sources::packets::{is_topic_name, user_properties};
 
 /// Longest client identifier, in bytes. MQTT 3.1.1 lets a server refuse those above 23.
 const CLIENT_ID_MAX_BYTES: usize = 1_024;

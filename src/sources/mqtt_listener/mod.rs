@@ -139,16 +139,11 @@ impl Listener {
     }
 }
 
-/// The next client. Small packets are sent as they are written.
+/// The next client.
 async fn accept(socket: &TcpListener) -> TcpStream {
     loop {
         match socket.accept().await {
-            Ok((stream, _peer)) => {
-                if let Err(error) = stream.set_nodelay(true) {
-                    tracing::debug!(%error, "socket option refused");
-                }
-                return stream;
-            }
+            Ok((stream, _peer)) => return stream,
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a device connection");
                 tokio::time::sleep(ACCEPT_BACKOFF).await;
