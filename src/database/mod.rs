@@ -8,6 +8,7 @@
 //! This module knows no tables. Who keeps something here brings a [`Schema`] and its own statements.
 
 mod lock;
+mod log;
 mod readers;
 mod schema;
 mod writer;
@@ -168,18 +169,18 @@ impl Database {
 }
 
 fn open_for_writing(path: &Path) -> Result<Connection, rusqlite::Error> {
-    let connection = Connection::open(path)?;
+    let mut connection = Connection::open(path)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     // WAL keeps readers going beside the writer; FULL flushes the log at every commit, so that what is acknowledged
-    // survives a power cut. A checkpoint every 1,000 pages (the default) would come with each commit of a large Bundle.
+    // survives a power cut. When the log moves into the database is the business of `log`.
     connection.execute_batch(
         "PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;
-         PRAGMA wal_autocheckpoint = 20000;
          PRAGMA cache_size = -131072;
          PRAGMA temp_store = MEMORY;
          PRAGMA foreign_keys = OFF;",
     )?;
+    log::keep_short(&mut connection)?;
     // Damage shows here rather than in the middle of the day.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
     Ok(connection)

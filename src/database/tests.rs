@@ -152,3 +152,30 @@ async fn a_step_that_fails_leaves_the_schema_as_it_was() {
     let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
     assert_eq!(stored(&database).await, [7]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_stays_short_under_readers_that_overlap_all_the_time() {
+    const BLOB: &str = "INSERT INTO blobs(v) VALUES (zeroblob(40000))";
+    let directory = tempfile::tempdir().unwrap();
+    let blobs = Schema { name: "blobs", steps: &["CREATE TABLE blobs(v BLOB)"] };
+    let database = Database::open(directory.path(), &[blobs]).unwrap();
+    let done = tokio_util::sync::CancellationToken::new();
+    let readers = (0..3).map(|_| async {
+        while !done.is_cancelled() {
+            let sum = "SELECT sum(length(hex(v))) FROM blobs";
+            database.read(move |connection| connection.query_row(sum, [], |_row| Ok(()))).await.unwrap().unwrap();
+        }
+    });
+    let writer = async {
+        let log = directory.path().join("vitalwire.db-wal");
+        let mut longest = 0;
+        for _ in 0..100 {
+            database.write(|connection| connection.execute(BLOB, [])).await.unwrap();
+            longest = longest.max(log.metadata().unwrap().len());
+        }
+        done.cancel();
+        longest
+    };
+    let (longest, _ended) = futures_util::future::join(writer, futures_util::future::join_all(readers)).await;
+    assert!(longest < u64::try_from(super::log::PAGES_MAX + 50).unwrap() * 4_120, "{longest}");
+}

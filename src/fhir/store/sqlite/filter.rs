@@ -153,11 +153,12 @@ fn any(filters: Vec<Filter>) -> Filter {
     let mut others = Vec::new();
     let are_several = filters.len() > 1;
     for filter in filters {
-        match filter {
-            Filter::Has(parameter, Probe::Reference(target)) if are_several => {
-                sets.entry(parameter).or_default().insert(target);
-            }
-            other => others.push(other),
+        if let Filter::Has(parameter, Probe::Reference(target)) = filter
+            && are_several
+        {
+            sets.entry(parameter).or_default().insert(target);
+        } else {
+            others.push(filter);
         }
     }
     others.extend(sets.into_iter().map(|(parameter, targets)| Filter::LinkedToAny(parameter, targets)));
