@@ -17,6 +17,9 @@ use crate::normalize::Shapes;
 use crate::settlements::{Settlements, Snapshot};
 use crate::sources::mqtt::SourceState;
 
+/// The words of `Connector::status`.
+const STATES: [&str; 3] = ["running", "retrying", "halted"];
+
 /// What can be seen of a connector.
 pub(crate) struct Connector {
     /// Its name.
@@ -48,6 +51,25 @@ impl Connector {
             ConnectorState::Running => "running",
             ConnectorState::Retrying { .. } => "retrying",
             ConnectorState::Halted { .. } => "halted",
+        }
+    }
+
+    /// Sets the gauges of the connector to what is so now.
+    pub(super) fn gauge(&self) {
+        let in_flight = u32::try_from(self.settlements.snapshot().in_flight).unwrap_or(u32::MAX);
+        metrics::gauge!("envelopes_in_flight", "connector" => Arc::clone(&self.name)).set(in_flight);
+        let status = self.status();
+        for state in STATES {
+            metrics::gauge!("connector_state", "connector" => Arc::clone(&self.name), "state" => state)
+                .set(if state == status { 1 } else { 0 });
+        }
+        for (place, source) in self.sources.iter().enumerate() {
+            let connected = *source.state.borrow() == SourceState::Connected;
+            metrics::gauge!(
+                "source_connected",
+                "connector" => Arc::clone(&self.name), "source" => place.to_string(), "type" => source.kind
+            )
+            .set(if connected { 1 } else { 0 });
         }
     }
 

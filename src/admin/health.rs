@@ -6,7 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::{AdminState, error};
+use super::{AdminState, Connector, error};
 
 /// The process answers. A supervisor restarts it when it does not.
 pub(super) async fn live() -> Response {
@@ -28,6 +28,7 @@ pub(super) async fn ready(State(state): State<AdminState>) -> Response {
 pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
     match &state.metrics {
         Some(metrics) => {
+            state.connectors.iter().for_each(Connector::gauge);
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
         }
         None => error(StatusCode::NOT_FOUND, "metrics are not collected in this process"),

@@ -41,6 +41,13 @@ const SESSION_EXPIRY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 /// How long a broker is asked to keep the session of a source that is away (MQTT 5).
 const SESSION_EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
+/// Messages up to this size are read whatever their bound.
+const MESSAGE_BYTES_READ_MIN: usize = 16 << 20;
+/// Topic and properties of a message, and what frames them.
+const PACKET_OVERHEAD_BYTES_MAX: usize = 256 << 10;
+/// Largest packet MQTT has.
+const PACKET_BYTES_MAX: u32 = 268_435_455;
+
 /// Who may reach the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exposure {
@@ -137,6 +144,7 @@ pub(crate) fn subscriber(mqtt: &MqttConfig) -> SubscriberSettings {
         connect_timeout: CONNECT_TIMEOUT,
         session_expiry: SESSION_EXPIRY,
         in_flight_max: NonZeroUsize::new(mqtt.in_flight_max).unwrap_or(NonZeroUsize::MIN),
+        message_bytes_max: mqtt.message_bytes_max,
         packet_max_bytes: packet_bytes(mqtt.message_bytes_max),
         backoff_min: Duration::from_millis(250),
         backoff_max: Duration::from_secs(30),
@@ -150,14 +158,18 @@ pub(super) fn listener(listener: &MqttListenerConfig) -> ListenerSettings {
         sessions_max: SESSIONS_MAX,
         in_flight_max: NonZeroU16::new(u16::try_from(listener.in_flight_max).unwrap_or(u16::MAX))
             .unwrap_or(NonZeroU16::MIN),
+        message_bytes_max: listener.message_bytes_max,
         packet_max_bytes: packet_bytes(listener.message_bytes_max),
         connect_timeout: CONNECT_TIMEOUT,
         session_expiry_max: SESSION_EXPIRY_MAX,
     }
 }
 
+/// The packet around a message of the largest size, and more: what is larger than a message may be should still be
+/// taken, if only to be put among the dead letters, because a broker offers it again until it is.
 fn packet_bytes(message_bytes_max: usize) -> NonZeroU32 {
-    NonZeroU32::new(u32::try_from(message_bytes_max).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN)
+    let bytes = message_bytes_max.max(MESSAGE_BYTES_READ_MIN).saturating_add(PACKET_OVERHEAD_BYTES_MAX);
+    NonZeroU32::new(u32::try_from(bytes).unwrap_or(u32::MAX).min(PACKET_BYTES_MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
 pub(super) fn deliver(connector: &ConnectorConfig) -> DeliverSettings {

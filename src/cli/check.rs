@@ -8,6 +8,7 @@ use url::Url;
 use super::{Failure, load_config, say};
 use crate::app::{self, AppError, Exposure};
 use crate::client::FhirClient;
+use crate::client::error::SubmitError;
 use crate::config::{Config, ConnectorConfig, FhirTarget, SourceConfig};
 use crate::sources::mqtt;
 use crate::telemetry::chain;
@@ -103,17 +104,34 @@ fn data_dir(path: &Path) -> Finding {
 async fn port(what: &str, address: SocketAddr) -> Finding {
     match tokio::net::TcpListener::bind(address).await {
         Ok(_) => Ok(format!("{what}: {address} is free")),
-        Err(error) => Err(format!("{what}: {address}: {error}; is vitalwire running already?")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => Err(format!(
+            "{what}: {address} is in use: by vitalwire itself if it is running, else stop the other program or choose \
+             another port"
+        )),
+        Err(error) => Err(format!("{what}: {address}: {error}; choose another address or port")),
     }
 }
 
 async fn fhir_server(connector: &ConnectorConfig, url: &Url) -> Finding {
     let settings = app::client(connector, url.clone());
-    let what = |client: &FhirClient| format!("connector `{}`: FHIR server {}", connector.name, client.endpoint());
-    let client = FhirClient::new(&settings).map_err(|error| chain(&error))?;
+    let what = format!("connector `{}`: FHIR server", connector.name);
+    let client = FhirClient::new(&settings).map_err(|error| format!("{what}: {}", chain(&error)))?;
     match client.fhir_version().await {
-        Ok(version) if version.starts_with("4.0") => Ok(format!("{}: FHIR {version}", what(&client))),
-        Ok(version) => Err(format!("{}: FHIR {version}; Observations are written in R4 (4.0.1)", what(&client))),
-        Err(error) => Err(format!("{}: {}", what(&client), chain(&error))),
+        Ok(version) if version.starts_with("4.0") => Ok(format!("{what}: {} speaks FHIR {version}", client.endpoint())),
+        Ok(version) => {
+            Err(format!("{what}: {} speaks FHIR {version}; Observations are written in R4 (4.0.1)", client.endpoint()))
+        }
+        Err(error) => Err(format!("{what}: {}{}", chain(&error), mend(&error))),
+    }
+}
+
+fn mend(error: &SubmitError) -> &'static str {
+    match error {
+        SubmitError::Unanswered { .. } | SubmitError::TimedOut { .. } => {
+            "; check that it runs, and its URL (`fhir.url`)"
+        }
+        SubmitError::Refused { status: 401 | 403, .. } => "; check the token (`fhir.token`)",
+        SubmitError::Refused { .. } => "; check its URL (`fhir.url`)",
+        SubmitError::UnknownHost { .. } | SubmitError::Unreadable { .. } => "",
     }
 }

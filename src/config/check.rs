@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::mqtt::{MESSAGE_BYTES_MAX, Sessions, client_id_problem, filter_problem, keep_alive_problem};
 use super::raw::{Content, Raw};
 use super::section::{FromRaw, Problems, Section};
 use super::{
     Config, ConfigProblem, ConnectorConfig, FhirTarget, HttpConfig, IdentifierPrecision, IdentityMode, MqttConfig,
     MqttListenerConfig, MqttProtocol, SourceConfig,
 };
+use crate::secret::Secret;
 use crate::telemetry::{LogFormat, LogSettings, parse_filter};
 
 /// Stands in for an address after a problem with it was noted.
@@ -71,16 +73,18 @@ struct ConnectorDefaults {
     mqtt_listener: Raw,
 }
 
+/// What only one may have.
+#[derive(Default)]
+struct Taken {
+    names: HashSet<String>,
+    sessions: Sessions,
+}
+
 fn connectors(root: &mut Section, problems: &mut Problems) -> Vec<ConnectorConfig> {
     let defaults = connector_defaults(root, problems);
     let sections = root.sections("connectors", problems, |_item| defaults.connector.clone());
-    let mut names = HashSet::new();
-    let mut connectors = Vec::with_capacity(sections.len());
-    for section in sections {
-        let connector = connector(section, &defaults, &mut names, problems);
-        connectors.push(connector);
-    }
-    connectors
+    let mut taken = Taken::default();
+    sections.into_iter().map(|section| connector(section, &defaults, &mut taken, problems)).collect()
 }
 
 fn connector_defaults(root: &mut Section, problems: &mut Problems) -> ConnectorDefaults {
@@ -94,10 +98,10 @@ fn connector_defaults(root: &mut Section, problems: &mut Problems) -> ConnectorD
 fn connector(
     mut section: Section,
     defaults: &ConnectorDefaults,
-    names: &mut HashSet<String>,
+    taken: &mut Taken,
     problems: &mut Problems,
 ) -> ConnectorConfig {
-    let name = connector_name(&mut section, names, problems);
+    let name = connector_name(&mut section, &mut taken.names, problems);
     let mut group = section.section("group", problems);
     let linger = group.required("linger", Duration::ZERO, problems);
     let groups_max = group.required("groups_max", 1, problems);
@@ -121,7 +125,7 @@ fn connector(
         identifier_system,
         identifier_precision,
         fhir: fhir_target(section.section("fhir", problems), problems),
-        sources: sources(&mut section, &name, defaults, problems),
+        sources: sources(&mut section, &name, defaults, &mut taken.sessions, problems),
         name,
     };
     section.finish(problems);
@@ -157,6 +161,7 @@ fn sources(
     section: &mut Section,
     connector: &str,
     defaults: &ConnectorDefaults,
+    sessions: &mut Sessions,
     problems: &mut Problems,
 ) -> Vec<SourceConfig> {
     let sections = section.sections("sources", problems, |item| match item.text("type") {
@@ -168,42 +173,77 @@ fn sources(
         let message = "is missing; a connector needs at least one [[connectors.sources]]".to_owned();
         problems.push(section.problem("sources", None, message));
     }
-    sections.into_iter().filter_map(|section| source(section, connector, problems)).collect()
+    sessions.enter(connector);
+    sections.into_iter().filter_map(|section| source(section, sessions, problems)).collect()
 }
 
-fn source(mut section: Section, connector: &str, problems: &mut Problems) -> Option<SourceConfig> {
+fn source(mut section: Section, sessions: &mut Sessions, problems: &mut Problems) -> Option<SourceConfig> {
     match section.required("type", SourceKind::Unknown, problems) {
-        SourceKind::Mqtt => Some(SourceConfig::Mqtt(mqtt(section, connector, problems))),
+        SourceKind::Mqtt => Some(SourceConfig::Mqtt(mqtt(section, sessions, problems))),
         SourceKind::MqttListener => Some(SourceConfig::MqttListener(mqtt_listener(section, problems))),
         // Which keys such a source has is not known, so none of them can be judged.
         SourceKind::Unknown => None,
     }
 }
 
-fn mqtt(mut section: Section, connector: &str, problems: &mut Problems) -> MqttConfig {
-    let topics: Vec<String> = section.required("topics", Vec::new(), problems);
-    if topics.iter().any(String::is_empty) {
-        problems.push(section.problem("topics", None, "has an empty topic filter".to_owned()));
-    }
-    let username: Option<String> = section.optional("username", problems);
-    let password = section.optional("password", problems);
-    if username.is_none() && password.is_some() {
-        problems.push(section.problem("password", None, "needs a `username`".to_owned()));
-    }
+fn mqtt(mut section: Section, sessions: &mut Sessions, problems: &mut Problems) -> MqttConfig {
+    let default_client_id = sessions.next_default();
     let mqtt = MqttConfig {
         host: section.required("host", String::new(), problems),
         port: section.required("port", 1, problems),
         protocol: section.required("protocol", MqttProtocol::V3, problems),
-        topics,
-        client_id: section.optional("client_id", problems).unwrap_or_else(|| format!("vitalwire-{connector}")),
-        credentials: username
-            .map(|username| (username, password.unwrap_or_else(|| crate::secret::Secret::new(String::new())))),
-        in_flight_max: section.required("in_flight_max", 1, problems),
+        topics: topics(&mut section, problems),
+        client_id: section.optional("client_id", problems).unwrap_or(default_client_id),
+        credentials: credentials(&mut section, problems),
+        in_flight_max: section.required::<u16>("in_flight_max", 1, problems).into(),
         keep_alive: section.required("keep_alive", Duration::ZERO, problems),
-        message_bytes_max: section.required("message_bytes_max", 1, problems),
+        message_bytes_max: message_bytes_max(&mut section, problems),
     };
+    if mqtt.host.is_empty() {
+        problems.push(section.problem("host", None, "is empty; expected a name or an address".to_owned()));
+    }
+    if let Some(message) = keep_alive_problem(mqtt.keep_alive) {
+        problems.push(section.problem("keep_alive", None, message));
+    }
+    let clash = || sessions.clash(&mqtt.host, mqtt.port, &mqtt.client_id);
+    if let Some(message) = client_id_problem(&mqtt.client_id).or_else(clash) {
+        problems.push(section.problem("client_id", None, message));
+    }
     section.finish(problems);
     mqtt
+}
+
+fn topics(section: &mut Section, problems: &mut Problems) -> Vec<String> {
+    let absent = vec!["#".to_owned()];
+    let topics: Vec<String> = section.required("topics", absent, problems);
+    if topics.is_empty() {
+        problems.push(section.problem("topics", None, "is empty; expected at least one topic filter".to_owned()));
+    }
+    for (number, filter) in (1..).zip(&topics) {
+        if let Some(message) = filter_problem(filter) {
+            // Its number rather than itself: nothing that is configured is shown.
+            problems.push(section.problem("topics", None, format!("filter {number} {message}")));
+        }
+    }
+    topics
+}
+
+fn credentials(section: &mut Section, problems: &mut Problems) -> Option<(String, Secret)> {
+    let username: Option<String> = section.optional("username", problems);
+    let password: Option<Secret> = section.optional("password", problems);
+    if username.is_none() && password.is_some() {
+        problems.push(section.problem("password", None, "needs a `username`".to_owned()));
+    }
+    username.map(|username| (username, password.unwrap_or_else(|| Secret::new(String::new()))))
+}
+
+fn message_bytes_max(section: &mut Section, problems: &mut Problems) -> usize {
+    let bytes = section.required("message_bytes_max", 1, problems);
+    if bytes > MESSAGE_BYTES_MAX {
+        let message = format!("expected at most {MESSAGE_BYTES_MAX}, found {bytes}: MQTT has no larger packets");
+        problems.push(section.problem("message_bytes_max", None, message));
+    }
+    bytes
 }
 
 fn mqtt_listener(mut section: Section, problems: &mut Problems) -> MqttListenerConfig {
@@ -211,7 +251,7 @@ fn mqtt_listener(mut section: Section, problems: &mut Problems) -> MqttListenerC
         listen: section.required("listen", NO_ADDRESS, problems),
         connections_max: section.required("connections_max", 1, problems),
         in_flight_max: section.required("in_flight_max", 1, problems),
-        message_bytes_max: section.required("message_bytes_max", 1, problems),
+        message_bytes_max: message_bytes_max(&mut section, problems),
     };
     section.finish(problems);
     listener

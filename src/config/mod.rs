@@ -5,6 +5,7 @@
 //! section and never sees the whole.
 
 mod check;
+mod mqtt;
 mod raw;
 mod section;
 
@@ -144,7 +145,7 @@ pub(crate) struct MqttConfig {
     pub(crate) in_flight_max: usize,
     /// Silence after which a ping is sent.
     pub(crate) keep_alive: Duration,
-    /// Largest message.
+    /// Largest message that is taken apart, in bytes of its payload.
     pub(crate) message_bytes_max: usize,
 }
 
@@ -166,7 +167,7 @@ pub(crate) struct MqttListenerConfig {
     pub(crate) connections_max: usize,
     /// Publications of one device taken and not yet acknowledged.
     pub(crate) in_flight_max: usize,
-    /// Largest publication.
+    /// Largest publication that is taken apart, in bytes of its payload.
     pub(crate) message_bytes_max: usize,
 }
 

@@ -45,9 +45,11 @@ pub(super) enum Content {
     Text(String),
     Integer(i64),
     Float(f64),
-    Boolean(bool),
+    Boolean,
     List(Vec<Raw>),
     Section(BTreeMap<String, Raw>),
+    /// The value of an environment variable; what it is depends on the key, for a password may look like a number.
+    Unparsed(String),
 }
 
 impl Content {
@@ -57,9 +59,10 @@ impl Content {
             Self::Text(_) => "text",
             Self::Integer(_) => "a whole number",
             Self::Float(_) => "a number with a fraction",
-            Self::Boolean(_) => "true or false",
+            Self::Boolean => "true or false",
             Self::List(_) => "a list",
             Self::Section(_) => "a section",
+            Self::Unparsed(_) => "something else",
         }
     }
 }
@@ -112,12 +115,10 @@ impl Raw {
     }
 
     /// Sets the value an environment variable names: `keys` from the outermost inwards, in lower case. In a list of
-    /// sections a key selects the one with that `name`. A value that reads as a number, a boolean or a list is one,
-    /// anything else is text.
+    /// sections a key selects the one with that `name`, or else the one at that index, from 0.
     pub(crate) fn set_from_variable(&mut self, variable: &str, keys: &[String], value: &str) {
         let place = Place::Variable(Arc::from(variable));
-        let value = Self { content: variable_content(value, &place), place };
-        self.set(keys, value);
+        self.set(keys, Self { content: Content::Unparsed(value.to_owned()), place });
     }
 
     fn set(&mut self, keys: &[String], value: Self) {
@@ -126,21 +127,27 @@ impl Raw {
             return;
         };
         match &mut self.content {
-            Content::List(items) => match items.iter_mut().find(|item| item.has_name(key)) {
-                Some(item) => item.set(inner, value),
-                // Such an item says nothing but its name; checking then tells what is missing.
-                None => {
-                    let name = Self { place: value.place.clone(), content: Content::Text(key.clone()) };
-                    let content = Content::Section(BTreeMap::from([("name".to_owned(), name)]));
-                    let mut item = Self { place: value.place.clone(), content };
-                    item.set(inner, value);
-                    items.push(item);
+            Content::List(items) => {
+                let index = key.parse().ok().filter(|index| *index < items.len());
+                let named = items.iter().position(|item| item.has_name(key));
+                match named.or(index).and_then(|place| items.get_mut(place)) {
+                    Some(item) => item.set(inner, value),
+                    // Such an item says nothing but its name; checking then tells what is missing.
+                    None => {
+                        let mut item = Self::empty(value.place.clone());
+                        if key.parse::<usize>().is_err() {
+                            let name = Self { place: value.place.clone(), content: Content::Text(key.clone()) };
+                            item.set(&["name".to_owned()], name);
+                        }
+                        item.set(inner, value);
+                        items.push(item);
+                    }
                 }
-            },
+            }
             Content::Section(section) => {
                 section.entry(key.clone()).or_insert_with(|| Self::empty(value.place.clone())).set(inner, value);
             }
-            Content::Text(_) | Content::Integer(_) | Content::Float(_) | Content::Boolean(_) => {
+            Content::Text(_) | Content::Integer(_) | Content::Float(_) | Content::Boolean | Content::Unparsed(_) => {
                 *self = Self::empty(value.place.clone());
                 self.set(keys, value);
             }
@@ -151,43 +158,14 @@ impl Raw {
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         let Content::Section(keys) = &self.content else { return None };
         match &keys.get(key)?.content {
-            Content::Text(text) => Some(text),
-            Content::Integer(_) | Content::Float(_) | Content::Boolean(_) | Content::List(_) | Content::Section(_) => {
-                None
-            }
+            Content::Text(text) | Content::Unparsed(text) => Some(text),
+            Content::Integer(_) | Content::Float(_) | Content::Boolean | Content::List(_) | Content::Section(_) => None,
         }
     }
 
     fn has_name(&self, variable_key: &str) -> bool {
         self.text("name").is_some_and(|name| name.to_lowercase().replace('-', "_") == variable_key)
     }
-}
-
-fn variable_content(value: &str, place: &Place) -> Content {
-    let document = format!("value = {value}");
-    let parsed = DeTable::parse(&document).ok().and_then(|table| {
-        let lines = Lines { file: Arc::from(""), text: "" };
-        match lines.section(table.get_ref(), 0).content {
-            Content::Section(mut keys) => keys.remove("value"),
-            Content::Text(_) | Content::Integer(_) | Content::Float(_) | Content::Boolean(_) | Content::List(_) => None,
-        }
-    });
-    match parsed {
-        Some(raw) => at(raw, place).content,
-        None => Content::Text(value.to_owned()),
-    }
-}
-
-/// The same tree with every value at `place`.
-fn at(raw: Raw, place: &Place) -> Raw {
-    let content = match raw.content {
-        Content::List(items) => Content::List(items.into_iter().map(|item| at(item, place)).collect()),
-        Content::Section(keys) => {
-            Content::Section(keys.into_iter().map(|(key, value)| (key, at(value, place))).collect())
-        }
-        scalar @ (Content::Text(_) | Content::Integer(_) | Content::Float(_) | Content::Boolean(_)) => scalar,
-    };
-    Raw { place: place.clone(), content }
 }
 
 /// Turns offsets into lines.
@@ -224,7 +202,7 @@ impl Lines<'_> {
                 Ok(number) => Content::Float(number),
                 Err(_) => Content::Text(float.as_str().to_owned()),
             },
-            DeValue::Boolean(boolean) => Content::Boolean(*boolean),
+            DeValue::Boolean(_) => Content::Boolean,
             DeValue::Datetime(datetime) => Content::Text(datetime.to_string()),
             DeValue::Array(array) => return self.list(array, offset),
             DeValue::Table(table) => return self.section(table, offset),

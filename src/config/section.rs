@@ -17,6 +17,8 @@ pub(super) struct Section {
     keys: BTreeMap<String, Raw>,
     /// Every key asked for, to suggest one for a misspelt key.
     asked: Vec<&'static str>,
+    /// Where the values that were read stand.
+    places: BTreeMap<&'static str, Place>,
 }
 
 /// All that is wrong so far.
@@ -26,6 +28,8 @@ pub(super) type Problems = Vec<ConfigProblem>;
 pub(super) trait FromRaw: Sized {
     /// What is expected, for messages: "a whole number from 1".
     const EXPECTED: &'static str;
+    /// Whether a number found here may be shown.
+    const IS_NUMBER: bool = false;
     /// The value, unless it is of another kind or out of bounds.
     fn from_content(content: &Content) -> Option<Self>;
 }
@@ -41,14 +45,15 @@ impl Section {
             other @ (Content::Text(_)
             | Content::Integer(_)
             | Content::Float(_)
-            | Content::Boolean(_)
-            | Content::List(_)) => {
+            | Content::Boolean
+            | Content::List(_)
+            | Content::Unparsed(_)) => {
                 let message = format!("expected a section, found {}", other.kind());
                 problems.push(ConfigProblem { place: Some(raw.place.clone()), key: path.clone(), message });
                 BTreeMap::new()
             }
         };
-        Self { path, place: raw.place, keys, asked: Vec::new() }
+        Self { path, place: raw.place, keys, asked: Vec::new(), places: BTreeMap::new() }
     }
 
     /// The value of a key that the defaults always have; `fallback` stands in after a problem was noted.
@@ -69,9 +74,10 @@ impl Section {
     pub(super) fn optional<T: FromRaw>(&mut self, key: &'static str, problems: &mut Problems) -> Option<T> {
         self.asked.push(key);
         let raw = self.keys.remove(key)?;
+        self.places.insert(key, raw.place.clone());
         let value = T::from_content(&raw.content);
         if value.is_none() {
-            let message = format!("expected {}, found {}", T::EXPECTED, describe(&raw.content));
+            let message = format!("expected {}, found {}", T::EXPECTED, describe::<T>(&raw.content));
             problems.push(self.problem(key, Some(raw.place), message));
         }
         value
@@ -103,8 +109,9 @@ impl Section {
             other @ (Content::Text(_)
             | Content::Integer(_)
             | Content::Float(_)
-            | Content::Boolean(_)
-            | Content::Section(_)) => {
+            | Content::Boolean
+            | Content::Section(_)
+            | Content::Unparsed(_)) => {
                 let message =
                     format!("expected a list of sections (`[[{}]]`), found {}", self.key_path(key), other.kind());
                 problems.push(self.problem(key, Some(raw.place), message));
@@ -125,9 +132,10 @@ impl Section {
         Raw { place: self.place, content: Content::Section(self.keys) }
     }
 
-    /// Describes a problem with the value of `key`.
+    /// Describes a problem with the value of `key`, which stands at `place`, or where it was read.
     pub(super) fn problem(&self, key: &str, place: Option<Place>, message: String) -> ConfigProblem {
-        ConfigProblem { place: place.or_else(|| Some(self.place.clone())), key: self.key_path(key), message }
+        let place = place.or_else(|| self.places.get(key).cloned()).unwrap_or_else(|| self.place.clone());
+        ConfigProblem { place: Some(place), key: self.key_path(key), message }
     }
 
     /// Ends the reading: every key nobody asked for is a problem.
@@ -148,48 +156,42 @@ impl Section {
     }
 }
 
-/// The value as it may be shown. Texts are not, since they may be secrets typed under the wrong key.
-fn describe(content: &Content) -> String {
+/// The value as it may be shown: only where a number is expected, and found. Anything else may be a secret, typed under
+/// the wrong key or without its quotes.
+fn describe<T: FromRaw>(content: &Content) -> String {
     match content {
-        Content::Integer(number) => number.to_string(),
-        Content::Float(number) => number.to_string(),
-        Content::Boolean(value) => value.to_string(),
-        Content::Text(text) if text.is_empty() => "empty text".to_owned(),
-        Content::Text(_) | Content::List(_) | Content::Section(_) => content.kind().to_owned(),
+        Content::Integer(number) if T::IS_NUMBER => number.to_string(),
+        Content::Float(number) if T::IS_NUMBER => number.to_string(),
+        Content::Text(text) | Content::Unparsed(text) if text.is_empty() => "empty text".to_owned(),
+        Content::Integer(_)
+        | Content::Float(_)
+        | Content::Boolean
+        | Content::Text(_)
+        | Content::List(_)
+        | Content::Section(_)
+        | Content::Unparsed(_) => content.kind().to_owned(),
     }
 }
 
 impl FromRaw for String {
-    const EXPECTED: &'static str = "text";
+    const EXPECTED: &'static str = "text in quotes";
     fn from_content(content: &Content) -> Option<Self> {
         match content {
-            Content::Text(text) => Some(text.clone()),
-            Content::Integer(_) | Content::Float(_) | Content::Boolean(_) | Content::List(_) | Content::Section(_) => {
-                None
-            }
-        }
-    }
-}
-
-impl FromRaw for bool {
-    const EXPECTED: &'static str = "true or false";
-    fn from_content(content: &Content) -> Option<Self> {
-        match content {
-            Content::Boolean(value) => Some(*value),
-            Content::Text(_) | Content::Integer(_) | Content::Float(_) | Content::List(_) | Content::Section(_) => None,
+            Content::Text(text) | Content::Unparsed(text) => Some(text.clone()),
+            Content::Integer(_) | Content::Float(_) | Content::Boolean | Content::List(_) | Content::Section(_) => None,
         }
     }
 }
 
 impl FromRaw for PathBuf {
-    const EXPECTED: &'static str = "a path";
+    const EXPECTED: &'static str = "a path in quotes";
     fn from_content(content: &Content) -> Option<Self> {
         String::from_content(content).filter(|path| !path.is_empty()).map(Self::from)
     }
 }
 
 impl FromRaw for Secret {
-    const EXPECTED: &'static str = "text";
+    const EXPECTED: &'static str = "text in quotes";
     fn from_content(content: &Content) -> Option<Self> {
         String::from_content(content).map(Self::new)
     }
@@ -204,49 +206,52 @@ impl FromRaw for SocketAddr {
 
 impl FromRaw for u16 {
     const EXPECTED: &'static str = "a whole number from 1 to 65535";
+    const IS_NUMBER: bool = true;
     fn from_content(content: &Content) -> Option<Self> {
-        match content {
-            Content::Integer(number) => Self::try_from(*number).ok().filter(|number| *number > 0),
-            Content::Text(_) | Content::Float(_) | Content::Boolean(_) | Content::List(_) | Content::Section(_) => None,
-        }
+        whole_number(content)?.try_into().ok().filter(|number| *number > 0)
     }
 }
 
-/// A count or a size: a whole number from 1.
+/// A count or a size. More than that many of anything is a typing error, and some would not fit into memory.
 impl FromRaw for usize {
-    const EXPECTED: &'static str = "a whole number from 1";
+    const EXPECTED: &'static str = "a whole number from 1 to 1000000000";
+    const IS_NUMBER: bool = true;
     fn from_content(content: &Content) -> Option<Self> {
-        match content {
-            Content::Integer(number) => Self::try_from(*number).ok().filter(|number| *number > 0),
-            Content::Text(_) | Content::Float(_) | Content::Boolean(_) | Content::List(_) | Content::Section(_) => None,
-        }
+        whole_number(content)?.try_into().ok().filter(|number| (1..=1_000_000_000).contains(number))
     }
 }
 
 /// A span of time, written in milliseconds.
 impl FromRaw for Duration {
     const EXPECTED: &'static str = "a whole number of milliseconds, at most one day";
+    const IS_NUMBER: bool = true;
     fn from_content(content: &Content) -> Option<Self> {
-        match content {
-            Content::Integer(number @ 0..=86_400_000) => u64::try_from(*number).ok().map(Self::from_millis),
-            Content::Integer(_)
-            | Content::Text(_)
-            | Content::Float(_)
-            | Content::Boolean(_)
-            | Content::List(_)
-            | Content::Section(_) => None,
-        }
+        let millis = u64::try_from(whole_number(content)?).ok()?;
+        (millis <= 86_400_000).then_some(Self::from_millis(millis))
+    }
+}
+
+fn whole_number(content: &Content) -> Option<i64> {
+    match content {
+        Content::Integer(number) => Some(*number),
+        Content::Unparsed(text) => text.trim().parse().ok(),
+        Content::Text(_) | Content::Float(_) | Content::Boolean | Content::List(_) | Content::Section(_) => None,
     }
 }
 
 /// A list of texts, or one text.
 impl FromRaw for Vec<String> {
-    const EXPECTED: &'static str = "a list of texts";
+    const EXPECTED: &'static str = "a list of texts in quotes";
     fn from_content(content: &Content) -> Option<Self> {
         match content {
             Content::List(items) => items.iter().map(|item| String::from_content(&item.content)).collect(),
-            Content::Text(text) => Some(vec![text.clone()]),
-            Content::Integer(_) | Content::Float(_) | Content::Boolean(_) | Content::Section(_) => None,
+            Content::Unparsed(text) if text.trim_start().starts_with('[') => {
+                let document = Raw::parse("", &format!("list = {text}")).ok()?;
+                let Content::Section(keys) = document.content else { return None };
+                Self::from_content(&keys.get("list")?.content)
+            }
+            Content::Text(text) | Content::Unparsed(text) => Some(vec![text.clone()]),
+            Content::Integer(_) | Content::Float(_) | Content::Boolean | Content::Section(_) => None,
         }
     }
 }

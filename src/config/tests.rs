@@ -1,4 +1,4 @@
-use super::{Config, IdentityMode, SourceConfig};
+use super::{Config, IdentityMode, MqttProtocol, SourceConfig};
 
 const CONNECTOR: &str = r#"
 [[connectors]]
@@ -59,11 +59,11 @@ fn all_problems_are_reported_at_once_with_their_lines() {
     let text =
         "[http]\nlissten = \"127.0.0.1:1\"\nbody_bytes_max = 0\n[[connectors]]\nname = \"a b\"\nfhir_mapping = 3\n";
     let expected = [
-        "a.toml:3: `http.body_bytes_max` expected a whole number from 1, found 0",
+        "a.toml:3: `http.body_bytes_max` expected a whole number from 1 to 1000000000, found 0",
         "a.toml:2: `http.lissten` unknown key; did you mean `listen`?",
-        "a.toml:4: `connectors.0.name` may have letters, digits, `-` and `_`, 64 at most: it is part of URLs and metrics",
-        "a.toml:4: `connectors.0.device_mapping` is missing; expected a path",
-        "a.toml:6: `connectors.0.fhir_mapping` expected a path, found 3",
+        "a.toml:5: `connectors.0.name` may have letters, digits, `-` and `_`, 64 at most: it is part of URLs and metrics",
+        "a.toml:4: `connectors.0.device_mapping` is missing; expected a path in quotes",
+        "a.toml:6: `connectors.0.fhir_mapping` expected a path in quotes, found a whole number",
         "a.toml:4: `connectors.0.sources` is missing; a connector needs at least one [[connectors.sources]]",
     ];
     assert_eq!(problems(text, &[]), expected);
@@ -74,7 +74,7 @@ fn a_problem_in_a_variable_names_the_variable_and_not_its_value() {
     assert_eq!(
         problems("", &[("VITALWIRE_HTTP__PORT", "hunter2"), ("VITALWIRE_LOG__FORMAT", "hunter2")]),
         [
-            "environment variable VITALWIRE_LOG__FORMAT: `log.format` expected \"text\" or \"json\", found text",
+            "environment variable VITALWIRE_LOG__FORMAT: `log.format` expected \"text\" or \"json\", found something else",
             "environment variable VITALWIRE_HTTP__PORT: `http.port` unknown key; config/default.toml lists all keys",
         ]
     );
@@ -90,4 +90,91 @@ fn a_text_that_is_not_toml_is_named_with_its_line() {
 fn two_connectors_cannot_share_a_name() {
     let found = problems(&format!("{CONNECTOR}{CONNECTOR}"), &[]);
     assert!(found[0].contains("`ward-4` is taken by another connector"), "{found:?}");
+}
+
+const SOURCE: &str = "\n[[connectors.sources]]\ntype = \"mqtt\"\ntopics = [\"other/#\"]\n";
+
+#[test]
+fn every_source_has_a_session_of_its_own() {
+    let config = Config::parse(Some(("a.toml", &format!("{CONNECTOR}{SOURCE}{SOURCE}"))), &[]).unwrap();
+    let client_ids = config.connectors[0].sources.iter().map(|source| match source {
+        SourceConfig::Mqtt(mqtt) => mqtt.client_id.as_str(),
+        SourceConfig::MqttListener(_) => "",
+    });
+    assert_eq!(client_ids.collect::<Vec<_>>(), ["vitalwire-ward-4", "vitalwire-ward-4.2", "vitalwire-ward-4.3"]);
+}
+
+#[test]
+fn two_sources_cannot_share_a_session() {
+    let found = problems(&format!("{CONNECTOR}{SOURCE}client_id = \"vitalwire-ward-4\"\n"), &[]);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].starts_with("a.toml:14: `connectors.0.sources.1.client_id` is taken"), "{found:?}");
+    let elsewhere = format!("{CONNECTOR}{SOURCE}client_id = \"vitalwire-ward-4\"\nport = 1884\n");
+    assert!(Config::parse(Some(("a.toml", &elsewhere)), &[]).is_ok());
+}
+
+#[track_caller]
+fn check_source(lines: &str, expected: &str) {
+    let text = format!("{}\n{lines}\n", CONNECTOR.replace("topics = [\"devices/#\"]", ""));
+    let found = problems(&text, &[]);
+    assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+}
+
+#[test]
+fn what_a_broker_would_not_take_is_named() {
+    check_source("topics = [\"a\"]\nclient_id = \"\"", "a.toml:12: `connectors.0.sources.0.client_id` is empty");
+    check_source("topics = []", "a.toml:11: `connectors.0.sources.0.topics` is empty");
+    check_source("topics = [\"a\", \"\"]", "a.toml:11: `connectors.0.sources.0.topics` filter 2 is empty");
+    check_source("topics = [\"a/b#\"]", "filter 1 has a `+` or `#` that is not a whole level");
+    check_source("", "`connectors.0.sources.0.topics` is missing");
+    check_source("topics = [\"a\"]\nhost = \"\"", "a.toml:12: `connectors.0.sources.0.host` is empty");
+    check_source("topics = [\"a\"]\nkeep_alive = 1000", "keep_alive` expected 5000 to 65535000, found 1000");
+    check_source("topics = [\"a\"]\nin_flight_max = 65536", "expected a whole number from 1 to 65535, found 65536");
+    check_source("topics = [\"a\"]\nmessage_bytes_max = 300000000", "message_bytes_max` expected at most");
+    check_source("topics = [\"a\"]\npassword = \"x\"", "password` needs a `username`");
+    check_source("topics = [\"a\"]\nprotocol = 5", "protocol` expected \"3.1.1\" or \"5\", found a whole number");
+}
+
+#[test]
+fn a_source_is_named_by_its_index_in_the_environment_and_values_are_read_as_the_key_asks() {
+    let environment = [
+        ("VITALWIRE_CONNECTORS__WARD_4__SOURCES__0__PROTOCOL", "5"),
+        ("VITALWIRE_CONNECTORS__WARD_4__SOURCES__1__PASSWORD", "0123"),
+        ("VITALWIRE_CONNECTORS__WARD_4__SOURCES__1__USERNAME", "true"),
+        ("VITALWIRE_CONNECTORS__WARD_4__SOURCES__1__PORT", "1884"),
+        ("VITALWIRE_CONNECTORS__WARD_4__SOURCES__1__TOPICS", "[\"a/#\", \"b\"]"),
+    ];
+    let config = Config::parse(Some(("a.toml", &format!("{CONNECTOR}{SOURCE}"))), &variables(&environment)).unwrap();
+    let [SourceConfig::Mqtt(first), SourceConfig::Mqtt(second)] = &config.connectors[0].sources[..] else { panic!() };
+    assert_eq!(first.protocol, MqttProtocol::V5);
+    let (username, password) = second.credentials.as_ref().unwrap();
+    assert_eq!((username.as_str(), password.expose(), second.port), ("true", "0123", 1884));
+    assert_eq!(second.topics, ["a/#", "b"]);
+}
+
+#[test]
+fn a_source_that_is_not_in_the_list_is_named_by_its_variable() {
+    let variable = "VITALWIRE_CONNECTORS__WARD_4__SOURCES__3__PASSWORD";
+    let found = problems(CONNECTOR, &[(variable, "hunter2")]);
+    assert!(found[0].contains(variable) && found[0].contains("`connectors.0.sources.1.type` is missing"), "{found:?}");
+}
+
+#[test]
+fn no_secret_is_shown_whatever_is_wrong_with_it() {
+    let secret = "7314159";
+    let source =
+        format!("topics = [\"a\"]\nusername = \"u\"\npassword = {secret}\nport = \"{secret}\"\ntoken = {secret}");
+    let text = format!(
+        "{}\n{source}\n[connectors.fhir]\nurl = \"{secret}\"",
+        CONNECTOR.replace("topics = [\"devices/#\"]", "")
+    );
+    let environment =
+        [("VITALWIRE_HTTP__LISTEN", secret), ("VITALWIRE_LOG__FILTER", secret), ("VITALWIRE_TOKEN", secret)];
+    let found = problems(&text, &environment);
+    assert_eq!(found.len(), 6, "{found:?}");
+    assert!(found.iter().all(|problem| !problem.contains(secret)), "{found:?}");
+    for unquoted in ["password = hunter2", "password = \"hunter2", "password = 'hunter2' hunter2"] {
+        let found = problems(&format!("{CONNECTOR}{unquoted}\n"), &[]);
+        assert!(found.iter().all(|problem| !problem.contains("hunter2")), "{found:?}");
+    }
 }

@@ -32,6 +32,17 @@ pub(super) struct Shared {
     pub(super) link: Arc<Link>,
     pub(super) clock: Clock,
     pub(super) known: KnownObservations,
+    pub(super) delivery_seconds: metrics::Histogram,
+}
+
+impl Shared {
+    /// How long ago the messages of a target arrived, now that it is done.
+    fn record_delay(&self, target: &Target) {
+        let now = self.clock.now();
+        for arrived_at in target.arrival_times() {
+            self.delivery_seconds.record(now.duration_since(arrived_at).as_secs_f64().max(0.0));
+        }
+    }
 }
 
 /// One batch at a time, in order.
@@ -219,6 +230,7 @@ impl Lane {
             let blamed = target.take_blamed(failure);
             self.bury(blamed, failure, letters);
         }
+        self.shared.record_delay(&target);
         target.complete(outcome);
     }
 

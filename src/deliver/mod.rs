@@ -73,7 +73,8 @@ impl Deliver {
     /// The stage in front of the server behind `link`.
     pub(crate) fn new(settings: DeliverSettings, mappings: Arc<Mappings>, link: Arc<Link>, clock: Clock) -> Self {
         let known = KnownObservations::new();
-        Self { shared: Arc::new(Shared { settings, mappings, link, clock, known }) }
+        let delivery_seconds = metrics::histogram!("delivery_seconds", "connector" => Arc::clone(link.connector()));
+        Self { shared: Arc::new(Shared { settings, mappings, link, clock, known, delivery_seconds }) }
     }
 
     /// Runs until the inbox closes; its lanes, spawned on `tasks`, end after it.

@@ -34,6 +34,7 @@ fn mappings(folder: &Path) -> Mappings {
 
 fn envelope(body: Vec<u8>) -> Envelope {
     Envelope {
+        body_bytes_max: usize::MAX,
         body: body.into(),
         properties: serde_json::Map::new(),
         system_properties: serde_json::Map::new(),

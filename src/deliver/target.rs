@@ -140,6 +140,12 @@ impl Target {
         blamed
     }
 
+    /// When the messages arrived that each of its measurements is from.
+    pub(super) fn arrival_times(&self) -> impl Iterator<Item = Timestamp> {
+        let contributions = self.groups.iter().flat_map(|group| &group.group.contributions);
+        contributions.map(|contribution| contribution.envelope.enqueued_at)
+    }
+
     /// Ends all of its messages.
     pub(super) fn complete(self, outcome: Outcome) {
         for contribution in self.groups.into_iter().flat_map(|group| group.group.contributions) {

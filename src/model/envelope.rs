@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 pub(crate) struct Envelope {
     /// The payload, not yet parsed.
     pub(crate) body: Bytes,
+    /// Largest body, in bytes, that its source is to take; a larger one is not looked into.
+    pub(crate) body_bytes_max: usize,
     /// Set by the sender; MQTT 5 user properties, Kafka headers (EV-9).
     pub(crate) properties: Map<String, Value>,
     /// Set by the broker and the source: topic, QoS, partition, arrival time (EV-9, EV-10).

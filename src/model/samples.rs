@@ -35,6 +35,7 @@ impl Heard {
 
 pub(crate) fn envelope(position: u64, body: &str) -> Envelope {
     Envelope {
+        body_bytes_max: usize::MAX,
         body: Bytes::copy_from_slice(body.as_bytes()),
         properties: serde_json::Map::new(),
         system_properties: serde_json::Map::new(),

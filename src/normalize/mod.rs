@@ -68,6 +68,9 @@ impl Normalize {
     }
 
     fn normalize(&self, Tracked { value: envelope, receipt }: Tracked<Envelope>, yielded: &mut Yield) {
+        if let Some(failure) = too_large(&envelope) {
+            return yielded.letters.push(self.letter(failure, &envelope, receipt));
+        }
         let extraction = match self.mappings.extract(&envelope) {
             Ok(extraction) => extraction,
             Err(failure) => return yielded.letters.push(self.letter(failure, &envelope, receipt)),
@@ -90,6 +93,16 @@ impl Normalize {
         let Failure { code, reason, template } = failure;
         Cause { stage: Stage::Normalize, code, reason, template }.letter(envelope, receipt, self.clock.now())
     }
+}
+
+/// What is larger than its source is to take gets no further; its neighbours do.
+fn too_large(envelope: &Envelope) -> Option<Failure> {
+    let (bytes, max) = (envelope.body.len(), envelope.body_bytes_max);
+    (bytes > max).then(|| Failure {
+        code: "InvalidDataFormatException",
+        reason: format!("the message has {bytes} bytes, and `message_bytes_max` of its source is {max}"),
+        template: None,
+    })
 }
 
 fn keyed(Extracted { measurement, period }: Extracted, envelope: Arc<Envelope>, receipt: Receipt) -> Keyed {

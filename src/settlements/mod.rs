@@ -42,6 +42,7 @@ struct Desk {
     /// Written by sources and receipts, emptied by the task.
     books: Mutex<Books>,
     noted: Notify,
+    received: metrics::Counter,
 }
 
 impl Settlements {
@@ -52,7 +53,8 @@ impl Settlements {
     pub(crate) async fn open(database: Database, connector: Arc<str>) -> Result<Self, DatabaseError> {
         let name = Arc::clone(&connector);
         let counts = database.read(move |connection| store::load(connection, &name)).await??;
-        let desk = Desk { connector, books: Mutex::new(Books::new(counts)), noted: Notify::new() };
+        let received = metrics::counter!("envelopes_received_total", "connector" => Arc::clone(&connector));
+        let desk = Desk { connector, books: Mutex::new(Books::new(counts)), noted: Notify::new(), received };
         Ok(Self { desk: Arc::new(desk), database })
     }
 
@@ -140,6 +142,7 @@ impl Desk {
 impl Witness for Desk {
     fn receipt(self: Arc<Self>, position: u64, ledger: &Arc<dyn Settle>) -> Receipt {
         self.books().received();
+        self.received.increment(1);
         let witnessed = Witnessed { desk: self, ledger: Arc::clone(ledger) };
         Receipt::new(position, Arc::new(witnessed))
     }

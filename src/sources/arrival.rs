@@ -33,13 +33,14 @@ pub(crate) struct Arrivals {
     connector: Arc<str>,
     source: Arc<str>,
     clock: Clock,
+    body_bytes_max: usize,
     taken: AtomicU64,
 }
 
 impl Arrivals {
-    /// Numbers from 1 for the source named `source` of the connector.
-    pub(crate) fn new(connector: Arc<str>, source: &str, clock: Clock) -> Self {
-        Self { connector, source: Arc::from(source), clock, taken: AtomicU64::new(0) }
+    /// Numbers from 1 for the source named `source` of the connector; payloads may have `body_bytes_max` bytes.
+    pub(crate) fn new(connector: Arc<str>, source: &str, clock: Clock, body_bytes_max: usize) -> Self {
+        Self { connector, source: Arc::from(source), clock, body_bytes_max, taken: AtomicU64::new(0) }
     }
 
     /// The arrival as an envelope that was enqueued now.
@@ -57,7 +58,14 @@ impl Arrivals {
         insert("x-opt-enqueued-time", Value::String(enqueued_at.to_string()));
         insert("x-opt-sequence-number", Value::from(position));
         let origin = Origin { connector: Arc::clone(&self.connector), source: Arc::clone(&self.source), position };
-        Envelope { body: arrival.payload, properties: arrival.properties, system_properties, enqueued_at, origin }
+        Envelope {
+            body: arrival.payload,
+            body_bytes_max: self.body_bytes_max,
+            properties: arrival.properties,
+            system_properties,
+            enqueued_at,
+            origin,
+        }
     }
 }
 
@@ -74,7 +82,7 @@ mod tests {
     #[test]
     fn ev_10_the_broker_side_of_a_publication_becomes_system_properties() {
         let clock = Clock::stopped("2024-03-02T07:15:00.25Z".parse().unwrap());
-        let arrivals = Arrivals::new(Arc::from("ward"), "mqtt", clock);
+        let arrivals = Arrivals::new(Arc::from("ward"), "mqtt", clock, 100);
         let arrival = Arrival {
             topic: "ward/7/pulse".to_owned(),
             qos: 1,

@@ -2,31 +2,16 @@
 
 use std::time::Duration;
 
-use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use serde_json::Value;
 
-use crate::support::config::{mqtt_listener, wearables};
-use crate::support::process::Vitalwire;
+use crate::support::config::{mqtt, mqtt_listener, wearables};
+use crate::support::mosquitto::Mosquitto;
+use crate::support::process::{Vitalwire, run};
+use crate::support::publish::{Device, publish};
 use crate::support::wait::until;
 
 const GOOD: &str =
     r#"{"deviceid":"d-1","patientid":"p-1","measurementdatetime":"2024-03-02T07:15:00Z","heartrate":61}"#;
-
-/// Publishes at QoS 1 and waits for every acknowledgement.
-async fn publish(address: &str, payloads: &[&[u8]]) {
-    let (host, port) = address.rsplit_once(':').unwrap();
-    let (client, mut connection) = AsyncClient::new(MqttOptions::new("device", host, port.parse().unwrap()), 100);
-    for payload in payloads {
-        client.publish("readings", QoS::AtLeastOnce, false, *payload).await.unwrap();
-    }
-    let mut acknowledged = 0;
-    while acknowledged < payloads.len() {
-        let event = tokio::time::timeout(Duration::from_secs(30), connection.poll()).await.expect("no answer");
-        if let Event::Incoming(Packet::PubAck(_)) = event.unwrap() {
-            acknowledged += 1;
-        }
-    }
-}
 
 #[tokio::test]
 async fn bad_payloads_among_good_ones_are_kept_with_their_reason() {
@@ -78,13 +63,39 @@ async fn bad_payloads_among_good_ones_are_kept_with_their_reason() {
 #[tokio::test]
 async fn nothing_that_identifies_a_person_is_logged() {
     let directory = tempfile::tempdir().unwrap();
-    let config = format!("{}\n[log]\nfilter = \"debug\"\n", wearables(&mqtt_listener()));
+    let broker = Mosquitto::start(directory.path(), "").await;
+    let subscription = mqtt(broker.port, "secret-ward/+").replace("[[", "\n[[") + "client_id = \"secret-client\"\n";
+    let config =
+        format!("{}\n[log]\nfilter = \"debug,rumqttc=trace\"\n", wearables(&(subscription + &mqtt_listener())));
     let product = Vitalwire::serve(directory.path(), &config);
+    product.subscribed("wearables").await;
     let good = GOOD.replace("d-1", "secret-device").replace("p-1", "secret-patient");
     let bad = good.replace("61", "\"secret-value\"");
-    publish(product.mqtt.as_ref().unwrap(), &[good.as_bytes(), bad.as_bytes()]).await;
-    let seen = |ledger: &Value| ledger["received"] == 2;
+    let messages = [good.as_bytes(), bad.as_bytes(), b"secret-text", br#"{"secret-member":1}"#];
+    let listener = product.mqtt.clone().unwrap();
+    let device = Device { client_id: "secret-device", topic: "secret-ward/7" };
+    device.publish(&listener, &messages).await;
+    device.publish(&format!("127.0.0.1:{}", broker.port), &messages).await;
+    let (_, port) = listener.rsplit_once(':').unwrap();
+    let mut subscriber = std::process::Command::new("mosquitto_sub");
+    subscriber.args([
+        "-p",
+        port,
+        "-t",
+        "secret-topic",
+        "-i",
+        "secret-client",
+        "-u",
+        "secret-user",
+        "-P",
+        "secret-word",
+    ]);
+    run(subscriber);
+    let seen = |ledger: &Value| ledger["received"] == 8 && ledger["in_flight"] == 0;
     until(Duration::from_secs(20), async || product.ledger("wearables").await, seen).await;
+    drop(broker);
+    let retrying = |connector: &Value| connector["sources"][0]["state"] == "retrying";
+    until(Duration::from_secs(20), async || product.connector("wearables").await, retrying).await;
     let (_, log) = product.interrupt();
     let told: Vec<&String> = log.iter().filter(|line| line.contains("secret-")).collect();
     assert!(told.is_empty(), "{told:?}");

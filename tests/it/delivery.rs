@@ -32,7 +32,7 @@ async fn every_reading_is_stored_once_and_sending_them_again_changes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(directory.path(), "max_queued_messages 0").await;
     let product = Vitalwire::serve(directory.path(), &wearables(&mqtt(broker.port, "readings")));
-    subscribed(&product).await;
+    product.subscribed("wearables").await;
     send_all(broker.port);
     let ledger =
         until(DRAIN_MAX, async || product.ledger("wearables").await, |ledger| explained(ledger) == 26_084).await;
@@ -59,7 +59,7 @@ async fn killed_at_random_moments_it_stores_every_reading_once_and_the_ledger_cl
     let broker = Mosquitto::start(directory.path(), "max_queued_messages 0").await;
     let config = wearables(&mqtt(broker.port, "readings"));
     let mut product = Vitalwire::serve(directory.path(), &config);
-    subscribed(&product).await;
+    product.subscribed("wearables").await;
     let port = broker.port;
     let sender = std::thread::spawn(move || send_all(port));
     for kill in 0..6_u64 {
@@ -91,13 +91,6 @@ async fn killed_at_random_moments_it_stores_every_reading_once_and_the_ledger_cl
     );
 }
 
-/// Waits until the subscription stands, for a broker keeps nothing for a session it has never seen.
-async fn subscribed(product: &Vitalwire) {
-    let connector = format!("{}/connectors/wearables", product.http);
-    let connected = |connector: &Value| connector["sources"][0]["state"] == "connected";
-    until(DRAIN_MAX, async || product.fhir().get_json(&connector).await, connected).await;
-}
-
 fn reading(message: &Value) -> String {
     let time = message["measurementdatetime"].as_str().unwrap().trim_end_matches('Z');
     format!("{time} {}", message["heartrate"])
@@ -118,7 +111,7 @@ async fn a_broker_that_restarts_loses_and_doubles_nothing() {
     let broker = Mosquitto::start(directory.path(), settings).await;
     let port = broker.port;
     let product = Vitalwire::serve(directory.path(), &wearables(&mqtt(port, "readings")));
-    subscribed(&product).await;
+    product.subscribed("wearables").await;
     let sender = std::thread::spawn(move || send_all(port));
     until(DRAIN_MAX, async || product.fhir().count("Observation").await, |count| *count >= 1_000).await;
     broker.stop();

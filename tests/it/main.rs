@@ -9,6 +9,8 @@
     reason = "a test that cannot go on should stop, and says where"
 )]
 
+mod bad_input;
+mod check;
 mod dead_letters;
 mod delivery;
 mod demo;
@@ -16,7 +18,11 @@ mod fhir_bundles;
 mod fhir_crash;
 mod fhir_rest;
 mod fhir_search;
+mod metrics;
 mod mqtt_listener;
+mod mqtt_source;
+mod redelivery;
 mod startup;
 mod support;
+mod targets;
 mod tidy;

@@ -75,6 +75,11 @@ impl Link {
         self.state.subscribe()
     }
 
+    /// Name of the connector it is for.
+    pub(crate) fn connector(&self) -> &Arc<str> {
+        &self.connector
+    }
+
     /// The server at the other end.
     pub(crate) fn client(&self) -> &FhirClient {
         &self.client

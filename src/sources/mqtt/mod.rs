@@ -71,6 +71,8 @@ pub(crate) struct SubscriberSettings {
     pub(crate) session_expiry: Duration,
     /// Most messages taken and not yet acknowledged.
     pub(crate) in_flight_max: NonZeroUsize,
+    /// Largest payload that is looked into, in bytes.
+    pub(crate) message_bytes_max: usize,
     /// Largest packet taken, in bytes. An MQTT 3.1.1 broker cannot be told, and offers a larger one again and again.
     pub(crate) packet_max_bytes: NonZeroU32,
     /// First wait before connecting again.
@@ -187,7 +189,12 @@ impl Subscriber {
         }
         let running = Running {
             backoff: Backoff::new(self.settings.backoff_min, self.settings.backoff_max),
-            arrivals: Arrivals::new(Arc::clone(intake.connector()), SOURCE, self.clock),
+            arrivals: Arrivals::new(
+                Arc::clone(intake.connector()),
+                SOURCE,
+                self.clock,
+                self.settings.message_bytes_max,
+            ),
             settings: self.settings,
             intake,
             stop,

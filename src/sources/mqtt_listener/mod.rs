@@ -55,6 +55,8 @@ pub(crate) struct ListenerSettings {
     pub(crate) sessions_max: usize,
     /// Most messages of one client that wait for their acknowledgement; MQTT 5 clients are told as Receive Maximum.
     pub(crate) in_flight_max: NonZeroU16,
+    /// Largest payload that is looked into, in bytes.
+    pub(crate) message_bytes_max: usize,
     /// Largest packet a client may send, in bytes.
     pub(crate) packet_max_bytes: NonZeroU32,
     /// Longest wait for CONNECT.
@@ -118,7 +120,12 @@ impl Listener {
         let vacancies = Arc::new(Semaphore::new(self.settings.connections_max));
         let shared = Arc::new(Shared {
             sessions: Arc::new(Sessions::new(self.settings.sessions_max)),
-            arrivals: Arrivals::new(Arc::clone(intake.connector()), SOURCE, self.clock),
+            arrivals: Arrivals::new(
+                Arc::clone(intake.connector()),
+                SOURCE,
+                self.clock,
+                self.settings.message_bytes_max,
+            ),
             wills: Semaphore::new(self.settings.sessions_max),
             settings: self.settings,
             intake,

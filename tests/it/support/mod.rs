@@ -4,5 +4,7 @@ pub(crate) mod config;
 pub(crate) mod fhir;
 pub(crate) mod mosquitto;
 pub(crate) mod process;
+pub(crate) mod publish;
 pub(crate) mod readings;
+pub(crate) mod refusing_server;
 pub(crate) mod wait;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::fhir::Fhir;
+use super::wait::until;
 
 /// How long a process may take to say that it serves.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -34,10 +35,16 @@ pub(crate) fn vitalwire(arguments: &[&str]) -> Command {
 impl Vitalwire {
     /// Runs `serve` with a configuration and waits until it serves.
     pub(crate) fn serve(directory: &Path, config: &str) -> Self {
+        Self::serve_with(directory, config, &[])
+    }
+
+    /// As `serve`, with environment variables.
+    pub(crate) fn serve_with(directory: &Path, config: &str, variables: &[(&str, &str)]) -> Self {
         let file = directory.join("vitalwire.toml");
         std::fs::write(&file, config).unwrap();
         let mut command = vitalwire(&["serve", "--config"]);
         command.arg(file).current_dir(directory).env("VITALWIRE_LOG__FORMAT", "json");
+        command.envs(variables.iter().copied());
         Self::start(command)
     }
 
@@ -79,9 +86,20 @@ impl Vitalwire {
         Fhir::new(format!("{}/fhir", self.http))
     }
 
+    /// How a connector stands.
+    pub(crate) async fn connector(&self, connector: &str) -> Value {
+        self.fhir().get_json(&format!("{}/connectors/{connector}", self.http)).await
+    }
+
     /// The ledger of a connector.
     pub(crate) async fn ledger(&self, connector: &str) -> Value {
-        self.fhir().get_json(&format!("{}/connectors/{connector}", self.http)).await["ledger"].take()
+        self.connector(connector).await["ledger"].take()
+    }
+
+    /// Waits until the first source of a connector stands, for a broker keeps nothing for a session it has never seen.
+    pub(crate) async fn subscribed(&self, connector: &str) {
+        let connected = |connector: &Value| connector["sources"][0]["state"] == "connected";
+        until(Duration::from_secs(60), async || self.connector(connector).await, connected).await;
     }
 
     /// `kill -9`: no chance to say goodbye.
@@ -91,9 +109,24 @@ impl Vitalwire {
     }
 
     /// Ctrl-C: drains, ends, and gives back its exit status and log.
-    pub(crate) fn interrupt(mut self) -> (ExitStatus, Vec<String>) {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    pub(crate) fn interrupt(self) -> (ExitStatus, Vec<String>) {
+        self.signal("INT");
+        self.ended()
+    }
+
+    /// Sends a signal and goes on.
+    pub(crate) fn signal(&self, name: &str) {
+        let signal = format!("-{name}");
+        assert!(Command::new("kill").args([&signal, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
+    /// Waits for its end; gives back its exit status and log.
+    pub(crate) fn ended(mut self) -> (ExitStatus, Vec<String>) {
         let status = self.child.wait().unwrap();
         let log = std::mem::replace(&mut self.log, std::thread::spawn(Vec::new));
         (status, log.join().unwrap())
