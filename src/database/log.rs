@@ -12,7 +12,7 @@ use rusqlite::wal::CheckpointMode;
 /// come with each commit of a large Bundle.
 const PAGES_MOVED: i32 = if cfg!(test) { 50 } else { 20_000 };
 /// Pages after which readers are waited for, each time as many have come: 240 MB.
-pub(super) const PAGES_MAX: i32 = if cfg!(test) { 150 } else { 60_000 };
+const PAGES_MAX: i32 = if cfg!(test) { 150 } else { 60_000 };
 
 /// Keeps the log of what this connection writes short.
 pub(super) fn keep_short(connection: &mut Connection) -> rusqlite::Result<()> {

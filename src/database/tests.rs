@@ -177,5 +177,6 @@ async fn the_log_stays_short_under_readers_that_overlap_all_the_time() {
         longest
     };
     let (longest, _ended) = futures_util::future::join(writer, futures_util::future::join_all(readers)).await;
-    assert!(longest < u64::try_from(super::log::PAGES_MAX + 50).unwrap() * 4_120, "{longest}");
+    // 4 MB are written. A wait for readers may end without them having ended, so the log may pass its bound once or twice.
+    assert!(longest < 2_000_000, "{longest}");
 }
