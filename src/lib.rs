@@ -21,8 +21,8 @@
 //!    *linger* decides how long it may wait for company, and an idle pipeline does not wait.
 //! 4. [`resolve`] finds Device, Patient and Encounter through a bounded cache, many unknown ones in one Bundle. A device
 //!    that belongs to another patient than the message says is a dead letter, never a guess.
-//! 5. [`deliver`] builds Observations, or merges into those it knows, and sends many in one Bundle through [`client`],
-//!    with conditional writes: what is stored already is not written again.
+//! 5. [`deliver`] builds Observations ([`convert`]), or merges into those it knows, and sends many in one Bundle through
+//!    [`client`], with conditional writes: what is stored already is not written again.
 //! 6. The FHIR service ([`fhir`]) commits the Bundle ([`database`]) and answers. The shares of the receipt complete, the
 //!    outcome is counted in [`settlements`], durably, and only then does the ledger of the source release the PUBACK, in
 //!    the order in which the messages came.
@@ -63,6 +63,8 @@
 mod model;
 
 mod mapping;
+
+mod convert;
 
 mod sources;
 

@@ -11,7 +11,7 @@ use crate::config::{
     Config, ConnectorConfig, IdentifierPrecision, IdentityMode, MqttConfig, MqttListenerConfig, MqttProtocol,
     SourceConfig,
 };
-use crate::deliver::identifier::{Naming, Precision};
+use crate::convert::identifier::{Naming, Precision};
 use crate::deliver::{DeliverSettings, FirstWrite};
 use crate::group::{GroupSettings, PendingLimits};
 use crate::resolve::{self, ResolveSettings};

@@ -9,13 +9,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::conversion::ConversionFailure;
 use super::known::KnownObservations;
 use super::target::{Composed, Step, Stored, Target, Targets, stored};
 use super::{DeliverSettings, FirstWrite};
 use crate::client::bundle::{Answer, Request};
 use crate::client::{GivenUp, Link};
 use crate::clock::Clock;
+use crate::convert::reading::ConversionFailure;
 use crate::mapping::Mappings;
 use crate::model::Tracked;
 use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};

@@ -4,24 +4,11 @@
 //! while several Bundles are on their way. Each lane has one Bundle in flight. A full lane holds everything back: that
 //! is how a slow server slows the sources down.
 //!
-//! Turning groups into Observations, and merging them into those that exist, is pure and lives in the files below;
-//! retrying is the link's.
+//! Turning groups into Observations, and merging them into those that exist, is `crate::convert`'s; retrying is the
+//! link's.
 
-pub(crate) mod content;
-mod conversion;
-mod decimal;
-#[cfg(test)]
-mod fixture;
-pub(crate) mod identifier;
-mod json_text;
 mod known;
 mod lane;
-pub(crate) mod merge;
-pub(crate) mod observation;
-mod raw;
-mod sampled_data;
-#[cfg(test)]
-mod shipped_templates;
 mod target;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -31,11 +18,11 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::task::TaskTracker;
 
-use self::identifier::Naming;
 use self::known::KnownObservations;
 use self::lane::{Lane, Shared};
 use crate::client::Link;
 use crate::clock::Clock;
+use crate::convert::identifier::Naming;
 use crate::mapping::Mappings;
 use crate::model::dead_letter::LetterBox;
 use crate::model::group::ResolvedGroup;

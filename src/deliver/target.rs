@@ -8,12 +8,12 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::content::{Boundary, Content, series_of};
-use super::conversion::ConversionFailure;
-use super::identifier::Identifier;
-use super::merge::{Merged, merge};
-use super::observation::build;
 use crate::client::bundle::{Answer, Condition, Request};
+use crate::convert::content::{Boundary, Content, series_of};
+use crate::convert::identifier::Identifier;
+use crate::convert::merge::{Merged, merge};
+use crate::convert::observation::build;
+use crate::convert::reading::ConversionFailure;
 use crate::mapping::fhir::CodeValueFhir;
 use crate::model::group::{Contribution, ResolvedGroup, Span};
 use crate::model::measurement::Measurement;

@@ -6,11 +6,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::identifier::{DEFAULT_SYSTEM, Naming, Precision};
 use super::{Deliver, DeliverSettings, FirstWrite};
 use crate::client::Link;
 use crate::client::test_server::{Fault, TestServer};
 use crate::clock::Clock;
+use crate::convert::identifier::{DEFAULT_SYSTEM, Naming, Precision};
 use crate::mapping::{Mappings, Source};
 use crate::model::group::{Period, ResolvedGroup};
 use crate::model::receipt::{Outcome, Settlement};

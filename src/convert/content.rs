@@ -58,7 +58,7 @@ impl Boundary {
     }
 
     /// The smallest boundary that holds both.
-    pub(super) fn union(self, other: Self) -> Self {
+    pub(crate) fn union(self, other: Self) -> Self {
         Self { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
 }

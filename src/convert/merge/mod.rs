@@ -6,11 +6,11 @@
 //! every redelivery.
 
 use super::content::{Boundary, Content};
-use super::conversion::{ConversionFailure, Reading, convert};
 use super::decimal::same;
 use super::json_text::write_string;
 use super::observation::{value_member, write_category, write_component, write_period, write_value};
 use super::raw::{RawObject, elements};
+use super::reading::{ConversionFailure, Reading, convert};
 use super::sampled_data::{Sample, decode, samples_of, slots, write_stream};
 use crate::json::{self, Node};
 use crate::mapping::fhir::{CodeValueFhir, ValueKind, ValueTemplate};

@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use super::content::{Boundary, Point};
-use super::conversion::ConversionFailure;
+use super::reading::ConversionFailure;
 use crate::mapping::SamplePeriod;
 use crate::mapping::fhir::SLOTS_MAX;
 
@@ -74,7 +74,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::{decode, samples_of, slots};
-    use crate::deliver::content::Boundary;
+    use super::super::content::Boundary;
     use crate::mapping::SamplePeriod;
     use crate::model::group::{Period, Span};
 

@@ -4,8 +4,8 @@
 //! `merge` and writes values through the functions here.
 
 use super::content::{Boundary, Content};
-use super::conversion::{ConversionFailure, Reading, convert};
 use super::json_text::{ObjectWriter, write_array, write_string};
+use super::reading::{ConversionFailure, Reading, convert};
 use super::sampled_data::{samples_of, slots, write_stream};
 use crate::mapping::SamplePeriod;
 use crate::mapping::fhir::{Category, Code, CodeValueFhir, Component, ValueKind};

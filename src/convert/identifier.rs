@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-use super::conversion::ConversionFailure;
+use super::reading::ConversionFailure;
 use crate::model::group::Span;
 use crate::model::logical_id::logical_id;
 use crate::model::subject::Subject;

@@ -29,7 +29,7 @@ impl ConversionFailure {
         }
     }
 
-    pub(super) fn not_supported(reason: impl Into<String>) -> Self {
+    pub(crate) fn not_supported(reason: impl Into<String>) -> Self {
         Self { code: "NotSupportedException", reason: reason.into(), reading: None }
     }
 
