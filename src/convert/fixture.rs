@@ -4,7 +4,8 @@ use jiff::Timestamp;
 
 use super::content::{Boundary, Content, series_of};
 use super::identifier::{Identifier, Naming, Precision};
-use crate::mapping::fhir::CodeValueFhir;
+use crate::mapping::fhir::TemplateKind;
+use crate::mapping::fhir::code_value::CodeValueFhir;
 use crate::mapping::{Mappings, Source};
 use crate::model::group::Span;
 use crate::model::measurement::{Measurement, Property};
@@ -23,7 +24,8 @@ pub(super) fn template(members: &str) -> CodeValueFhir {
     let device = Source { name: "device.json", text: device };
     let fhir = Source { name: "fhir.json", text: &fhir };
     let (mappings, _) = Mappings::load(device, fhir).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    mappings.fhir_template("t").unwrap().clone()
+    let TemplateKind::CodeValue(template) = mappings.fhir_template("t").unwrap().kind.clone();
+    template
 }
 
 /// A group: its boundary and its readings as (seconds and fraction after 07:00, name, value).

@@ -16,3 +16,29 @@ pub(crate) mod reading;
 mod sampled_data;
 #[cfg(test)]
 mod shipped_templates;
+
+use self::content::Content;
+use self::merge::Merge;
+use self::observation::Built;
+use self::reading::ConversionFailure;
+use crate::mapping::fhir::{FhirTemplate, TemplateKind};
+
+/// Builds the resource of a group that has none yet.
+///
+/// # Errors
+/// When nothing can be written with all of the readings.
+pub(crate) fn build(template: &FhirTemplate, content: &Content<'_>) -> Result<Built, ConversionFailure> {
+    match &template.kind {
+        TemplateKind::CodeValue(template) => observation::build(template, content),
+    }
+}
+
+/// Merges the readings of a group into the resource stored under its identifier.
+///
+/// # Errors
+/// When nothing can be written with all of the readings, or what is stored does not fit the template.
+pub(crate) fn merge(stored: &[u8], template: &FhirTemplate, content: &Content<'_>) -> Result<Merge, ConversionFailure> {
+    match &template.kind {
+        TemplateKind::CodeValue(template) => merge::merge(stored, template, content),
+    }
+}

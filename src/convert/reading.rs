@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::content::{Content, Point};
 use super::decimal::json_number;
-use crate::mapping::fhir::{CodeValueFhir, Component, ValueKind, ValueTemplate};
+use crate::mapping::fhir::code_value::{CodeValueFhir, Component, ValueKind, ValueTemplate};
 
 /// Why readings cannot become, or join, an Observation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -73,8 +73,8 @@ pub(super) fn write_stream(out: &mut String, slots: &[&str]) {
 mod tests {
     use jiff::Timestamp;
 
-    use super::{decode, samples_of, slots};
     use super::super::content::Boundary;
+    use super::{decode, samples_of, slots};
     use crate::mapping::SamplePeriod;
     use crate::model::group::{Period, Span};
 

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::build;
 use super::content::{Boundary, Content, series_of};
 use super::identifier::{DEFAULT_SYSTEM, Naming, Precision};
-use super::observation::build;
 use crate::mapping::{Mappings, Source};
 use crate::model::envelope::{Envelope, Origin};
 use crate::model::measurement::Measurement;

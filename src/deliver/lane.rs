@@ -255,7 +255,7 @@ impl Lane {
                 stage: Stage::Deliver,
                 code: failure.code,
                 reason: failure.reason.clone(),
-                template: template.map(|template| (template.type_name.clone(), template.line)),
+                template: template.map(|template| (template.type_name.clone(), template.at.line)),
             };
             letters.push(cause.letter(&contribution.envelope, contribution.receipt, self.shared.clock.now()));
         }

@@ -9,12 +9,12 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::client::bundle::{Answer, Condition, Request};
+use crate::convert;
 use crate::convert::content::{Boundary, Content, series_of};
 use crate::convert::identifier::Identifier;
-use crate::convert::merge::{Merged, merge};
-use crate::convert::observation::build;
+use crate::convert::merge::Merged;
 use crate::convert::reading::ConversionFailure;
-use crate::mapping::fhir::CodeValueFhir;
+use crate::mapping::fhir::FhirTemplate;
 use crate::model::group::{Contribution, ResolvedGroup, Span};
 use crate::model::measurement::Measurement;
 use crate::model::receipt::Outcome;
@@ -83,7 +83,7 @@ impl Target {
     ///
     /// # Errors
     /// When nothing can be written with all of the readings.
-    pub(super) fn compose(&self, template: &CodeValueFhir, issued: Timestamp) -> Result<Composed, ConversionFailure> {
+    pub(super) fn compose(&self, template: &FhirTemplate, issued: Timestamp) -> Result<Composed, ConversionFailure> {
         let nothing = || ConversionFailure::not_supported("an Observation without measurements");
         let first = self.groups.first().ok_or_else(nothing)?;
         let of = |group: &ResolvedGroup| {
@@ -101,12 +101,12 @@ impl Target {
         };
         match &self.stored {
             Stored::Unknown | Stored::Absent => {
-                let built = build(template, &content)?;
+                let built = convert::build(template, &content)?;
                 let request = self.put(built.json, Condition::Absent);
                 Ok(Composed { step: Step::Write { request, outcome: Outcome::Stored }, rejected: built.rejected })
             }
             Stored::Present(known) => {
-                let merged = merge(&known.body, template, &content)?;
+                let merged = convert::merge(&known.body, template, &content)?;
                 let step = match merged.outcome {
                     Merged::Unchanged => Step::Nothing,
                     Merged::Changed(json) => {

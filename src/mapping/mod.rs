@@ -25,7 +25,7 @@ pub(crate) use sample_period::SamplePeriod;
 pub(crate) use source::{Position, Source};
 
 use device::DeviceTemplate;
-use fhir::CodeValueFhir;
+use fhir::FhirTemplate;
 use problem::Problems;
 
 use crate::model::group::Period;
@@ -34,7 +34,7 @@ use crate::model::group::Period;
 #[derive(Clone, Debug)]
 pub(crate) struct Mappings {
     device: Vec<Bound>,
-    fhir: Vec<CodeValueFhir>,
+    fhir: Vec<FhirTemplate>,
     /// Index into `fhir` by every spelling the two files use, and by lower case (FM-3).
     by_type_name: HashMap<Arc<str>, usize>,
 }
@@ -67,7 +67,7 @@ impl Mappings {
         if has_errors { Err(problems) } else { Ok((mappings, problems)) }
     }
 
-    fn bind(device: Vec<DeviceTemplate>, fhir: Vec<CodeValueFhir>) -> Self {
+    fn bind(device: Vec<DeviceTemplate>, fhir: Vec<FhirTemplate>) -> Self {
         let lower = fhir.iter().enumerate().map(|(index, template)| (template.type_name.to_lowercase().into(), index));
         let mut by_type_name: HashMap<Arc<str>, usize> = lower.collect();
         let spellings = device.iter().map(|template| Arc::clone(&template.type_name));
@@ -87,7 +87,7 @@ impl Mappings {
     }
 
     /// The template for a measurement type, found without regard to case (FM-3).
-    pub(crate) fn fhir_template(&self, measurement_type: &str) -> Option<&CodeValueFhir> {
+    pub(crate) fn fhir_template(&self, measurement_type: &str) -> Option<&FhirTemplate> {
         let index = self
             .by_type_name
             .get(measurement_type)

@@ -13,7 +13,7 @@ use super::raw::{RawObject, elements};
 use super::reading::{ConversionFailure, Reading, convert};
 use super::sampled_data::{Sample, decode, samples_of, slots, write_stream};
 use crate::json::{self, Node};
-use crate::mapping::fhir::{CodeValueFhir, ValueKind, ValueTemplate};
+use crate::mapping::fhir::code_value::{CodeValueFhir, ValueKind, ValueTemplate};
 use crate::mapping::{SamplePeriod, timestamp};
 
 /// What became of a stored Observation.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::super::fixture::{Group, SYSTEM, template};
 use super::super::observation::build;
 use super::{Merged, merge};
-use crate::mapping::fhir::CodeValueFhir;
+use crate::mapping::fhir::code_value::CodeValueFhir;
 
 const QUANTITY: &str = r#""value": { "valueName": "v", "valueType": "Quantity", "unit": "u" }"#;
 const STRING: &str = r#""value": { "valueName": "v", "valueType": "String" }"#;

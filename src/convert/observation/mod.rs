@@ -8,7 +8,7 @@ use super::json_text::{ObjectWriter, write_array, write_string};
 use super::reading::{ConversionFailure, Reading, convert};
 use super::sampled_data::{samples_of, slots, write_stream};
 use crate::mapping::SamplePeriod;
-use crate::mapping::fhir::{Category, Code, CodeValueFhir, Component, ValueKind};
+use crate::mapping::fhir::code_value::{Category, Code, CodeValueFhir, Component, ValueKind};
 use crate::mapping::timestamp::write_seven_digits;
 
 /// An Observation that did not exist before.
@@ -95,10 +95,14 @@ pub(super) fn write_category(out: &mut String, category: &[Category]) {
 }
 
 fn write_code(out: &mut String, code: &Code) {
+    write_coding(out, code.system.as_deref(), code.code.as_deref(), code.display.as_deref());
+}
+
+fn write_coding(out: &mut String, system: Option<&str>, code: Option<&str>, display: Option<&str>) {
     let mut coding = ObjectWriter::open(out);
-    coding.optional_string("system", code.system.as_deref());
-    coding.optional_string("code", code.code.as_deref());
-    coding.optional_string("display", code.display.as_deref());
+    coding.optional_string("system", system);
+    coding.optional_string("code", code);
+    coding.optional_string("display", display);
     coding.close();
 }
 
@@ -113,13 +117,11 @@ fn write_concept(out: &mut String, text: Option<&str>, codes: &[Code]) {
 
 /// The template's codes and one more of the product's own system, by which the element is found again (FM-14, FM-20).
 fn write_own_concept(out: &mut String, codes: &[Code], content: &Content<'_>, name: &str) {
-    let own = Code {
-        code: Some(name.to_owned()),
-        system: Some(content.identifier.system.to_string()),
-        display: Some(name.to_owned()),
-    };
     let mut concept = ObjectWriter::open(out);
-    write_array(concept.member("coding"), codes.iter().chain([&own]), write_code);
+    write_array(concept.member("coding"), codes.iter().map(Some).chain([None]), |out, code| match code {
+        Some(code) => write_code(out, code),
+        None => write_coding(out, Some(&content.identifier.system), Some(name), Some(name)),
+    });
     concept.string("text", name);
     concept.close();
 }

@@ -1,6 +1,7 @@
 //! What loads as a FHIR mapping, and what is refused (rules FM-1 to FM-13).
 
-use super::super::fhir::ValueKind;
+use super::super::fhir::TemplateKind;
+use super::super::fhir::code_value::{CodeValueFhir, ValueKind};
 use super::super::problem::Severity;
 use super::super::{Mappings, Source};
 use crate::model::group::Period;
@@ -36,6 +37,12 @@ fn value(members: &str) -> String {
 #[track_caller]
 fn check_loads(fhir: &str) -> Mappings {
     load(fhir).unwrap_or_else(|errors| panic!("{fhir}\n{errors:#?}")).0
+}
+
+/// The only template, which is a CodeValueFhir.
+fn code_value(mappings: &Mappings) -> &CodeValueFhir {
+    let TemplateKind::CodeValue(template) = &mappings.fhir_template("t").unwrap().kind;
+    template
 }
 
 #[track_caller]
@@ -106,7 +113,7 @@ fn fm_4_codes_and_categories() {
     let mappings = check_loads(&template(
         r#""category": [ { "text": "V", "codes": [ { "code": "c", "system": "s", "display": "d" }, {} ] }, {} ]"#,
     ));
-    let category = &mappings.fhir_template("t").unwrap().category;
+    let category = &code_value(&mappings).category;
     assert_eq!(category.len(), 2);
     assert_eq!(category[0].codes[0].display.as_deref(), Some("d"));
 }
@@ -176,7 +183,7 @@ fn fm_11_a_component_needs_codes_and_value() {
 fn fm_12_sampled_data() {
     for period in ["30000", "\"30000\"", "2.777"] {
         let mappings = check_loads(&value(&format!(r#""valueType": "SampledData", "defaultPeriod": {period}"#)));
-        let kind = &mappings.fhir_template("t").unwrap().value.as_ref().unwrap().kind;
+        let kind = &code_value(&mappings).value.as_ref().unwrap().kind;
         assert!(
             matches!(kind, ValueKind::SampledData { period: found, .. } if found.as_str() == period.trim_matches('"'))
         );

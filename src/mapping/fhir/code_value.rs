@@ -1,22 +1,15 @@
-//! FHIR mappings: what a measurement becomes (section 7.1 of the mapping specification).
-//!
-//! Templates only; building Observations from them is the deliver stage's work.
+//! CodeValueFhir: Observations described by their codes and the kind of value each reading becomes (rules FM-2 to FM-13).
 
-use super::load::{Collection, Element, Fields};
-use super::problem::Problems;
-use super::sample_period::SamplePeriod;
-use super::source::{Kind, Located, Member, Source};
+use super::super::load::Fields;
+use super::super::problem::Problems;
+use super::super::sample_period::SamplePeriod;
+use super::super::source::{Located, Member, Position};
+use super::{Common, SLOTS_MAX};
 use crate::model::group::Period;
 
-/// A template of a FHIR mapping.
+/// An Observation by codes and kinds of values.
 #[derive(Clone, Debug)]
 pub(crate) struct CodeValueFhir {
-    /// The measurement type it is for, found without regard to case.
-    pub(crate) type_name: String,
-    /// The line where its body starts.
-    pub(crate) line: usize,
-    /// How long a span one Observation covers.
-    pub(crate) period: Period,
     /// Categories; none removes those an Observation has (OB-8).
     pub(crate) category: Vec<Category>,
     /// Codes of the Observation, before the product's own.
@@ -28,16 +21,18 @@ pub(crate) struct CodeValueFhir {
 }
 
 impl CodeValueFhir {
-    /// The value names it asks for, top level first.
-    pub(crate) fn value_names(&self) -> impl Iterator<Item = &str> {
-        let components = self.components.iter().map(|component| &component.value);
-        self.value.iter().chain(components).map(|value| value.name.as_str())
+    /// Its values, top level first.
+    pub(crate) fn values(&self) -> impl Iterator<Item = &ValueTemplate> {
+        self.value.iter().chain(self.components.iter().map(|component| &component.value))
     }
 }
 
 /// A code of a code system.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Code {
+    /// Where it stands in the mapping file.
+    #[expect(dead_code, reason = "for warnings that need to know what codes and units mean")]
+    pub(crate) at: Position,
     /// `Coding.code`
     pub(crate) code: Option<String>,
     /// `Coding.system`
@@ -47,8 +42,11 @@ pub(crate) struct Code {
 }
 
 /// A category of the Observation.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Category {
+    /// Where it stands in the mapping file.
+    #[expect(dead_code, reason = "for warnings that need to know what codes and units mean")]
+    pub(crate) at: Position,
     /// `CodeableConcept.text`
     pub(crate) text: Option<String>,
     /// `CodeableConcept.coding`
@@ -58,6 +56,9 @@ pub(crate) struct Category {
 /// A component of the Observation.
 #[derive(Clone, Debug)]
 pub(crate) struct Component {
+    /// Where it stands in the mapping file.
+    #[expect(dead_code, reason = "for warnings that need to know what codes and units mean")]
+    pub(crate) at: Position,
     /// Codes of the component, before the product's own.
     pub(crate) codes: Vec<Code>,
     /// Its value.
@@ -67,6 +68,8 @@ pub(crate) struct Component {
 /// A value of an Observation or component.
 #[derive(Clone, Debug)]
 pub(crate) struct ValueTemplate {
+    /// Where it stands in the mapping file.
+    pub(crate) at: Position,
     /// Name of the measurement's value, compared exactly.
     pub(crate) name: String,
     /// What kind of value it becomes.
@@ -103,86 +106,35 @@ pub(crate) enum ValueKind {
     },
 }
 
-const COLLECTION: Collection = Collection { root_types: &["CollectionFhir", "CollectionFhirTemplate"] };
-
-/// Most slots an hour's or a day's SampledData may have; 10 ms for a day.
-pub(crate) const SLOTS_MAX: u64 = 8_640_000;
-
-/// Loads a FHIR mapping; templates with problems and repeated type names are left out.
-pub(super) fn load(source: Source<'_>, problems: &mut Problems<'_>) -> Vec<CodeValueFhir> {
-    let mut templates: Vec<CodeValueFhir> = Vec::new();
-    for element in COLLECTION.read(source, problems) {
-        let errors_before = problems.errors();
-        let Some(template) = template(&element, problems).filter(|_| problems.errors() == errors_before) else {
-            continue;
-        };
-        let name = template.type_name.to_lowercase();
-        if templates.iter().any(|earlier| earlier.type_name.to_lowercase() == name) {
-            let message = format!("Duplicate template defined for type name: {}", template.type_name);
-            problems.error(element.body.at, message);
-        } else {
-            templates.push(template);
-        }
-    }
-    templates
-}
-
-fn template(element: &Element, problems: &mut Problems<'_>) -> Option<CodeValueFhir> {
-    let name = element.template_type.to_ascii_lowercase();
-    match name.strip_suffix("template").unwrap_or(&name) {
-        "codevaluefhir" => code_value(&element.body, problems),
-        "handlebarsfhir" => {
-            let message = "template type HandlebarsFhir is not available in this version";
-            problems.error_with_hint(element.at, message, "available: CodeValueFhir");
-            None
-        }
-        _ => {
-            let message = format!("expected template type CodeValueFhir, actual {}", element.template_type);
-            problems.error(element.at, message);
-            None
-        }
-    }
-}
-
-fn code_value(body: &Fields, problems: &mut Problems<'_>) -> Option<CodeValueFhir> {
+/// Reads the body of a template, its common members excepted.
+pub(super) fn read(body: &Fields, common: Option<&Common>, problems: &mut Problems<'_>) -> Option<CodeValueFhir> {
     body.refuse_unknown(&["typeName", "codes", "periodInterval", "category", "value", "components"], problems);
-    let type_name = body.required_text("typeName", problems);
     let codes = required_codes(body, problems);
-    let period = period(body, problems);
     let category = body.list("category", problems).iter().filter_map(|entry| category(entry, problems)).collect();
     let value = body.given("value").and_then(|member| value(member, problems));
     let components = body.list("components", problems).iter().filter_map(|entry| component(entry, problems)).collect();
-    let template = CodeValueFhir {
-        type_name: type_name?,
-        line: body.at.line,
-        period: period?,
-        category,
-        codes: codes?,
-        value,
-        components,
-    };
-    check_values(&template, body, problems);
+    let template = CodeValueFhir { category, codes: codes?, value, components };
+    check_values(&template, common?.period, body, problems);
     Some(template)
 }
 
-fn check_values(template: &CodeValueFhir, body: &Fields, problems: &mut Problems<'_>) {
+fn check_values(template: &CodeValueFhir, period: Period, body: &Fields, problems: &mut Problems<'_>) {
     if template.value.is_none() && template.components.is_empty() {
         problems.warning(body.at, "the template has neither `value` nor `components`, its Observations have no value");
     }
-    let components = template.components.iter().map(|component| &component.value);
-    for value in template.value.iter().chain(components) {
+    for value in template.values() {
         match &value.kind {
-            ValueKind::SampledData { period, .. } => check_slots(template.period, period, body, problems),
-            ValueKind::Quantity { .. } | ValueKind::String if template.period != Period::Single => {
+            ValueKind::SampledData { period: distance, .. } => check_slots(period, distance, value.at, problems),
+            ValueKind::Quantity { .. } | ValueKind::String if period != Period::Single => {
                 let message = format!("value `{}` keeps only the latest reading of each period", value.name);
-                problems.warning(body.at, message);
+                problems.warning(value.at, message);
             }
             ValueKind::Quantity { .. } | ValueKind::String | ValueKind::CodeableConcept { .. } => {}
         }
     }
 }
 
-fn check_slots(period: Period, sample_period: &SamplePeriod, body: &Fields, problems: &mut Problems<'_>) {
+fn check_slots(period: Period, sample_period: &SamplePeriod, at: Position, problems: &mut Problems<'_>) {
     let span_ns = match period {
         Period::Single | Period::Correlation => return,
         Period::Hour => 3_600_000_000_000,
@@ -190,35 +142,14 @@ fn check_slots(period: Period, sample_period: &SamplePeriod, body: &Fields, prob
     };
     if sample_period.slot_of(span_ns) > i128::from(SLOTS_MAX) {
         let message = format!("`defaultPeriod` {sample_period} gives more than {SLOTS_MAX} samples in a period");
-        problems.error(body.at, message);
-    }
-}
-
-fn period(body: &Fields, problems: &mut Problems<'_>) -> Option<Period> {
-    let Some(member) = body.find("periodInterval") else {
-        return Some(Period::Single);
-    };
-    let text = match &member.value.kind {
-        Kind::Number(text) | Kind::String(text) => text.trim().to_ascii_lowercase(),
-        Kind::Null | Kind::Bool(_) | Kind::Array(_) | Kind::Object(_) => String::new(),
-    };
-    match text.as_str() {
-        "0" | "single" => Some(Period::Single),
-        "60" | "hourly" => Some(Period::Hour),
-        "1440" | "daily" => Some(Period::Day),
-        "-1" | "correlationid" => Some(Period::Correlation),
-        _ => {
-            let hint = "one of 0 (Single), 60 (Hourly), 1440 (Daily), -1 (CorrelationId)";
-            problems.error_with_hint(member.at, "`periodInterval` is not known", hint);
-            None
-        }
+        problems.error(at, message);
     }
 }
 
 fn category(entry: &Located, problems: &mut Problems<'_>) -> Option<Category> {
     let fields = object(entry, "category", problems)?;
     fields.refuse_unknown(&["text", "codes"], problems);
-    Some(Category { text: fields.text("text", problems), codes: codes(&fields, problems) })
+    Some(Category { at: entry.at, text: fields.text("text", problems), codes: codes(&fields, problems) })
 }
 
 fn component(entry: &Located, problems: &mut Problems<'_>) -> Option<Component> {
@@ -226,7 +157,7 @@ fn component(entry: &Located, problems: &mut Problems<'_>) -> Option<Component> 
     fields.refuse_unknown(&["codes", "value"], problems);
     let codes = required_codes(&fields, problems);
     let member = fields.required("value", problems)?;
-    Some(Component { value: value(member, problems)?, codes: codes? })
+    Some(Component { at: entry.at, value: value(member, problems)?, codes: codes? })
 }
 
 fn required_codes(fields: &Fields, problems: &mut Problems<'_>) -> Option<Vec<Code>> {
@@ -242,6 +173,7 @@ fn code(entry: &Located, problems: &mut Problems<'_>) -> Option<Code> {
     let fields = object(entry, "codes", problems)?;
     fields.refuse_unknown(&["code", "system", "display"], problems);
     Some(Code {
+        at: entry.at,
         code: fields.text("code", problems),
         system: fields.text("system", problems),
         display: fields.text("display", problems),
@@ -263,7 +195,7 @@ fn value(member: &Member, problems: &mut Problems<'_>) -> Option<ValueTemplate> 
     };
     let name = fields.required_text("valueName", problems);
     let kind = value_kind(&fields, problems);
-    Some(ValueTemplate { name: name?, kind: kind? })
+    Some(ValueTemplate { at: member.value.at, name: name?, kind: kind? })
 }
 
 /// The member that names the kind is found in two spellings only (FM-9).

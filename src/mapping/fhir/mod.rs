@@ -1,0 +1,125 @@
+//! FHIR mappings: what a measurement becomes (section 7.1 of the mapping specification).
+//!
+//! Templates only; turning readings into resources with them is `crate::convert`'s work.
+
+pub(crate) mod code_value;
+
+use code_value::CodeValueFhir;
+
+use super::load::{Collection, Element, Fields};
+use super::problem::Problems;
+use super::source::{Kind, Position, Source};
+use crate::model::group::Period;
+
+/// A template of a FHIR mapping.
+#[derive(Clone, Debug)]
+pub(crate) struct FhirTemplate {
+    /// The measurement type it is for, found without regard to case.
+    pub(crate) type_name: String,
+    /// Where its body starts in the mapping file.
+    pub(crate) at: Position,
+    /// How long a span one resource covers.
+    pub(crate) period: Period,
+    /// What the resource looks like.
+    pub(crate) kind: TemplateKind,
+}
+
+/// How a template says what its resource looks like.
+#[derive(Clone, Debug)]
+pub(crate) enum TemplateKind {
+    /// An Observation by codes and kinds of values.
+    CodeValue(CodeValueFhir),
+}
+
+impl FhirTemplate {
+    /// The value names it asks for, in the order of the file; a name may be there twice.
+    pub(crate) fn value_names(&self) -> impl Iterator<Item = &str> {
+        let TemplateKind::CodeValue(template) = &self.kind;
+        template.values().map(|value| value.name.as_str())
+    }
+}
+
+const COLLECTION: Collection = Collection { root_types: &["CollectionFhir", "CollectionFhirTemplate"] };
+
+/// Most slots an hour's or a day's SampledData may have; 10 ms for a day.
+pub(crate) const SLOTS_MAX: u64 = 8_640_000;
+
+/// Loads a FHIR mapping; templates with problems and repeated type names are left out.
+pub(super) fn load(source: Source<'_>, problems: &mut Problems<'_>) -> Vec<FhirTemplate> {
+    let mut templates: Vec<FhirTemplate> = Vec::new();
+    for element in COLLECTION.read(source, problems) {
+        let errors_before = problems.errors();
+        let Some(template) = template(&element, problems).filter(|_| problems.errors() == errors_before) else {
+            continue;
+        };
+        let name = template.type_name.to_lowercase();
+        if templates.iter().any(|earlier| earlier.type_name.to_lowercase() == name) {
+            let message = format!("Duplicate template defined for type name: {}", template.type_name);
+            problems.error(element.body.at, message);
+        } else {
+            templates.push(template);
+        }
+    }
+    templates
+}
+
+fn template(element: &Element, problems: &mut Problems<'_>) -> Option<FhirTemplate> {
+    let name = element.template_type.to_ascii_lowercase();
+    let body = &element.body;
+    match name.strip_suffix("template").unwrap_or(&name) {
+        "codevaluefhir" => {
+            let common = Common::read(body, problems);
+            let kind = code_value::read(body, common.as_ref(), problems).map(TemplateKind::CodeValue);
+            Some(common?.template(body.at, kind?))
+        }
+        "handlebarsfhir" => {
+            let message = "template type HandlebarsFhir is not available in this version";
+            problems.error_with_hint(element.at, message, "available: CodeValueFhir");
+            None
+        }
+        _ => {
+            let message = format!("expected template type CodeValueFhir, actual {}", element.template_type);
+            problems.error(element.at, message);
+            None
+        }
+    }
+}
+
+/// The members that every kind of template has.
+struct Common {
+    type_name: String,
+    period: Period,
+}
+
+impl Common {
+    fn read(body: &Fields, problems: &mut Problems<'_>) -> Option<Self> {
+        let type_name = body.required_text("typeName", problems);
+        let period = period(body, problems);
+        Some(Self { type_name: type_name?, period: period? })
+    }
+
+    fn template(self, at: Position, kind: TemplateKind) -> FhirTemplate {
+        FhirTemplate { type_name: self.type_name, at, period: self.period, kind }
+    }
+}
+
+fn period(body: &Fields, problems: &mut Problems<'_>) -> Option<Period> {
+    let Some(member) = body.find("periodInterval") else {
+        return Some(Period::Single);
+    };
+    let text = match &member.value.kind {
+        Kind::Number(text) | Kind::String(text) => text.trim().to_ascii_lowercase(),
+        Kind::Null | Kind::Bool(_) | Kind::Array(_) | Kind::Object(_) => String::new(),
+    };
+    match text.as_str() {
+        "0" | "single" => Some(Period::Single),
+        "60" | "hourly" => Some(Period::Hour),
+        "1440" | "daily" => Some(Period::Day),
+        "-1" | "correlationid" => Some(Period::Correlation),
+        _ => {
+            let hint = "one of 0 (Single), 60 (Hourly), 1440 (Daily), -1 (CorrelationId)";
+            problems.error_with_hint(member.at, "`periodInterval` is not known", hint);
+            None
+        }
+    }
+}
