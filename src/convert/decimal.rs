@@ -1,6 +1,7 @@
 //! Decimals as text: what a device sends becomes a JSON number digit for digit, and two texts compare by value.
 
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 /// The JSON number a text stands for, with the digits it has (FM-24); `None` when it is no decimal.
 ///
@@ -19,6 +20,24 @@ pub(super) fn json_number(text: &str) -> Option<Cow<'_, str>> {
 /// Whether two texts are decimals of the same value.
 pub(super) fn same(left: &str, right: &str) -> bool {
     left == right || Parts::of(left).zip(Parts::of(right)).is_some_and(|(left, right)| left.value() == right.value())
+}
+
+/// Which of two decimals is larger; `None` when one is no decimal.
+pub(super) fn compare(left: &str, right: &str) -> Option<Ordering> {
+    let ((left_negative, left, left_power), (right_negative, right, right_power)) =
+        (Parts::of(left)?.value(), Parts::of(right)?.value());
+    // Zero has no digits, so its power says nothing.
+    let magnitude = |digits: &str, power: i64| {
+        let len = i64::try_from(digits.len()).unwrap_or(i64::MAX);
+        if digits.is_empty() { i64::MIN } else { power.saturating_add(len) }
+    };
+    let by_size = magnitude(&left, left_power).cmp(&magnitude(&right, right_power)).then_with(|| left.cmp(&right));
+    Some(match (left_negative, right_negative) {
+        (false, false) => by_size,
+        (true, true) => by_size.reverse(),
+        (true, false) => Ordering::Less,
+        (false, true) => Ordering::Greater,
+    })
 }
 
 /// The pieces of a decimal's text.
@@ -76,7 +95,7 @@ impl<'t> Parts<'t> {
 
 #[cfg(test)]
 mod tests {
-    use super::{json_number, same};
+    use super::{compare, json_number, same};
 
     #[test]
     fn fm_24_decimals_keep_their_digits() {
@@ -116,6 +135,19 @@ mod tests {
         for (left, right) in [("65", "66"), ("5", "-5"), ("10", "1"), ("0.1", "0.01"), ("E", "U")] {
             assert!(!same(left, right), "{left} {right}");
         }
+    }
+
+    #[test]
+    fn decimals_are_ordered_by_value() {
+        let ascending =
+            ["-120", "-12.5", "-1E-05", "0", "0.00001", "0.1", "9.99", "10", "1.2e1", "120.10", "121", "1e9"];
+        for (index, left) in ascending.iter().enumerate() {
+            for (other, right) in ascending.iter().enumerate() {
+                assert_eq!(compare(left, right), Some(index.cmp(&other)), "{left} {right}");
+            }
+        }
+        assert_eq!(compare("-0", "0.0").map(std::cmp::Ordering::is_eq), Some(true));
+        assert_eq!(compare("x", "1"), None);
     }
 
     proptest::proptest! {

@@ -343,7 +343,7 @@ fn same_meaning_json(left: &str, right: &str) -> bool {
     }
 }
 
-/// Numbers by value, objects without regard to order, everything else as it is.
+/// Numbers and instants by value, objects without regard to order, everything else as it is.
 fn same_meaning(left: &Node<'_>, right: &Node<'_>) -> bool {
     match (left, right) {
         (Node::Number(left), Node::Number(right)) => same(left, right),
@@ -357,8 +357,15 @@ fn same_meaning(left: &Node<'_>, right: &Node<'_>) -> bool {
             };
             members.len() == others.len() && members.iter().all(in_both)
         }
+        (Node::String(left), Node::String(right)) => left == right || same_instant(left, right),
         (left, right) => left == right,
     }
+}
+
+/// Whether both are date-times of FHIR with a zone, for the same instant. Dates without time are no instants.
+fn same_instant(left: &str, right: &str) -> bool {
+    let instant = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    instant(left).zip(instant(right)).is_some_and(|(left, right)| left == right)
 }
 
 #[cfg(test)]

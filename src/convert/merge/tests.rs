@@ -84,6 +84,22 @@ fn ob_7_ob_15_a_new_value_replaces_the_old_one() {
 }
 
 #[test]
+fn ob_15_the_other_value_types_are_replaced_too_and_equal_ones_are_no_change() {
+    let range = r#""value": { "valueName": "v", "valueType": "Range", "highValueName": "w" }"#;
+    let stored_range = stored(r#""valueRange":{"low":{"value":60},"high":{"value":80.0}}"#);
+    check_unchanged(&stored_range, range, &[("1", "v", "60.0"), ("1", "w", "80")]);
+    let expected = json!({ "low": { "value": 70 }, "high": { "value": 90 } });
+    check(&stored_range, range, &[("1", "v", "70"), ("1", "w", "90")], "/valueRange", expected);
+    let date_time = r#""value": { "valueName": "v", "valueType": "DateTime" }"#;
+    let stored_time = stored(r#""valueDateTime":"2024-03-02T07:00:00.000Z""#);
+    check_unchanged(&stored_time, date_time, &[("1", "v", "2024-03-02T08:00:00+01:00")]);
+    check(&stored_time, date_time, &[("1", "v", "2024-03-02")], "/valueDateTime", json!("2024-03-02"));
+    let boolean = r#""value": { "valueName": "v", "valueType": "Boolean" }"#;
+    check(&stored(r#""valueBoolean":true"#), boolean, &[("1", "v", "False")], "/valueBoolean", json!(false));
+    check_not_supported(&stored(r#""valueBoolean":true"#), range, &[("1", "v", "1"), ("1", "w", "2")]);
+}
+
+#[test]
 fn ob_8_the_category_is_always_the_templates() {
     let with_category = stored(r#""category":[{"text":"old"}],"valueString":"a""#);
     check(&with_category, STRING, &[("1", "v", "a")], "/category", Value::Null);

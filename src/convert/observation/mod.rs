@@ -8,7 +8,7 @@ use super::json_text::{ObjectWriter, write_array, write_string};
 use super::reading::{ConversionFailure, Reading, convert};
 use super::sampled_data::{samples_of, slots, write_stream};
 use crate::mapping::SamplePeriod;
-use crate::mapping::fhir::code_value::{Category, Code, CodeValueFhir, Component, ValueKind};
+use crate::mapping::fhir::code_value::{Category, Code, CodeValueFhir, Component, Unit, ValueKind};
 use crate::mapping::timestamp::write_seven_digits;
 
 /// An Observation that did not exist before.
@@ -145,9 +145,14 @@ pub(super) fn write_component(
 pub(super) fn value_member(kind: &ValueKind) -> &'static str {
     match kind {
         ValueKind::SampledData { .. } => "valueSampledData",
-        ValueKind::Quantity { .. } => "valueQuantity",
+        ValueKind::Quantity(_) => "valueQuantity",
         ValueKind::String => "valueString",
         ValueKind::CodeableConcept { .. } => "valueCodeableConcept",
+        ValueKind::DateTime => "valueDateTime",
+        ValueKind::Boolean => "valueBoolean",
+        ValueKind::Integer => "valueInteger",
+        ValueKind::Range { .. } => "valueRange",
+        ValueKind::Ratio { .. } => "valueRatio",
     }
 }
 
@@ -163,25 +168,45 @@ pub(super) fn write_value(
             let slots = slots(boundary, period, samples_of(samples))?;
             write_sampled_data(out, period, unit.as_deref(), &slots);
         }
-        (ValueKind::Quantity { unit, system, code }, Reading::Decimal(number)) => {
-            let mut quantity = ObjectWriter::open(out);
-            quantity.json("value", number);
-            quantity.optional_string("unit", unit.as_deref());
-            quantity.optional_string("system", system.as_deref());
-            quantity.optional_string("code", code.as_deref());
-            quantity.close();
-        }
-        (ValueKind::String, Reading::Text(text)) => write_string(out, text),
+        (ValueKind::Quantity(unit), Reading::Number(number)) => write_quantity(out, number, unit),
+        (ValueKind::Integer, Reading::Number(number)) => out.push_str(number),
+        (ValueKind::String | ValueKind::DateTime, Reading::Text(text)) => write_string(out, text),
+        (ValueKind::Boolean, Reading::Truth(truth)) => out.push_str(if *truth { "true" } else { "false" }),
         (ValueKind::CodeableConcept { text, codes }, Reading::Presence) => write_concept(out, text.as_deref(), codes),
+        (ValueKind::Range { unit, .. }, Reading::Numbers(low, high)) => {
+            write_quantities(out, [("low", low, unit), ("high", high, unit)]);
+        }
+        (ValueKind::Ratio { unit, denominator_unit, .. }, Reading::Numbers(numerator, denominator)) => {
+            write_quantities(out, [("numerator", numerator, unit), ("denominator", denominator, denominator_unit)]);
+        }
         (
-            ValueKind::SampledData { .. }
-            | ValueKind::Quantity { .. }
-            | ValueKind::String
-            | ValueKind::CodeableConcept { .. },
-            Reading::Samples(_) | Reading::Decimal(_) | Reading::Text(_) | Reading::Presence,
+            _,
+            Reading::Samples(_)
+            | Reading::Number(_)
+            | Reading::Numbers(..)
+            | Reading::Text(_)
+            | Reading::Truth(_)
+            | Reading::Presence,
         ) => return Err(ConversionFailure::not_supported("a reading of another kind than its template")),
     }
     Ok(())
+}
+
+fn write_quantity(out: &mut String, number: &str, unit: &Unit) {
+    let mut quantity = ObjectWriter::open(out);
+    quantity.json("value", number);
+    quantity.optional_string("unit", unit.unit.as_deref());
+    quantity.optional_string("system", unit.system.as_deref());
+    quantity.optional_string("code", unit.code.as_deref());
+    quantity.close();
+}
+
+fn write_quantities(out: &mut String, parts: [(&str, &str, &Unit); 2]) {
+    let mut object = ObjectWriter::open(out);
+    for (name, number, unit) in parts {
+        write_quantity(object.member(name), number, unit);
+    }
+    object.close();
 }
 
 fn write_sampled_data(out: &mut String, period: &SamplePeriod, unit: Option<&str>, slots: &[&str]) {

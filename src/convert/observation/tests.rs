@@ -151,6 +151,66 @@ fn fm_24_quantities_keep_their_digits() {
     check_failure(PRESSURE, &[("1", "high", "118"), ("1", "low", "x")], "InvalidQuantityFhirValueException");
 }
 
+const RANGE: &str = r#""value": { "valueName": "v", "valueType": "Range", "highValueName": "w", "unit": "mmol/L" }"#;
+const RATIO: &str = r#""value": { "valueName": "v", "valueType": "Ratio", "denominatorValueName": "w", "code": "mg",
+    "denominatorUnit": "millilitre", "denominatorSystem": "urn:units", "denominatorCode": "mL" }"#;
+
+#[test]
+fn fm_7_a_range_and_a_ratio_take_both_parts_of_one_time() {
+    let readings = [("1", "v", "3.90"), ("1", "w", "5.5"), ("2", "v", "x"), ("2", "w", "6"), ("3", "w", "7")];
+    let group = Group::new(("0", "3"), &readings);
+    let built = build(&template(RANGE), &group.content()).unwrap();
+    let text = String::from_utf8(built.json).unwrap();
+    let range = r#""valueRange":{"low":{"value":3.90,"unit":"mmol/L"},"high":{"value":5.5,"unit":"mmol/L"}}"#;
+    assert!(text.contains(range), "{text}");
+    let codes: Vec<&str> = built.rejected.iter().map(|failure| failure.code).collect();
+    assert_eq!(codes, ["InvalidFhirValueException", "InvalidQuantityFhirValueException"]);
+    check(
+        RATIO,
+        &[("1", "v", "500"), ("1", "w", "250")],
+        "/valueRatio",
+        json!({ "numerator": { "value": 500, "code": "mg" },
+            "denominator": { "value": 250, "unit": "millilitre", "system": "urn:units", "code": "mL" } }),
+    );
+}
+
+#[test]
+fn fm_7_a_part_without_its_partner_and_a_range_upside_down_are_refused() {
+    for readings in [&[("1", "v", "1")][..], &[("1", "w", "1")], &[("1", "v", "1"), ("2", "w", "2")]] {
+        check_failure(RATIO, readings, "InvalidFhirValueException");
+        check_failure(RANGE, readings, "InvalidFhirValueException");
+    }
+    check_failure(RANGE, &[("1", "v", "10"), ("1", "w", "9.9")], "InvalidFhirValueException");
+    check(RANGE, &[("1", "other", "1")], "/valueRange", Value::Null);
+}
+
+#[test]
+fn fm_7_date_times_booleans_and_integers() {
+    let value = |kind: &str| format!(r#""value": {{ "valueName": "v", "valueType": "{kind}" }}"#);
+    for (kind, text, expected) in [
+        ("DateTime", "2024-03-02T09:00:00.2500+02:00", json!("2024-03-02T07:00:00.25Z")),
+        ("DateTime", " 2024-03-02 ", json!("2024-03-02")),
+        ("DateTime", "03/02/2024", json!("2024-03-02T00:00:00Z")),
+        ("Boolean", "True", json!(true)),
+        ("Boolean", "0", json!(false)),
+        ("Integer", "-0061", json!(-61)),
+        ("Integer", "2147483647", json!(2_147_483_647)),
+    ] {
+        check(&value(kind), &[("1", "v", text)], &format!("/value{kind}"), expected);
+    }
+    for (kind, text) in [
+        ("DateTime", "1709362800"),
+        ("DateTime", "soon"),
+        ("Boolean", "yes"),
+        ("Boolean", ""),
+        ("Integer", "61.5"),
+        ("Integer", "2147483648"),
+        ("Integer", "1e3"),
+    ] {
+        check_failure(&value(kind), &[("1", "v", text)], "InvalidFhirValueException");
+    }
+}
+
 #[test]
 fn fm_25_of_several_readings_the_latest_counts() {
     let readings = [("2", "v", "62"), ("1", "v", "61")];

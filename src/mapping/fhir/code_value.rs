@@ -76,7 +76,7 @@ pub(crate) struct ValueTemplate {
     pub(crate) kind: ValueKind,
 }
 
-/// What a value becomes.
+/// What a value becomes. Those from `DateTime` on are extensions of this product.
 #[derive(Clone, Debug)]
 pub(crate) enum ValueKind {
     /// `valueSampledData`
@@ -87,14 +87,7 @@ pub(crate) enum ValueKind {
         unit: Option<String>,
     },
     /// `valueQuantity`
-    Quantity {
-        /// `Quantity.unit`
-        unit: Option<String>,
-        /// `Quantity.system`
-        system: Option<String>,
-        /// `Quantity.code`
-        code: Option<String>,
-    },
+    Quantity(Unit),
     /// `valueString`
     String,
     /// `valueCodeableConcept`, the same for every measured value (FM-27)
@@ -104,6 +97,56 @@ pub(crate) enum ValueKind {
         /// `CodeableConcept.coding`
         codes: Vec<Code>,
     },
+    /// `valueDateTime`: a date stays one, everything else that DM-43 reads becomes a UTC instant
+    DateTime,
+    /// `valueBoolean`: `true`, `false`, `1` or `0`, no regard to case
+    Boolean,
+    /// `valueInteger`: 32 bits
+    Integer,
+    /// `valueRange`: `valueName` is the low end. Both ends are of one time, the latest that has both.
+    Range {
+        /// Name of the measurement's value that is the high end, compared exactly.
+        high: String,
+        /// Unit of both ends.
+        unit: Unit,
+    },
+    /// `valueRatio`: `valueName` is the numerator. Both parts are of one time, the latest that has both.
+    Ratio {
+        /// Name of the measurement's value that is the denominator, compared exactly.
+        denominator: String,
+        /// Unit of the numerator.
+        unit: Unit,
+        /// Unit of the denominator.
+        denominator_unit: Unit,
+    },
+}
+
+/// The unit of a Quantity; every member may be missing.
+#[derive(Clone, Debug)]
+pub(crate) struct Unit {
+    /// `Quantity.unit`
+    pub(crate) unit: Option<String>,
+    /// `Quantity.system`
+    pub(crate) system: Option<String>,
+    /// `Quantity.code`
+    pub(crate) code: Option<String>,
+}
+
+impl ValueTemplate {
+    /// The value names it asks for: two for what has two parts.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        let other = match &self.kind {
+            ValueKind::Range { high: other, .. } | ValueKind::Ratio { denominator: other, .. } => Some(other),
+            ValueKind::SampledData { .. }
+            | ValueKind::Quantity(_)
+            | ValueKind::String
+            | ValueKind::CodeableConcept { .. }
+            | ValueKind::DateTime
+            | ValueKind::Boolean
+            | ValueKind::Integer => None,
+        };
+        std::iter::once(&self.name).chain(other).map(String::as_str)
+    }
 }
 
 /// Reads the body of a template, its common members excepted.
@@ -125,11 +168,20 @@ fn check_values(template: &CodeValueFhir, period: Period, body: &Fields, problem
     for value in template.values() {
         match &value.kind {
             ValueKind::SampledData { period: distance, .. } => check_slots(period, distance, value.at, problems),
-            ValueKind::Quantity { .. } | ValueKind::String if period != Period::Single => {
-                let message = format!("value `{}` keeps only the latest reading of each period", value.name);
-                problems.warning(value.at, message);
+            // Presence is all that counts of it (FM-27).
+            ValueKind::CodeableConcept { .. } => {}
+            ValueKind::Quantity(_)
+            | ValueKind::String
+            | ValueKind::DateTime
+            | ValueKind::Boolean
+            | ValueKind::Integer
+            | ValueKind::Range { .. }
+            | ValueKind::Ratio { .. } => {
+                if period != Period::Single {
+                    let message = format!("value `{}` keeps only the latest reading of each period", value.name);
+                    problems.warning(value.at, message);
+                }
             }
-            ValueKind::Quantity { .. } | ValueKind::String | ValueKind::CodeableConcept { .. } => {}
         }
     }
 }
@@ -204,20 +256,33 @@ fn value_kind(fields: &Fields, problems: &mut Problems<'_>) -> Option<ValueKind>
     let name = member.and_then(|member| member.value.scalar()).unwrap_or_default();
     match name.to_ascii_lowercase().as_str() {
         "sampleddata" => sampled_data(fields, problems),
-        "quantity" => Some(ValueKind::Quantity {
-            unit: fields.text("unit", problems),
-            system: fields.text("system", problems),
-            code: fields.text("code", problems),
-        }),
+        "quantity" => Some(ValueKind::Quantity(unit(fields, ["unit", "system", "code"], problems))),
         "string" => Some(ValueKind::String),
         "codeableconcept" => codeable_concept(fields, problems),
+        "datetime" => Some(ValueKind::DateTime),
+        "boolean" => Some(ValueKind::Boolean),
+        "integer" => Some(ValueKind::Integer),
+        "range" => Some(ValueKind::Range {
+            high: fields.required_text("highValueName", problems)?,
+            unit: unit(fields, ["unit", "system", "code"], problems),
+        }),
+        "ratio" => Some(ValueKind::Ratio {
+            denominator: fields.required_text("denominatorValueName", problems)?,
+            unit: unit(fields, ["unit", "system", "code"], problems),
+            denominator_unit: unit(fields, ["denominatorUnit", "denominatorSystem", "denominatorCode"], problems),
+        }),
         _ => {
-            let hint = "one of SampledData, Quantity, String, CodeableConcept";
+            let hint =
+                "one of SampledData, Quantity, String, CodeableConcept, DateTime, Boolean, Integer, Range, Ratio";
             let at = member.map_or(fields.at, |member| member.at);
             problems.error_with_hint(at, format!("`valueType` is missing or not known: `{name}`"), hint);
             None
         }
     }
+}
+
+fn unit(fields: &Fields, [unit, system, code]: [&str; 3], problems: &mut Problems<'_>) -> Unit {
+    Unit { unit: fields.text(unit, problems), system: fields.text(system, problems), code: fields.text(code, problems) }
 }
 
 fn sampled_data(fields: &Fields, problems: &mut Problems<'_>) -> Option<ValueKind> {

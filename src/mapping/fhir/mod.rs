@@ -4,7 +4,7 @@
 
 pub(crate) mod code_value;
 
-use code_value::CodeValueFhir;
+use code_value::{CodeValueFhir, ValueTemplate};
 
 use super::load::{Collection, Element, Fields};
 use super::problem::Problems;
@@ -35,7 +35,7 @@ impl FhirTemplate {
     /// The value names it asks for, in the order of the file; a name may be there twice.
     pub(crate) fn value_names(&self) -> impl Iterator<Item = &str> {
         let TemplateKind::CodeValue(template) = &self.kind;
-        template.values().map(|value| value.name.as_str())
+        template.values().flat_map(ValueTemplate::names)
     }
 }
 

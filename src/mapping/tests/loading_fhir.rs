@@ -156,7 +156,7 @@ fn fm_7_fm_9_value_types_and_the_spelling_of_their_member() {
         check_loads(&value(&format!(r#""{name}": "{kind}", "defaultPeriod": 1, "text": "x""#)));
     }
     check_error(&value(r#""valuetype": "String""#), "`valueType` is missing");
-    check_error(&value(r#""valueType": "Ratio""#), "not known: `Ratio`");
+    check_error(&value(r#""valueType": "Period""#), "not known: `Period`");
 }
 
 #[test]
@@ -212,6 +212,18 @@ fn fm_13_a_codeable_concept_needs_codes_or_text() {
     check_loads(&value(r#""valueType": "CodeableConcept", "text": "x""#));
     check_loads(&value(r#""valueType": "CodeableConcept", "codes": [ { "code": "c" } ]"#));
     check_error(&value(r#""valueType": "CodeableConcept""#), "needs `codes` or `text`");
+}
+
+#[test]
+fn fm_7_more_value_types_are_extensions() {
+    for kind in ["DateTime", "Boolean", "Integer"] {
+        check_loads(&value(&format!(r#""valueType": "{kind}", "anything": 1"#)));
+    }
+    let mappings = check_loads(&value(r#""valueType": "range", "HighValueName": "w", "unit": "u""#));
+    assert_eq!(mappings.fhir_template("t").unwrap().value_names().collect::<Vec<_>>(), ["v", "w"]);
+    check_loads(&value(r#""valueType": "RATIO", "denominatorValueName": "w", "denominatorCode": "mL""#));
+    check_error(&value(r#""valueType": "Range""#), "'HighValueName' not found");
+    check_error(&value(r#""valueType": "Ratio", "denominatorValueName": " ""#), "must not be blank");
 }
 
 #[test]
