@@ -11,9 +11,10 @@ use std::fmt;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 /// One JSON value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Node<'a> {
     /// `null`
+    #[default]
     Null,
     /// `true` or `false`
     Bool(bool),
@@ -115,6 +116,43 @@ impl<'a> Node<'a> {
             Self::Number(text) => Some(text),
             Self::Null | Self::Bool(_) | Self::String(_) | Self::Array(_) | Self::Object(_) => None,
         }
+    }
+}
+
+impl From<bool> for Node<'_> {
+    fn from(value: bool) -> Self {
+        Self::Bool(value)
+    }
+}
+
+impl From<i64> for Node<'_> {
+    fn from(value: i64) -> Self {
+        Self::Number(Cow::Owned(value.to_string()))
+    }
+}
+
+/// A number that JSON cannot write (an infinity, no number) is null.
+impl From<f64> for Node<'_> {
+    fn from(value: f64) -> Self {
+        if value.is_finite() { Self::Number(Cow::Owned(format!("{value:?}"))) } else { Self::Null }
+    }
+}
+
+impl From<&str> for Node<'_> {
+    fn from(text: &str) -> Self {
+        Self::String(Cow::Owned(text.to_owned()))
+    }
+}
+
+impl From<String> for Node<'_> {
+    fn from(text: String) -> Self {
+        Self::String(Cow::Owned(text))
+    }
+}
+
+impl From<Vec<Self>> for Node<'_> {
+    fn from(elements: Vec<Self>) -> Self {
+        Self::Array(elements)
     }
 }
 

@@ -17,6 +17,7 @@
 //! | `source_connected` | connector, source, type | gauge: 1 when messages can come in; `source` is its place in the list |
 //! | `delivery_seconds` | connector | histogram: from the arrival of a message to the end of its Observation at the server |
 //! | `measurements_extracted_total` | | what the device mappings found |
+//! | `values_omitted_total` | `code` | optional values left out because a function failed |
 //! | `observations_delivered_total` | outcome | Observations written, or found as they should be |
 //! | `observations_contended_total` | | writes whose condition did not hold; they are tried again |
 //! | `bundles_submitted_total` | result | Bundles sent: processed or failed |

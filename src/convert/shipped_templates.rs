@@ -48,9 +48,9 @@ fn observation(folder: &Path) -> Value {
     let mappings = mappings(folder);
     let extraction = mappings.extract(&envelope(fs::read(folder.join("sample.json")).unwrap())).unwrap();
     assert_eq!(extraction.failures, [], "{folder:?}");
-    let spans: Vec<_> =
-        extraction.measurements.iter().map(|one| one.period.span(one.measurement.occurred_at)).collect();
-    let measurements: Vec<Measurement> = extraction.measurements.into_iter().map(|one| one.measurement).collect();
+    let (bound, _) = extraction.into_bound();
+    let spans: Vec<_> = bound.iter().map(|(measurement, period)| period.span(measurement.occurred_at)).collect();
+    let measurements: Vec<Measurement> = bound.into_iter().map(|(measurement, _)| measurement).collect();
     let (span, measurement_type) = (spans[0], &measurements[0].measurement_type);
     assert!(spans.iter().all(|other| *other == span), "{folder:?} makes one Observation");
     let subject = Subject { patient_id: "patient-1".to_owned(), device_id: "device-1".to_owned(), encounter_id: None };

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use super::jsonpath::Path;
-use super::load::{Collection, Element, Fields, truth};
-use super::problem::Problems;
+use super::expression::{Expression, Language};
+use super::load::{Collection, Element, Fields, nearest, truth};
+use super::problem::{Mark, Problems};
 use super::source::{Kind, Located, Member, Position, Source};
 
 /// A template of a device mapping.
@@ -15,8 +15,8 @@ use super::source::{Kind, Located, Member, Position, Source};
 pub(crate) struct DeviceTemplate {
     /// The type of the measurements it yields.
     pub(crate) type_name: Arc<str>,
-    /// The line where its body starts.
-    pub(crate) line: usize,
+    /// Where its body starts.
+    pub(crate) at: Position,
     pub(super) scope: Scope,
     pub(super) type_match: Expression,
     pub(super) device_id: Expression,
@@ -57,13 +57,6 @@ pub(super) enum Scope {
     ExtendedEnvelope,
     /// The token itself (DM-38).
     Token,
-}
-
-/// A compiled expression and where it stands.
-#[derive(Clone, Debug)]
-pub(super) struct Expression {
-    pub(super) path: Path,
-    pub(super) line: usize,
 }
 
 const COLLECTION: Collection = Collection { root_types: &["CollectionContent", "CollectionContentTemplate"] };
@@ -123,11 +116,11 @@ const LANGUAGE_MEMBER: &str = "defaultExpressionLanguage";
 
 fn template(element: &Element, problems: &mut Problems<'_>) -> Option<DeviceTemplate> {
     let Some(template_type) = TemplateType::parse(&element.template_type) else {
-        problems.error_with_hint(
-            element.at,
-            format!("No match found for template type {}", element.template_type),
-            "known types: CalculatedContent, JsonPathContent, IotJsonPathContent, IotCentralJsonPathContent",
-        );
+        let known = ["CalculatedContent", "JsonPathContent", "IotJsonPathContent", "IotCentralJsonPathContent"];
+        let hint = nearest(&element.template_type, &known);
+        let hint = hint.unwrap_or_else(|| format!("known types: {}", known.join(", ")));
+        let message = format!("No match found for template type {}", element.template_type);
+        problems.error_with_hint(element.at, message, hint);
         return None;
     };
     let errors_before = problems.errors();
@@ -142,13 +135,6 @@ struct Reader<'r, 's> {
     /// Language of expressions that name none; `None` when the default itself is in error.
     default_language: Option<Language>,
     problems: &'r mut Problems<'s>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Language {
-    JsonPath,
-    JmesPath,
-    Rfc9535,
 }
 
 impl<'r, 's> Reader<'r, 's> {
@@ -172,7 +158,7 @@ impl<'r, 's> Reader<'r, 's> {
         let values = self.values();
         Some(DeviceTemplate {
             type_name: type_name?.into(),
-            line: self.body.at.line,
+            at: self.body.at,
             scope: match self.template_type {
                 TemplateType::Calculated => Scope::ExtendedEnvelope,
                 TemplateType::JsonPath | TemplateType::IotJsonPath | TemplateType::IotCentralJsonPath => Scope::Token,
@@ -216,7 +202,7 @@ impl<'r, 's> Reader<'r, 's> {
                 format!("`{}` is ignored, {:?} templates read it from {path}", member.name, self.template_type);
             self.problems.warning(member.at, message);
         }
-        Some(Expression { path: Path::parse(path).ok()?, line: self.body.at.line })
+        Expression::compile(path, Language::JsonPath, self.body.at).ok()
     }
 
     /// A required expression other than the type match.
@@ -250,10 +236,10 @@ impl<'r, 's> Reader<'r, 's> {
 
     /// The token stands in the extended envelope twice, so a descent finds it twice (DM-26).
     fn warn_of_descent(&mut self, name: &str, expression: &Expression) {
-        if self.template_type == TemplateType::Calculated && expression.path.descends() {
-            let at = Position { line: expression.line, column: 1 };
+        if self.template_type == TemplateType::Calculated && expression.descends() {
             let message = format!("`..` in `{name}` finds a value twice, in Body and in matchedToken, and then fails");
-            self.problems.warning(at, message);
+            let hint = "name the way to the value, for example $.matchedToken.pulse";
+            self.problems.warning_with_hint(expression.at(), message, hint);
         }
     }
 
@@ -289,26 +275,20 @@ impl<'r, 's> Reader<'r, 's> {
 
     fn compile(&mut self, text: &str, language: Language, at: Position) -> Option<Expression> {
         if text.trim().is_empty() {
-            self.problems.expression(at, "an expression must not be blank", None);
+            self.problems.expression(at, "an expression must not be blank", None, None);
             return None;
         }
-        match language {
-            Language::JsonPath => match Path::parse(text) {
-                Ok(path) => {
-                    if path.has_idle_scan() {
-                        let message = format!("JSONPath `{text}`: `..` before an index, slice or [*] has no effect");
-                        self.problems.warning(at, message);
-                    }
-                    Some(Expression { path, line: at.line })
+        match Expression::compile(text, language, at) {
+            Ok(expression) => {
+                if expression.has_idle_scan() {
+                    let message = format!("JsonPath `{text}`: `..` before an index, slice or [*] has no effect");
+                    self.problems.warning(at, message);
                 }
-                Err(error) => {
-                    self.problems.expression(at, format!("JSONPath `{text}`: {error}"), None);
-                    None
-                }
-            },
-            Language::JmesPath | Language::Rfc9535 => {
-                let message = format!("expression language {language:?} is not available in this version");
-                self.problems.expression(at, message, Some("available: JsonPath".to_owned()));
+                Some(expression)
+            }
+            Err(error) => {
+                let mark = error.at.map(|at| Mark { text: text.to_owned(), at });
+                self.problems.expression(at, format!("{language:?} `{text}`: {}", error.reason), mark, error.hint);
                 None
             }
         }
@@ -356,16 +336,15 @@ impl<'r, 's> Reader<'r, 's> {
     }
 }
 
-/// A language by name without regard to case, or by the numbers the reference knows (DM-20).
+/// The language a member names (DM-20).
 fn language(member: &Member, problems: &mut Problems<'_>) -> Option<Language> {
     let name = member.value.scalar().unwrap_or_default();
-    match name.to_ascii_lowercase().as_str() {
-        "jsonpath" | "0" => Some(Language::JsonPath),
-        "jmespath" | "1" => Some(Language::JmesPath),
-        "rfc9535" => Some(Language::Rfc9535),
-        _ => {
-            problems.error(member.at, format!("expression language `{name}` is not known"));
-            None
-        }
+    let language = Language::parse(&name);
+    if language.is_none() {
+        let message = format!("expression language `{name}` is not known");
+        let known = Language::NAMES;
+        let hint = nearest(&name, &known).unwrap_or_else(|| format!("known: {}", known.join(", ")));
+        problems.error_with_hint(member.at, message, hint);
     }
+    language
 }

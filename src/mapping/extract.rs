@@ -1,4 +1,4 @@
-//! One envelope against all device templates (rules DM-22 to DM-50, EV-1 to EV-8).
+//! One envelope against the device templates that can match it (rules DM-22 to DM-50, EV-1 to EV-8).
 //!
 //! The envelope exists once, as a tree that borrows from the payload; what a template sees is a view of it. A failure
 //! concerns one token of one template and nothing else (DM-37).
@@ -7,11 +7,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::Value as Json;
 
-use super::device::{DeviceTemplate, Expression, Need, Scope, ValueTemplate};
+use super::device::{DeviceTemplate, Need, Scope, ValueTemplate};
+use super::expression::{Expression, Unresolved, Value};
 use super::jsonpath::Item;
 use super::problem::TEMPLATE_EXPRESSION;
+use super::source::Position;
 use super::text::{self, Text};
 use super::timestamp;
 use super::{Bound, Mappings};
@@ -27,6 +29,37 @@ pub(crate) struct Extraction {
     pub(crate) measurements: Vec<Extracted>,
     /// What failed beside them.
     pub(crate) failures: Vec<Failure>,
+    /// Optional values that are left out because a function failed (JM-21).
+    pub(crate) warnings: Vec<Failure>,
+}
+
+impl Extraction {
+    /// Measurements with the period of their type, and all failures: of a type without FHIR template there is one however
+    /// many tokens matched, because it is the mapping that lacks something (ER-7).
+    pub(crate) fn into_bound(self) -> (Vec<(Measurement, Period)>, Vec<Failure>) {
+        let mut failures = self.failures;
+        let mut bound = Vec::with_capacity(self.measurements.len());
+        let mut unbound: Vec<Arc<str>> = Vec::new();
+        for Extracted { measurement, period, template_at } in self.measurements {
+            match period {
+                Some(period) => bound.push((measurement, period)),
+                None if unbound.contains(&measurement.measurement_type) => {}
+                None => {
+                    failures.push(template_not_found(&measurement.measurement_type, template_at));
+                    unbound.push(measurement.measurement_type);
+                }
+            }
+        }
+        (bound, failures)
+    }
+}
+
+fn template_not_found(measurement_type: &str, at: Position) -> Failure {
+    Failure {
+        code: TEMPLATE_NOT_FOUND,
+        reason: format!("no FHIR template exists for measurement type {measurement_type}; add one to the FHIR mapping"),
+        template: Some((measurement_type.to_owned(), at)),
+    }
 }
 
 /// A measurement and how long a span its Observation covers.
@@ -34,8 +67,10 @@ pub(crate) struct Extraction {
 pub(crate) struct Extracted {
     /// The measurement.
     pub(crate) measurement: Measurement,
-    /// The period of the FHIR template for its type.
-    pub(crate) period: Period,
+    /// The period of the FHIR template for its type; `None` when there is none.
+    pub(crate) period: Option<Period>,
+    /// Where the device template stands in its file.
+    pub(crate) template_at: Position,
 }
 
 /// Why an envelope, or one token of it, yields no measurement.
@@ -46,28 +81,36 @@ pub(crate) struct Failure {
     pub(crate) code: &'static str,
     /// What is wrong and where. May quote the payload's member names, so it is stored but never logged.
     pub(crate) reason: String,
-    /// Type name of the template and the line of what failed in it.
-    pub(crate) template: Option<(String, usize)>,
+    /// Type name of the template and the place of what failed in it.
+    pub(crate) template: Option<(String, Position)>,
+}
+
+impl Failure {
+    /// The reason, led by line and position where they are known (DM-47).
+    pub(crate) fn message(&self) -> String {
+        match &self.template {
+            Some((_, at)) => format!("{}{}", at.prefix(), self.reason),
+            None => self.reason.clone(),
+        }
+    }
 }
 
 const INVALID_FORMAT: &str = "InvalidDataFormatException";
 const INCOMPATIBLE: &str = "IncompatibleDataException";
 const TEMPLATE_NOT_FOUND: &str = "TemplateNotFoundException";
+const EXPRESSION_FUNCTION: &str = "ExpressionFunctionException";
 
 impl Mappings {
-    /// Runs every template on one envelope.
+    /// Runs every template that can match on one envelope.
     ///
     /// # Errors
     /// When the payload is not JSON (EV-4); nothing can be extracted then.
     pub(crate) fn extract(&self, envelope: &Envelope) -> Result<Extraction, Failure> {
         let root = envelope_node(envelope)?;
         let mut extraction = Extraction::default();
-        for Bound { template, period } in &self.device {
-            let run = Run { template, root: &root, ingested_at: envelope.enqueued_at };
-            match period {
-                Some(period) => run.extract(*period, &mut extraction),
-                None => extraction.failures.extend(run.without_fhir_template()),
-            }
+        for Bound { template, period } in self.index.candidates(&root).into_iter().filter_map(|at| self.device.get(at))
+        {
+            Run { template, period: *period, root: &root, ingested_at: envelope.enqueued_at }.extract(&mut extraction);
         }
         Ok(extraction)
     }
@@ -99,14 +142,14 @@ fn body(payload: &[u8]) -> Result<Node<'_>, Failure> {
     })
 }
 
-fn node(value: &Value) -> Node<'_> {
+fn node(value: &Json) -> Node<'_> {
     match value {
-        Value::Null => Node::Null,
-        Value::Bool(value) => Node::Bool(*value),
-        Value::Number(number) => Node::Number(number.as_str().into()),
-        Value::String(text) => Node::String(text.as_str().into()),
-        Value::Array(elements) => Node::Array(elements.iter().map(node).collect()),
-        Value::Object(members) => {
+        Json::Null => Node::Null,
+        Json::Bool(value) => Node::Bool(*value),
+        Json::Number(number) => Node::Number(number.as_str().into()),
+        Json::String(text) => Node::String(text.as_str().into()),
+        Json::Array(elements) => Node::Array(elements.iter().map(node).collect()),
+        Json::Object(members) => {
             Node::Object(members.iter().map(|(name, value)| (name.as_str().into(), node(value))).collect())
         }
     }
@@ -115,50 +158,47 @@ fn node(value: &Value) -> Node<'_> {
 /// One template on one envelope.
 struct Run<'r, 'a> {
     template: &'r DeviceTemplate,
+    period: Option<Period>,
     root: &'r Node<'a>,
     ingested_at: Timestamp,
 }
 
-impl<'r, 'a> Run<'r, 'a> {
-    fn extract(&self, period: Period, extraction: &mut Extraction) {
-        let walked = self.template.type_match.path.select(Item::Node(self.root), &mut |token| {
-            match self.measurement(token) {
-                Ok(measurement) => extraction.measurements.push(Extracted { measurement, period }),
-                Err(fault) => extraction.failures.push(self.failure(fault, token)),
+impl Run<'_, '_> {
+    fn extract(&self, extraction: &mut Extraction) {
+        let matched = self.template.type_match.tokens(self.root, &mut |token| {
+            let mut doubts = Vec::new();
+            match self.measurement(token, &mut doubts) {
+                Ok(measurement) => extraction.measurements.push(Extracted {
+                    measurement,
+                    period: self.period,
+                    template_at: self.template.at,
+                }),
+                Err(fault) => extraction.failures.push(self.failure(fault, Some(token))),
             }
+            extraction.warnings.extend(doubts.into_iter().map(|fault| self.failure(fault, Some(token))));
             ControlFlow::Continue(())
         });
-        debug_assert!(walked.is_continue(), "no token breaks the walk off");
-    }
-
-    /// One failure however many tokens match, because it is the mapping that lacks something (ER-7).
-    fn without_fhir_template(&self) -> Option<Failure> {
-        let matches =
-            self.template.type_match.path.select(Item::Node(self.root), &mut |_| ControlFlow::Break(())).is_break();
-        matches.then(|| Failure {
-            code: TEMPLATE_NOT_FOUND,
-            reason: format!(
-                "no FHIR template exists for measurement type {}; add one to the FHIR mapping",
-                self.template.type_name
-            ),
-            template: Some((self.template.type_name.to_string(), self.template.line)),
-        })
+        if let Err(unresolved) = matched {
+            let fault = Fault::unresolved(unresolved, "the type match", &self.template.type_match);
+            extraction.failures.push(self.failure(fault, None));
+        }
     }
 
     /// Evaluates in the order of DM-36, so the first failure is the one reported.
-    fn measurement(&self, token: Item<'_, 'a>) -> Result<Measurement, Fault> {
-        let scope = match (self.template.scope, token.node()) {
-            (Scope::ExtendedEnvelope, Some(token)) => Item::Extended { envelope: self.root, token },
-            (Scope::ExtendedEnvelope | Scope::Token, _) => token,
-        };
+    fn measurement(&self, token: &Node<'_>, doubts: &mut Vec<Fault>) -> Result<Measurement, Fault> {
         let template = self.template;
-        let device_id = required(&template.device_id, "device id", scope)?.into_owned();
-        let occurred_at = occurred_at(&template.timestamps, scope)?;
+        let document = match template.scope {
+            Scope::ExtendedEnvelope => Item::Extended { envelope: self.root, token },
+            Scope::Token => Item::Node(token),
+        };
+        let mut evaluation = Evaluation { document, doubts };
+        let device_id = evaluation.required(&template.device_id, "device id")?;
+        let occurred_at = evaluation.occurred_at(&template.timestamps)?;
         let correlation_id = template.correlation_id.as_ref();
         let correlation_id =
-            correlation_id.map(|expression| required(expression, "correlation id", scope)).transpose()?;
-        let patient_id = optional(template.patient_id.as_ref(), "patient id", scope)?;
-        let encounter_id = optional(template.encounter_id.as_ref(), "encounter id", scope)?;
+            correlation_id.map(|expression| evaluation.required(expression, "correlation id")).transpose()?;
+        let patient_id = evaluation.optional(template.patient_id.as_ref(), "patient id")?;
+        let encounter_id = evaluation.optional(template.encounter_id.as_ref(), "encounter id")?;
         Ok(Measurement {
             measurement_type: Arc::clone(&template.type_name),
             occurred_at,
@@ -166,86 +206,116 @@ impl<'r, 'a> Run<'r, 'a> {
             device_id,
             patient_id,
             encounter_id,
-            correlation_id: correlation_id.map(Into::into),
-            properties: properties(&template.values, scope)?,
+            correlation_id,
+            properties: evaluation.properties(&template.values)?,
         })
     }
 
-    fn failure(&self, fault: Fault, token: Item<'_, 'a>) -> Failure {
-        let place = token.node().and_then(|token| path_to(token, self.root)).unwrap_or_else(|| "$".to_owned());
+    fn failure(&self, fault: Fault, token: Option<&Node<'_>>) -> Failure {
+        let place = token.map(|token| {
+            // A token that an expression computed stands nowhere in the envelope.
+            let path = path_to(token, self.root).unwrap_or_else(|| "computed".to_owned());
+            format!(" (token {path})")
+        });
         Failure {
             code: fault.code,
-            reason: format!("{} (token {place}, mapping line {})", fault.reason, fault.line),
-            template: Some((self.template.type_name.to_string(), fault.line)),
+            reason: format!("{}{}", fault.reason, place.unwrap_or_default()),
+            template: Some((self.template.type_name.to_string(), fault.at)),
         }
     }
 }
 
-/// Why one token yields no measurement.
+/// Why one token yields no measurement, or an incomplete one.
 struct Fault {
     code: &'static str,
     reason: String,
-    line: usize,
+    at: Position,
 }
 
-fn properties(values: &[ValueTemplate], scope: Item<'_, '_>) -> Result<Vec<Property>, Fault> {
-    let mut properties = Vec::with_capacity(values.len());
-    for value in values {
-        let text = match value.need {
-            Need::Required => Some(required(&value.expression, &value.name, scope)?.into_owned()),
-            Need::Optional => optional(Some(&value.expression), &value.name, scope)?,
+impl Fault {
+    fn unresolved(unresolved: Unresolved, what: &str, expression: &Expression) -> Self {
+        let (code, reason) = match unresolved {
+            Unresolved::Several => (
+                TEMPLATE_EXPRESSION,
+                format!("the expression for {what} selects several values, at most one is allowed"),
+            ),
+            Unresolved::Function { function, reason } => {
+                (EXPRESSION_FUNCTION, format!("function {function} in the expression for {what}: {reason}"))
+            }
         };
-        properties.extend(text.map(|text| Property { name: Arc::clone(&value.name), value: text }));
+        Self { code, reason, at: expression.at() }
     }
-    Ok(properties)
 }
 
-fn selected<'n, 'a>(expression: &Expression, what: &str, scope: Item<'n, 'a>) -> Result<Option<Item<'n, 'a>>, Fault> {
-    expression.path.single(scope).map_err(|super::jsonpath::SeveralSelected| Fault {
-        code: TEMPLATE_EXPRESSION,
-        reason: format!("the expression for {what} selects several values, at most one is allowed"),
-        line: expression.line,
-    })
+/// The expressions of a template on what they see of one token.
+struct Evaluation<'e, 'n, 'a> {
+    document: Item<'n, 'a>,
+    /// What was left out and why.
+    doubts: &'e mut Vec<Fault>,
 }
 
-/// A text that must be there and not be blank (DM-30, DM-31).
-fn required<'n>(expression: &Expression, what: &str, scope: Item<'n, '_>) -> Result<std::borrow::Cow<'n, str>, Fault> {
-    let reason = match selected(expression, what, scope)?.map(text::of) {
-        Some(Text::Scalar(text)) if !text.trim().is_empty() => return Ok(text),
-        Some(Text::Scalar(_)) => "is blank",
-        Some(Text::Null) => "is null",
-        Some(Text::Unconvertible) => "is no text, number or boolean",
-        None => "was not found",
-    };
-    Err(Fault { code: INCOMPATIBLE, reason: format!("the required {what} {reason}"), line: expression.line })
-}
+impl<'n, 'a> Evaluation<'_, 'n, 'a> {
+    /// A text that must be there and not be blank (DM-30, DM-31).
+    fn required(&self, expression: &Expression, what: &str) -> Result<String, Fault> {
+        let value = expression.single(self.document);
+        let value = value.map_err(|unresolved| Fault::unresolved(unresolved, what, expression))?;
+        let reason = match value.as_ref().map(text::of) {
+            Some(Text::Scalar(text)) if !text.trim().is_empty() => return Ok(text.into_owned()),
+            Some(Text::Scalar(_)) => "is blank",
+            Some(Text::Null) => "is null",
+            Some(Text::Unconvertible) => "is no text, number or boolean",
+            None => "was not found",
+        };
+        Err(Fault { code: INCOMPATIBLE, reason: format!("the required {what} {reason}"), at: expression.at() })
+    }
 
-/// A text that may be missing; blank and unconvertible ones are (DM-30, DM-31, DM-34).
-fn optional(expression: Option<&Expression>, what: &str, scope: Item<'_, '_>) -> Result<Option<String>, Fault> {
-    let Some(expression) = expression else {
-        return Ok(None);
-    };
-    Ok(match selected(expression, what, scope)?.map(text::of) {
-        Some(Text::Scalar(text)) if !text.trim().is_empty() => Some(text.into_owned()),
-        Some(Text::Scalar(_) | Text::Null | Text::Unconvertible) | None => None,
-    })
-}
+    /// A text that may be missing; blank and unconvertible ones are (DM-30, DM-31, DM-34), and those of a function that
+    /// fails (JM-21).
+    fn optional(&mut self, expression: Option<&Expression>, what: &str) -> Result<Option<String>, Fault> {
+        let Some(expression) = expression else {
+            return Ok(None);
+        };
+        let value = match expression.single(self.document) {
+            Ok(value) => value,
+            Err(function @ Unresolved::Function { .. }) => {
+                self.doubts.push(Fault::unresolved(function, what, expression));
+                None
+            }
+            Err(several @ Unresolved::Several) => return Err(Fault::unresolved(several, what, expression)),
+        };
+        Ok(match value.as_ref().map(text::of) {
+            Some(Text::Scalar(text)) if !text.trim().is_empty() => Some(text.into_owned()),
+            Some(Text::Scalar(_) | Text::Null | Text::Unconvertible) | None => None,
+        })
+    }
 
-/// The first of the expressions that selects a text which is a time (DM-33, DM-39, DM-43).
-fn occurred_at(expressions: &[Expression], scope: Item<'_, '_>) -> Result<Timestamp, Fault> {
-    let mut line = 0;
-    for expression in expressions {
-        line = expression.line;
-        let text = selected(expression, "timestamp", scope)?.and_then(Item::node).and_then(Node::as_str);
-        if let Some(at) = text.and_then(timestamp::parse) {
-            return Ok(at);
+    /// The first of the expressions that gives a text which is a time (DM-33, DM-39, DM-43).
+    fn occurred_at(&self, expressions: &[Expression]) -> Result<Timestamp, Fault> {
+        let mut at = Position::default();
+        for expression in expressions {
+            at = expression.at();
+            let value = expression.single(self.document);
+            let value = value.map_err(|unresolved| Fault::unresolved(unresolved, "timestamp", expression))?;
+            let text = value.as_ref().and_then(Value::node).and_then(Node::as_str);
+            if let Some(occurred_at) = text.and_then(timestamp::parse) {
+                return Ok(occurred_at);
+            }
         }
+        let reason = "the timestamp expression gives nothing that is a date and time text".to_owned();
+        Err(Fault { code: INCOMPATIBLE, reason, at })
     }
-    Err(Fault {
-        code: INCOMPATIBLE,
-        reason: "the timestamp expression selects nothing that is a date and time text".to_owned(),
-        line,
-    })
+
+    fn properties(&mut self, values: &[ValueTemplate]) -> Result<Vec<Property>, Fault> {
+        let mut properties = Vec::with_capacity(values.len());
+        for value in values {
+            let text = match value.need {
+                Need::Required => Some(self.required(&value.expression, &value.name)?),
+                Need::Optional => self.optional(Some(&value.expression), &value.name)?,
+            };
+            properties.extend(text.map(|text| Property { name: Arc::clone(&value.name), value: text }));
+        }
+        Ok(properties)
+    }
 }
 
 /// Where a token stands in the envelope, found by identity.

@@ -106,7 +106,8 @@ impl Fields {
     pub(super) fn refuse_unknown(&self, known: &[&str], problems: &mut Problems<'_>) {
         for member in &self.members {
             if !known.iter().any(|known| known.eq_ignore_ascii_case(&member.name)) {
-                let hint = format!("members known here: {}", known.join(", "));
+                let hint =
+                    nearest(&member.name, known).unwrap_or_else(|| format!("members known here: {}", known.join(", ")));
                 problems.error_with_hint(member.at, format!("member `{}` is not known", member.name), hint);
             }
         }
@@ -191,6 +192,16 @@ pub(super) fn truth(located: &Located) -> Option<bool> {
         Kind::Null | Kind::String(_) | Kind::Array(_) | Kind::Object(_) => None,
     }
 }
+
+/// The known name that a misspelt one most likely means, as a question.
+pub(super) fn nearest(name: &str, known: &[&str]) -> Option<String> {
+    let likeness = |known: &str| strsim::jaro_winkler(&name.to_lowercase(), &known.to_lowercase());
+    let nearest = known.iter().max_by(|one, other| likeness(one).total_cmp(&likeness(other)))?;
+    (likeness(nearest) > LIKENESS_MIN).then(|| format!("did you mean `{nearest}`?"))
+}
+
+/// Likeness, between 0 and 1, from which a name is taken for a misspelling of another.
+const LIKENESS_MIN: f64 = 0.85;
 
 fn pascal(name: &str) -> String {
     let mut characters = name.chars();

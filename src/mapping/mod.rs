@@ -5,11 +5,14 @@
 //! have no IO and no clock; the numbered rules (DM, JP, FM, EV) are those of the mapping specification.
 
 mod device;
+mod expression;
 pub(crate) mod extract;
 pub(crate) mod fhir;
+mod index;
 pub(crate) mod jsonpath;
 mod load;
 pub(crate) mod problem;
+mod rfc9535;
 mod sample_period;
 pub(crate) mod shipped;
 mod source;
@@ -19,13 +22,14 @@ pub(crate) mod timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub(crate) use extract::{Extracted, Failure};
+pub(crate) use extract::Failure;
 pub(crate) use problem::Problem;
 pub(crate) use sample_period::SamplePeriod;
-pub(crate) use source::{Position, Source};
+pub(crate) use source::Source;
 
 use device::DeviceTemplate;
 use fhir::FhirTemplate;
+use index::Index;
 use problem::Problems;
 
 use crate::model::group::Period;
@@ -34,6 +38,8 @@ use crate::model::group::Period;
 #[derive(Clone, Debug)]
 pub(crate) struct Mappings {
     device: Vec<Bound>,
+    /// Which device templates a message can match.
+    index: Index,
     fhir: Vec<FhirTemplate>,
     /// Index into `fhir` by every spelling the two files use, and by lower case (FM-3).
     by_type_name: HashMap<Arc<str>, usize>,
@@ -47,24 +53,44 @@ struct Bound {
     period: Option<Period>,
 }
 
+/// What was read from a pair of mapping files, right or wrong: the templates without errors, and all that was found.
+#[derive(Debug)]
+pub(crate) struct Inspection {
+    /// The templates that loaded (DM-9).
+    pub(crate) mappings: Mappings,
+    /// What is wrong with the device mapping.
+    pub(crate) device: Vec<Problem>,
+    /// What is wrong with the FHIR mapping.
+    pub(crate) fhir: Vec<Problem>,
+    /// Where the two do not fit together (VA-4, VA-5); only warnings.
+    pub(crate) between: Vec<Problem>,
+}
+
 impl Mappings {
-    /// Loads a pair of mapping files; the warnings come with the mapping.
+    /// Loads a pair of mapping files to run; the warnings come with the mapping.
     ///
     /// # Errors
     /// All problems of both files, warnings included, when any is an error: a mapping with an error does not run (DM-9).
     pub(crate) fn load(device: Source<'_>, fhir: Source<'_>) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let mut device_problems = Problems::of(device.name);
-        let mut fhir_problems = Problems::of(fhir.name);
-        let device = device::load(device, &mut device_problems);
-        let fhir = fhir::load(fhir, &mut fhir_problems);
-        let has_errors = device_problems.errors() + fhir_problems.errors() > 0;
+        let Inspection { mappings, device, fhir, between } = Self::inspect(Some(device), Some(fhir));
+        let problems: Vec<Problem> = device.into_iter().chain(between).chain(fhir).collect();
+        if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok((mappings, problems)) }
+    }
+
+    /// Reads either mapping file or both, and keeps what is right of them (DM-9).
+    pub(crate) fn inspect(device: Option<Source<'_>>, fhir: Option<Source<'_>>) -> Inspection {
+        let mut device_problems = Problems::of(device.map_or("", |source| source.name));
+        let mut fhir_problems = Problems::of(fhir.map_or("", |source| source.name));
+        let mut between = Problems::of(device.map_or("", |source| source.name));
+        let is_pair = device.is_some() && fhir.is_some();
+        let device = device.map_or_else(Vec::new, |source| device::load(source, &mut device_problems));
+        let fhir = fhir.map_or_else(Vec::new, |source| fhir::load(source, &mut fhir_problems));
         let mappings = Self::bind(device, fhir);
-        if !has_errors {
-            mappings.cross_check(&mut device_problems);
+        if is_pair && device_problems.errors() + fhir_problems.errors() == 0 {
+            mappings.cross_check(&mut between);
         }
-        let mut problems = device_problems.into_found();
-        problems.append(&mut fhir_problems.into_found());
-        if has_errors { Err(problems) } else { Ok((mappings, problems)) }
+        let (device, fhir) = (device_problems.into_found(), fhir_problems.into_found());
+        Inspection { mappings, device, fhir, between: between.into_found() }
     }
 
     fn bind(device: Vec<DeviceTemplate>, fhir: Vec<FhirTemplate>) -> Self {
@@ -77,7 +103,8 @@ impl Mappings {
                 by_type_name.insert(spelling, index);
             }
         }
-        let mut mappings = Self { device: Vec::new(), fhir, by_type_name };
+        let index = Index::of(device.iter().map(|template| template.type_match.features()));
+        let mut mappings = Self { device: Vec::new(), index, fhir, by_type_name };
         let bound = device.into_iter().map(|template| Bound {
             period: mappings.fhir_template(&template.type_name).map(|fhir| fhir.period),
             template,
@@ -98,7 +125,7 @@ impl Mappings {
     /// Warns of measurement types and values that no FHIR template uses (VA-4, VA-5).
     fn cross_check(&self, problems: &mut Problems<'_>) {
         for Bound { template: device, .. } in &self.device {
-            let at = Position { line: device.line, column: 1 };
+            let at = device.at;
             let type_name = &device.type_name;
             let Some(fhir) = self.fhir_template(type_name) else {
                 let available: Vec<&str> = self.fhir.iter().map(|template| template.type_name.as_str()).collect();

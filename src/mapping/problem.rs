@@ -28,8 +28,34 @@ pub(crate) struct Problem {
     pub(crate) at: Position,
     /// What is wrong.
     pub(crate) message: String,
+    /// The text that is wrong, when it is a part of a member's value.
+    pub(crate) mark: Option<Mark>,
     /// How to mend it, where that is not plain from the message.
     pub(crate) hint: Option<String>,
+}
+
+impl Problem {
+    /// Whether the mapping cannot run with it.
+    pub(crate) fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+}
+
+/// A text and the character in it that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Mark {
+    /// The text, for example an expression.
+    pub(crate) text: String,
+    /// The character, counted from 1.
+    pub(crate) at: usize,
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A text of several lines would not stand above its mark.
+        let text = self.text.replace(char::is_control, " ");
+        write!(f, "  | {text}\n  | {:>width$}", '^', width = self.at)
+    }
 }
 
 /// `InvalidTemplateException`: template type, shape, unknown or missing members.
@@ -44,6 +70,9 @@ impl fmt::Display for Problem {
             Severity::Warning => "warning",
         };
         write!(f, "{}:{}:{}: {severity}: {} [{}]", self.file, self.at.line, self.at.column, self.message, self.code)?;
+        if let Some(mark) = &self.mark {
+            write!(f, "\n{mark}")?;
+        }
         match &self.hint {
             Some(hint) => write!(f, "\n  hint: {hint}"),
             None => Ok(()),
@@ -64,32 +93,50 @@ impl<'s> Problems<'s> {
 
     /// Records an error of template shape.
     pub(super) fn error(&mut self, at: Position, message: impl Into<String>) {
-        self.add(INVALID_TEMPLATE, Severity::Error, at, message.into(), None);
+        self.add(Problem { message: message.into(), ..self.problem(Severity::Error, at) });
     }
 
     /// Records an error of template shape and how to mend it.
     pub(super) fn error_with_hint(&mut self, at: Position, message: impl Into<String>, hint: impl Into<String>) {
-        self.add(INVALID_TEMPLATE, Severity::Error, at, message.into(), Some(hint.into()));
+        let (message, hint) = (message.into(), Some(hint.into()));
+        self.add(Problem { message, hint, ..self.problem(Severity::Error, at) });
     }
 
-    /// Records an error of an expression.
-    pub(super) fn expression(&mut self, at: Position, message: impl Into<String>, hint: Option<String>) {
-        self.add(TEMPLATE_EXPRESSION, Severity::Error, at, message.into(), hint);
+    /// Records an error of an expression, with the character of it that is wrong where that is known.
+    pub(super) fn expression(
+        &mut self,
+        at: Position,
+        message: impl Into<String>,
+        mark: Option<Mark>,
+        hint: Option<String>,
+    ) {
+        let message = message.into();
+        self.add(Problem { code: TEMPLATE_EXPRESSION, message, mark, hint, ..self.problem(Severity::Error, at) });
     }
 
     /// Records a warning.
     pub(super) fn warning(&mut self, at: Position, message: impl Into<String>) {
-        self.add(INVALID_TEMPLATE, Severity::Warning, at, message.into(), None);
+        self.add(Problem { message: message.into(), ..self.problem(Severity::Warning, at) });
     }
 
-    fn add(&mut self, code: &'static str, severity: Severity, at: Position, message: String, hint: Option<String>) {
-        self.found.push(Problem { code, severity, file: self.file.to_owned(), at, message, hint });
+    /// Records a warning and how to mend what it is about.
+    pub(super) fn warning_with_hint(&mut self, at: Position, message: impl Into<String>, hint: impl Into<String>) {
+        let (message, hint) = (message.into(), Some(hint.into()));
+        self.add(Problem { message, hint, ..self.problem(Severity::Warning, at) });
+    }
+
+    fn problem(&self, severity: Severity, at: Position) -> Problem {
+        let (file, message) = (self.file.to_owned(), String::new());
+        Problem { code: INVALID_TEMPLATE, severity, file, at, message, mark: None, hint: None }
+    }
+
+    fn add(&mut self, problem: Problem) {
+        self.found.push(problem);
     }
 
     /// How many errors there are so far.
     pub(super) fn errors(&self) -> usize {
-        let is_error = |problem: &&Problem| problem.severity == Severity::Error;
-        self.found.iter().filter(is_error).count()
+        self.found.iter().filter(|problem| problem.is_error()).count()
     }
 
     pub(super) fn into_found(self) -> Vec<Problem> {

@@ -18,12 +18,19 @@ pub(crate) struct Source<'s> {
 }
 
 /// A place in a file, both counted from 1; the column counts characters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
     /// Line.
     pub(crate) line: usize,
     /// Character in the line.
     pub(crate) column: usize,
+}
+
+impl Position {
+    /// How messages about it begin (DM-47).
+    pub(crate) fn prefix(self) -> String {
+        format!("Line Number: {}, Position: {}. ", self.line, self.column)
+    }
 }
 
 /// A JSON value and where it starts.

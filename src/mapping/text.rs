@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use super::jsonpath::Item;
+use super::expression::Value;
 use crate::json::Node;
 
 /// A selected value as text.
 #[derive(Debug, PartialEq)]
-pub(super) enum Text<'n> {
+pub(super) enum Text<'v> {
     /// The text of a scalar.
-    Scalar(Cow<'n, str>),
+    Scalar(Cow<'v, str>),
     /// JSON null.
     Null,
     /// An object, an array, or a number beyond the range of floats (DM-31).
@@ -17,8 +17,8 @@ pub(super) enum Text<'n> {
 }
 
 /// Converts a selected value to text.
-pub(super) fn of<'n>(item: Item<'n, '_>) -> Text<'n> {
-    match item.node() {
+pub(super) fn of<'v>(value: &'v Value<'_, '_>) -> Text<'v> {
+    match value.node() {
         Some(Node::Null) => Text::Null,
         Some(Node::Bool(true)) => Text::Scalar(Cow::Borrowed("True")),
         Some(Node::Bool(false)) => Text::Scalar(Cow::Borrowed("False")),
@@ -47,13 +47,13 @@ fn number(digits: &str) -> Option<Cow<'_, str>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Item, Text, of};
+    use super::{Text, Value, of};
     use crate::json::parse;
 
     #[track_caller]
     fn check(json: &str, expected: &str) {
         let node = parse(json.as_bytes()).unwrap();
-        assert_eq!(of(Item::Node(&node)), Text::Scalar(expected.into()), "{json}");
+        assert_eq!(of(&Value::Computed(node)), Text::Scalar(expected.into()), "{json}");
     }
 
     #[test]
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn dm_29_null_is_missing_and_containers_are_unconvertible() {
         for (json, expected) in [("null", Text::Null), ("{}", Text::Unconvertible), ("[1]", Text::Unconvertible)] {
-            assert_eq!(of(Item::Node(&parse(json.as_bytes()).unwrap())), expected, "{json}");
+            assert_eq!(of(&Value::Computed(parse(json.as_bytes()).unwrap())), expected, "{json}");
         }
     }
 }

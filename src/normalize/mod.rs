@@ -11,11 +11,12 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
-use crate::mapping::{Extracted, Failure, Mappings};
+use crate::mapping::{Failure, Mappings};
 use crate::model::Tracked;
 use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
 use crate::model::envelope::Envelope;
-use crate::model::group::{Contribution, GroupKey, Keyed};
+use crate::model::group::{Contribution, GroupKey, Keyed, Period};
+use crate::model::measurement::Measurement;
 use crate::model::receipt::{Outcome, Receipt};
 
 pub(crate) use self::shapes::Shapes;
@@ -79,19 +80,23 @@ impl Normalize {
             self.unmatched.count(&envelope.body);
             return receipt.complete(Outcome::Unmatched);
         }
-        for failure in extraction.failures {
+        count_doubts(&extraction.warnings);
+        let (measurements, failures) = extraction.into_bound();
+        for failure in failures {
             yielded.letters.push(self.letter(failure, &envelope, receipt.share()));
         }
         let envelope = Arc::new(envelope);
-        for extracted in extraction.measurements {
-            yielded.measurements.push(keyed(extracted, Arc::clone(&envelope), receipt.share()));
+        for (measurement, period) in measurements {
+            yielded.measurements.push(keyed(measurement, period, Arc::clone(&envelope), receipt.share()));
         }
         receipt.hand_on();
     }
 
     fn letter(&self, failure: Failure, envelope: &Envelope, receipt: Receipt) -> Tracked<DeadLetter> {
-        let Failure { code, reason, template } = failure;
-        Cause { stage: Stage::Normalize, code, reason, template }.letter(envelope, receipt, self.clock.now())
+        let reason = failure.message();
+        let template = failure.template.map(|(name, at)| (name, at.line));
+        let cause = Cause { stage: Stage::Normalize, code: failure.code, reason, template };
+        cause.letter(envelope, receipt, self.clock.now())
     }
 }
 
@@ -105,7 +110,14 @@ fn too_large(envelope: &Envelope) -> Option<Failure> {
     })
 }
 
-fn keyed(Extracted { measurement, period }: Extracted, envelope: Arc<Envelope>, receipt: Receipt) -> Keyed {
+/// Counts optional values left out because a function failed (JM-21).
+fn count_doubts(doubts: &[Failure]) {
+    for doubt in doubts {
+        metrics::counter!("values_omitted_total", "code" => doubt.code).increment(1);
+    }
+}
+
+fn keyed(measurement: Measurement, period: Period, envelope: Arc<Envelope>, receipt: Receipt) -> Keyed {
     let key = GroupKey {
         measurement_type: Arc::clone(&measurement.measurement_type),
         device_id: measurement.device_id.clone(),

@@ -3,7 +3,7 @@
 use crate::json::Node;
 
 /// The member by which expressions of CalculatedContent reach the selected token (DM-24).
-const MATCHED_TOKEN: &str = "matchedToken";
+pub(crate) const MATCHED_TOKEN: &str = "matchedToken";
 
 /// A value as expressions see it: a part of the envelope, or the extended envelope, which exists as this view only.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,18 @@ impl<'n, 'a> Item<'n, 'a> {
         match self {
             Self::Node(node) => Some(node),
             Self::Extended { .. } => None,
+        }
+    }
+
+    /// The item as a tree of its own.
+    pub(crate) fn to_node(self) -> Node<'a> {
+        match self {
+            Self::Node(node) => node.clone(),
+            Self::Extended { .. } => {
+                let members =
+                    self.members().filter_map(|(name, item)| Some((name.to_owned().into(), item.node()?.clone())));
+                Node::Object(members.collect())
+            }
         }
     }
 

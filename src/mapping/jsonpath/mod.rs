@@ -8,11 +8,12 @@
 
 mod compare;
 mod evaluate;
+mod features;
 mod item;
 mod parse;
 
 pub(crate) use evaluate::SeveralSelected;
-pub(crate) use item::Item;
+pub(crate) use item::{Item, MATCHED_TOKEN};
 pub(crate) use parse::PathError;
 
 use crate::json::Node;

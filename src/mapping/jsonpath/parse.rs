@@ -21,6 +21,8 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct PathError {
     pub(crate) at: usize,
     pub(crate) reason: String,
+    /// How to mend it, where that is not plain from the reason.
+    pub(crate) hint: Option<&'static str>,
 }
 
 pub(super) fn path(text: &str) -> Result<Path, PathError> {
@@ -81,7 +83,11 @@ impl<'t> Parser<'t> {
 
     fn error(&self, reason: impl Into<String>) -> PathError {
         let before = self.text.get(..self.at).unwrap_or_default();
-        PathError { at: before.chars().count() + 1, reason: reason.into() }
+        PathError { at: before.chars().count() + 1, reason: reason.into(), hint: None }
+    }
+
+    fn error_with_hint(&self, reason: impl Into<String>, hint: &'static str) -> PathError {
+        PathError { hint: Some(hint), ..self.error(reason) }
     }
 
     fn unexpected(&self) -> PathError {
@@ -295,7 +301,8 @@ impl<'t> Parser<'t> {
 
     fn filter_in_bracket(&mut self, close: char, scan: bool) -> Result<Step, PathError> {
         if !self.takes("?(") {
-            return Err(self.error("a filter begins with `?(`, without space between"));
+            let reason = "a filter begins with `?(`, without space between";
+            return Err(self.error_with_hint(reason, "write [?(...)], or choose the language Rfc9535 for [?...]"));
         }
         self.filters_deep += 1;
         if self.filters_deep > FILTERS_DEEP_MAX {
@@ -357,7 +364,15 @@ impl<'t> Parser<'t> {
                 return Ok(comparison);
             }
         }
-        Err(self.error("an operator is missing, one of == != <> === !== < <= > >= =~"))
+        if self.peek() == Some(']') {
+            return Err(self.error("the filter is not closed, `)` is missing"));
+        }
+        let reason = "an operator is missing, one of == != <> === !== < <= > >= =~";
+        Err(if self.peek() == Some('=') {
+            self.error_with_hint(reason, "equality is `==`")
+        } else {
+            self.error(reason)
+        })
     }
 
     /// A path or a literal, and the spaces round it.
@@ -378,6 +393,11 @@ impl<'t> Parser<'t> {
             _ if self.takes("true") => Side::Literal(Node::Bool(true)),
             _ if self.takes("false") => Side::Literal(Node::Bool(false)),
             _ if self.takes("null") => Side::Literal(Node::Null),
+            Some('"') => return Err(self.error_with_hint("texts in filters stand in single quotes", "replace \" by '")),
+            Some('(' | '!') => {
+                let reason = "filters know no grouping and no `!`";
+                return Err(self.error_with_hint(reason, "the language Rfc9535 knows both"));
+            }
             _ => return Err(self.error("a path from @ or $, or a literal is missing")),
         };
         self.skip_spaces();
@@ -398,7 +418,11 @@ impl<'t> Parser<'t> {
             return Ok(text);
         }
         self.at = start;
-        Err(self.error(format!("`{text}` is not a number; a number ends at a space or `)`")))
+        let reason = format!("`{text}` is not a number; a number ends at a space or `)`");
+        Err(match text.contains(['&', '|']) {
+            true => self.error_with_hint(reason, "put a space before `&&` or `||`"),
+            false => self.error(reason),
+        })
     }
 
     /// `/re/flags` as it stands.

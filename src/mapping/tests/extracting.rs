@@ -17,7 +17,7 @@ fn extract(device: &str, body: &str) -> Extraction {
 
 /// `type device time patient encounter correlation name=value...` of each measurement, `-` for none.
 fn measurements(extraction: &Extraction) -> Vec<String> {
-    let line = |extracted: &super::super::Extracted| {
+    let line = |extracted: &super::super::extract::Extracted| {
         let measurement = &extracted.measurement;
         let id = |id: &Option<String>| id.clone().unwrap_or_else(|| "-".to_owned());
         let properties = measurement.properties.iter().map(|property| format!(" {}={}", property.name, property.value));
@@ -45,9 +45,10 @@ fn check(device: &str, body: &str, expected: &[&str]) {
 #[track_caller]
 fn check_failure(device: &str, body: &str, code: &str, reason: &str) -> Failure {
     let extraction = extract(device, body);
-    assert_eq!(measurements(&extraction), Vec::<String>::new());
-    assert_eq!(extraction.failures.len(), 1, "{:?}", extraction.failures);
-    let failure = extraction.failures[0].clone();
+    assert!(extraction.measurements.iter().all(|one| one.period.is_none()), "{extraction:?}");
+    let (_, failures) = extraction.into_bound();
+    assert_eq!(failures.len(), 1, "{failures:?}");
+    let failure = failures[0].clone();
     assert_eq!(failure.code, code);
     assert!(failure.reason.contains(reason), "{} is not about {reason}", failure.reason);
     failure
@@ -246,7 +247,8 @@ fn dm_37_a_failing_token_hides_no_neighbour_and_is_named() {
     );
     assert_eq!(extraction.failures.len(), 1);
     assert!(extraction.failures[0].reason.contains("$.Body.rows[1]"), "{}", extraction.failures[0].reason);
-    assert_eq!(extraction.failures[0].template, Some(("pulse".to_owned(), 1)));
+    let (template, at) = extraction.failures[0].template.clone().unwrap();
+    assert_eq!((template.as_str(), at.line), ("pulse", 1));
 }
 
 #[test]
@@ -331,7 +333,7 @@ fn er_7_a_type_without_fhir_template_fails_once_and_only_when_it_matches() {
 #[test]
 fn fm_3_gr_14_templates_are_found_without_regard_to_case_and_the_spelling_stays() {
     let extraction = extract(&pulse().replace("\"pulse\"", "\"TEMP\""), &format!(r#"{{{AT},"pulse":61}}"#));
-    assert_eq!(extraction.measurements[0].period, Period::Hour);
+    assert_eq!(extraction.measurements[0].period, Some(Period::Hour));
     assert_eq!(&*extraction.measurements[0].measurement.measurement_type, "TEMP");
 }
 

@@ -236,7 +236,8 @@ fn dm_20_languages() {
         &["`XPath` is not known"],
     );
     check_errors(&calculated(r#""defaultExpressionLanguage": "XPath""#), &["`XPath` is not known"]);
-    for language in ["\"JmesPath\"", "1", "\"rfc9535\""] {
+    check_loads(&calculated(r#""patientIdExpression": { "value": "$['a']", "language": "rfc9535" }"#));
+    for language in ["\"JmesPath\"", "1"] {
         let device = calculated(&format!(r#""patientIdExpression": {{ "value": "a", "language": {language} }}"#));
         check_errors(&device, &["is not available in this version"]);
     }
@@ -253,7 +254,7 @@ fn dm_20_the_default_language_applies_to_expressions_that_name_none() {
 #[test]
 fn dm_21_paths_are_parsed_at_load() {
     let device = calculated(r#""patientIdExpression": "$.a[""#);
-    check_errors(&device, &["JSONPath `$.a[`: the bracket is not closed"]);
+    check_errors(&device, &["JsonPath `$.a[`: the bracket is not closed"]);
     assert_eq!(errors(&device)[0].code, "TemplateExpressionException");
 }
 
@@ -263,8 +264,8 @@ fn dm_47_problems_name_line_and_column() {
     check_errors(
         device,
         &[
-            "device.json:6:9: error: JSONPath",
-            "device.json:8:11: error: JSONPath",
+            "device.json:6:9: error: JsonPath",
+            "device.json:8:11: error: JsonPath",
             "device.json:4:19: error: Required property 'TimestampExpression' not found",
             "device.json:11:7: error: No match found for template type Nope",
         ],

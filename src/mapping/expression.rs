@@ -1,0 +1,187 @@
+//! Expressions in the languages of a mapping, compiled when it loads, evaluated on the same view of a message.
+
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+
+use super::index::Feature;
+use super::jsonpath::{Item, Path};
+use super::rfc9535;
+use super::source::Position;
+use crate::json::Node;
+
+/// The languages of expressions (DM-20).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Language {
+    /// The dialect of the reference (section 3), the default.
+    JsonPath,
+    /// [JMESPath](https://jmespath.org/specification.html) with functions of its own (section 4).
+    JmesPath,
+    /// [RFC 9535](https://www.rfc-editor.org/rfc/rfc9535).
+    Rfc9535,
+}
+
+impl Language {
+    /// Names, as they are written in mappings.
+    pub(super) const NAMES: [&str; 3] = ["JsonPath", "JmesPath", "Rfc9535"];
+
+    /// Without regard to case, or by the numbers the reference knows (DM-20).
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "jsonpath" | "0" => Some(Self::JsonPath),
+            "jmespath" | "1" => Some(Self::JmesPath),
+            "rfc9535" => Some(Self::Rfc9535),
+            _ => None,
+        }
+    }
+}
+
+/// A compiled expression and where it stands.
+#[derive(Clone, Debug)]
+pub(super) struct Expression {
+    at: Position,
+    engine: Engine,
+}
+
+#[derive(Clone, Debug)]
+enum Engine {
+    JsonPath(Path),
+    Rfc9535(rfc9535::Query),
+}
+
+/// Why a text is not an expression. `at` counts its characters from 1.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SyntaxError {
+    pub(super) at: Option<usize>,
+    pub(super) reason: String,
+    pub(super) hint: Option<String>,
+}
+
+/// Why an expression that must give one value does not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unresolved {
+    /// It selects more than one (DM-28).
+    Several,
+    /// A function in it failed (JM-21).
+    #[expect(dead_code, reason = "JMESPath, the language with functions, is not wired yet")]
+    Function {
+        /// Its name.
+        function: String,
+        /// What was wrong with its arguments.
+        reason: String,
+    },
+}
+
+impl Expression {
+    /// Compiles a text; `at` is where evaluation errors point to (DM-47).
+    ///
+    /// # Errors
+    /// When the text breaks the grammar of its language (DM-21).
+    pub(super) fn compile(text: &str, language: Language, at: Position) -> Result<Self, SyntaxError> {
+        let engine = match language {
+            Language::JsonPath => Path::parse(text).map(Engine::JsonPath).map_err(|error| SyntaxError {
+                at: Some(error.at),
+                reason: error.reason,
+                hint: error.hint.map(str::to_owned),
+            }),
+            Language::Rfc9535 => rfc9535::Query::parse(text).map(Engine::Rfc9535).map_err(|error| SyntaxError {
+                at: error.at,
+                reason: error.reason,
+                hint: None,
+            }),
+            Language::JmesPath => Err(SyntaxError {
+                at: None,
+                reason: "JmesPath is not available in this version".to_owned(),
+                hint: Some("available: JsonPath, Rfc9535".to_owned()),
+            }),
+        }?;
+        Ok(Self { at, engine })
+    }
+
+    /// Where it stands in its file.
+    pub(super) fn at(&self) -> Position {
+        self.at
+    }
+
+    /// Hands the tokens of a type match to `found`, in order (DM-23), until it breaks off.
+    ///
+    /// # Errors
+    /// When a function fails; there are no tokens then.
+    pub(super) fn tokens(
+        &self,
+        envelope: &Node<'_>,
+        found: &mut dyn FnMut(&Node<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Unresolved> {
+        Ok(match &self.engine {
+            Engine::JsonPath(path) => path.select(Item::Node(envelope), &mut |item| match item.node() {
+                Some(token) => found(token),
+                None => ControlFlow::Continue(()),
+            }),
+            Engine::Rfc9535(query) => query.select(Item::Node(envelope)).iter().try_for_each(|token| found(token)),
+        })
+    }
+
+    /// The only value it gives, if any.
+    ///
+    /// # Errors
+    /// When it gives several.
+    pub(super) fn single<'n, 'a>(&self, document: Item<'n, 'a>) -> Result<Option<Value<'n, 'a>>, Unresolved> {
+        match &self.engine {
+            Engine::JsonPath(path) => match path.single(document) {
+                Ok(item) => Ok(item.map(Value::Item)),
+                Err(super::jsonpath::SeveralSelected) => Err(Unresolved::Several),
+            },
+            Engine::Rfc9535(query) => {
+                let mut selected = query.select(document);
+                match (selected.pop(), selected.is_empty()) {
+                    (None, _) => Ok(None),
+                    (Some(Cow::Borrowed(node)), true) => Ok(Some(Value::Item(Item::Node(node)))),
+                    (Some(Cow::Owned(node)), true) => Ok(Some(Value::Computed(node))),
+                    (Some(_), false) => Err(Unresolved::Several),
+                }
+            }
+        }
+    }
+
+    /// Whether it finds a matched token twice, in `Body` and in `matchedToken` (DM-26).
+    pub(super) fn descends(&self) -> bool {
+        match &self.engine {
+            Engine::JsonPath(path) => path.descends(),
+            Engine::Rfc9535(query) => query.descends(),
+        }
+    }
+
+    /// Whether it has a `..` without effect (JP-16).
+    pub(super) fn has_idle_scan(&self) -> bool {
+        match &self.engine {
+            Engine::JsonPath(path) => path.has_idle_scan(),
+            Engine::Rfc9535(_) => false,
+        }
+    }
+
+    /// What every message has in which it selects something.
+    pub(super) fn features(&self) -> Vec<Feature> {
+        match &self.engine {
+            Engine::JsonPath(path) => path.features(),
+            Engine::Rfc9535(query) => query.features(),
+        }
+    }
+}
+
+/// What an expression gave.
+#[derive(Clone, Debug)]
+pub(super) enum Value<'n, 'a> {
+    /// A part of the message.
+    Item(Item<'n, 'a>),
+    /// Something made from it.
+    Computed(Node<'a>),
+}
+
+impl Value<'_, '_> {
+    /// It as a tree; the extended envelope is none.
+    pub(super) fn node(&self) -> Option<&Node<'_>> {
+        match self {
+            Self::Item(item) => item.node(),
+            Self::Computed(node) => Some(node),
+        }
+    }
+}
