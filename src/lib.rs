@@ -48,6 +48,7 @@
 //!   know axum. Only [`database`] and the rooms that keep something in it know SQL.
 //! - [`mapping`] alone knows what a template looks like. The store does not know parameter names: `fhir::search` plans,
 //!   the store finds rows.
+//! - [`workbench`] runs mappings on samples through the same [`mapping`] and [`convert`]; no stage knows of it.
 //! - A part takes the settings it needs, never the whole configuration. Only [`app`] and [`cli`] see all.
 //! - Pure functions have no clock, no channel, no IO. Nothing between payload and store turns a decimal into a float,
 //!   but for index keys, which are never shown.
@@ -105,5 +106,7 @@ mod admin;
 mod send;
 
 mod demo;
+
+pub mod workbench;
 
 pub mod cli;

@@ -31,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &["secret", "telemetry"]),
     ("send", &["sources::replay", "sources::backoff", "secret"]),
     ("demo", &["clock"]),
+    ("workbench", &["model", "mapping", "convert", "json"]),
     ("app", &["*"]),
     ("cli", &["*"]),
 ];
