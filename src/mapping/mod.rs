@@ -4,6 +4,7 @@
 //! that a mistake in them is a problem with file and line and not a failure of every message. Loading and extracting
 //! have no IO and no clock; the numbered rules (DM, JP, FM, EV) are those of the mapping specification.
 
+mod clinical;
 mod device;
 mod expression;
 pub(crate) mod extract;
@@ -85,6 +86,7 @@ impl Mappings {
         let is_pair = device.is_some() && fhir.is_some();
         let device = device.map_or_else(Vec::new, |source| device::load(source, &mut device_problems));
         let fhir = fhir.map_or_else(Vec::new, |source| fhir::load(source, &mut fhir_problems));
+        clinical::lint(&fhir, &mut fhir_problems);
         let mappings = Self::bind(device, fhir);
         if is_pair && device_problems.errors() + fhir_problems.errors() == 0 {
             mappings.cross_check(&mut between);

@@ -62,6 +62,8 @@ impl fmt::Display for Mark {
 pub(crate) const INVALID_TEMPLATE: &str = "InvalidTemplateException";
 /// `TemplateExpressionException`: an expression that does not parse, or gives several tokens.
 pub(crate) const TEMPLATE_EXPRESSION: &str = "TemplateExpressionException";
+/// `ClinicalWarning`: codes, units or categories that say something else than is meant, or less than FHIR asks.
+pub(crate) const CLINICAL: &str = "ClinicalWarning";
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,6 +125,12 @@ impl<'s> Problems<'s> {
     pub(super) fn warning_with_hint(&mut self, at: Position, message: impl Into<String>, hint: impl Into<String>) {
         let (message, hint) = (message.into(), Some(hint.into()));
         self.add(Problem { message, hint, ..self.problem(Severity::Warning, at) });
+    }
+
+    /// Records a warning of what codes and units mean, and how to mend it.
+    pub(super) fn clinical(&mut self, at: Position, message: impl Into<String>, hint: impl Into<String>) {
+        let (message, hint) = (message.into(), Some(hint.into()));
+        self.add(Problem { code: CLINICAL, message, hint, ..self.problem(Severity::Warning, at) });
     }
 
     fn problem(&self, severity: Severity, at: Position) -> Problem {

@@ -31,7 +31,6 @@ impl CodeValueFhir {
 #[derive(Clone, Debug)]
 pub(crate) struct Code {
     /// Where it stands in the mapping file.
-    #[expect(dead_code, reason = "for warnings that need to know what codes and units mean")]
     pub(crate) at: Position,
     /// `Coding.code`
     pub(crate) code: Option<String>,
@@ -44,9 +43,6 @@ pub(crate) struct Code {
 /// A category of the Observation.
 #[derive(Clone, Debug)]
 pub(crate) struct Category {
-    /// Where it stands in the mapping file.
-    #[expect(dead_code, reason = "for warnings that need to know what codes and units mean")]
-    pub(crate) at: Position,
     /// `CodeableConcept.text`
     pub(crate) text: Option<String>,
     /// `CodeableConcept.coding`
@@ -56,9 +52,6 @@ pub(crate) struct Category {
 /// A component of the Observation.
 #[derive(Clone, Debug)]
 pub(crate) struct Component {
-    /// Where it stands in the mapping file.
-    #[expect(dead_code, reason = "for warnings that need to know what codes and units mean")]
-    pub(crate) at: Position,
     /// Codes of the component, before the product's own.
     pub(crate) codes: Vec<Code>,
     /// Its value.
@@ -201,7 +194,7 @@ fn check_slots(period: Period, sample_period: &SamplePeriod, at: Position, probl
 fn category(entry: &Located, problems: &mut Problems<'_>) -> Option<Category> {
     let fields = object(entry, "category", problems)?;
     fields.refuse_unknown(&["text", "codes"], problems);
-    Some(Category { at: entry.at, text: fields.text("text", problems), codes: codes(&fields, problems) })
+    Some(Category { text: fields.text("text", problems), codes: codes(&fields, problems) })
 }
 
 fn component(entry: &Located, problems: &mut Problems<'_>) -> Option<Component> {
@@ -209,7 +202,7 @@ fn component(entry: &Located, problems: &mut Problems<'_>) -> Option<Component> 
     fields.refuse_unknown(&["codes", "value"], problems);
     let codes = required_codes(&fields, problems);
     let member = fields.required("value", problems)?;
-    Some(Component { at: entry.at, value: value(member, problems)?, codes: codes? })
+    Some(Component { value: value(member, problems)?, codes: codes? })
 }
 
 fn required_codes(fields: &Fields, problems: &mut Problems<'_>) -> Option<Vec<Code>> {
