@@ -18,6 +18,7 @@ mod fhir_bundles;
 mod fhir_crash;
 mod fhir_rest;
 mod fhir_search;
+mod judge;
 mod metrics;
 mod mqtt_listener;
 mod mqtt_source;

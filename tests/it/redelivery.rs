@@ -71,7 +71,7 @@ async fn streams(product: &Vitalwire) -> Vec<String> {
     let all = product.fhir().all("Observation?_count=1000").await;
     let mut streams: Vec<String> = all
         .iter()
-        .map(|resource| format!("{} {}", resource["effectivePeriod"], resource["valueSampledData"]))
+        .map(|resource| format!("{} {}", resource["effectivePeriod"], resource["component"][0]["valueSampledData"]))
         .collect();
     streams.sort_unstable();
     streams

@@ -2,6 +2,7 @@
 
 pub(crate) mod config;
 pub(crate) mod fhir;
+pub(crate) mod hl7_validator;
 pub(crate) mod mosquitto;
 pub(crate) mod process;
 pub(crate) mod publish;
