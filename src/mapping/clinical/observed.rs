@@ -50,7 +50,7 @@ pub(super) enum Content<'t> {
     Quantity(Quantity<'t>),
     /// Two numbers over each other, each with its unit; what they make together is not known.
     Ratio(Quantity<'t>, Quantity<'t>),
-    /// A stream of samples; FHIR R4 has no unit code for it, only a text.
+    /// A stream of samples whose unit is a text only, as CodeValueFhir writes it (FM-22).
     SampledData {
         unit: Option<&'t str>,
     },
