@@ -10,6 +10,8 @@ mod expression;
 pub(crate) mod extract;
 pub(crate) mod fhir;
 mod index;
+#[cfg_attr(not(test), expect(dead_code, reason = "the device templates do not use it yet"))]
+mod jmespath;
 pub(crate) mod jsonpath;
 mod load;
 pub(crate) mod problem;

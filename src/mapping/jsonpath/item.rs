@@ -41,7 +41,7 @@ impl<'n, 'a> Item<'n, 'a> {
     }
 
     /// The member called `name`, compared exactly (JP-4).
-    pub(super) fn member(self, name: &str) -> Option<Item<'n, 'a>> {
+    pub(in crate::mapping) fn member(self, name: &str) -> Option<Item<'n, 'a>> {
         match self {
             Self::Node(node) => node.member(name).map(Item::Node),
             Self::Extended { token, .. } if name == MATCHED_TOKEN => Some(Item::Node(token)),
@@ -50,7 +50,7 @@ impl<'n, 'a> Item<'n, 'a> {
     }
 
     /// Members with their names, in document order; none for what is no object.
-    pub(super) fn members(self) -> impl Iterator<Item = (&'n str, Item<'n, 'a>)> {
+    pub(in crate::mapping) fn members(self) -> impl Iterator<Item = (&'n str, Item<'n, 'a>)> {
         let (node, token) = match self {
             Self::Node(node) => (node, None),
             Self::Extended { envelope, token } => (envelope, Some(token)),
