@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod mapping;
 mod send;
 mod serve;
 
@@ -35,6 +36,8 @@ enum Command {
     Check(check::Arguments),
     /// Publish the messages of a file, as devices would
     Send(send::Arguments),
+    /// Check mapping files, and try them on sample events; nothing runs and nothing is stored
+    Mapping(mapping::Arguments),
 }
 
 /// Why a command failed, and with it the exit code.
@@ -89,6 +92,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(arguments) => runtime.block_on(serve::run(arguments)),
         Command::Check(arguments) => runtime.block_on(check::run(arguments)),
         Command::Send(arguments) => runtime.block_on(send::run(arguments)),
+        Command::Mapping(arguments) => mapping::run(&arguments),
     };
     // Queries still running on the blocking pool after the drain have nobody left to answer.
     runtime.shutdown_background();

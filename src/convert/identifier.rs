@@ -11,8 +11,7 @@ use crate::model::group::Span;
 use crate::model::logical_id::logical_id;
 use crate::model::subject::Subject;
 
-/// The system of identifiers and of the product's own codings; Observations of the reference carry it (GR-9).
-#[cfg(test)]
+/// The system of identifiers and of the product's own codings; Observations of the reference carry it (GR-9). Connectors may be configured otherwise.
 pub(crate) const DEFAULT_SYSTEM: &str = "https://azure.microsoft.com/en-us/services/iomt-fhir-connector/";
 
 /// The identifier of an Observation.

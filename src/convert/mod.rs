@@ -11,6 +11,7 @@ pub(crate) mod identifier;
 mod json_text;
 pub(crate) mod merge;
 pub(crate) mod observation;
+pub(crate) mod preview;
 mod raw;
 pub(crate) mod reading;
 mod sampled_data;

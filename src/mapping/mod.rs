@@ -28,7 +28,7 @@ use std::sync::Arc;
 pub(crate) use extract::Failure;
 pub(crate) use problem::Problem;
 pub(crate) use sample_period::SamplePeriod;
-pub(crate) use source::Source;
+pub(crate) use source::{Position, Source};
 
 use device::DeviceTemplate;
 use fhir::FhirTemplate;
@@ -115,6 +115,11 @@ impl Mappings {
         });
         mappings.device = bound.collect();
         mappings
+    }
+
+    /// How many device templates and how many FHIR templates there are.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.device.len(), self.fhir.len())
     }
 
     /// The template for a measurement type, found without regard to case (FM-3).

@@ -19,6 +19,7 @@ mod fhir_crash;
 mod fhir_rest;
 mod fhir_search;
 mod judge;
+mod mapping_commands;
 mod metrics;
 mod mqtt_listener;
 mod mqtt_source;

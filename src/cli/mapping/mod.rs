@@ -1,0 +1,82 @@
+//! `vitalwire mapping`: mapping files checked and tried out, with nothing running.
+
+mod check;
+mod test;
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use crate::mapping::{Source, shipped};
+use crate::workbench::Workbench;
+
+/// What may be typed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Print all that is wrong with mapping files, as a compiler does; exit code 78 when there is an error
+    Check(Files),
+    /// Run sample events through mappings and show the measurements, the Observations and what goes wrong
+    Test(test::Arguments),
+}
+
+/// The mappings a command is about; at least one of them (VA-1).
+#[derive(Debug, clap::Args)]
+struct Files {
+    /// Device mapping: a file, or a shipped one such as shipped:heart-rate/device.json
+    #[arg(long, value_name = "FILE")]
+    device_mapping: Option<PathBuf>,
+    /// FHIR mapping: a file, or a shipped one such as shipped:heart-rate/fhir.json
+    #[arg(long, value_name = "FILE")]
+    fhir_mapping: Option<PathBuf>,
+}
+
+/// Runs what was typed.
+pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::Check(files) => check::run(files),
+        Command::Test(arguments) => test::run(arguments),
+    }
+}
+
+impl Files {
+    /// The mappings on the workbench; misuse when there is none or one cannot be read.
+    fn open(&self) -> Result<Workbench, Failure> {
+        let device = self.device_mapping.as_deref().map(read).transpose()?;
+        let fhir = self.fhir_mapping.as_deref().map(read).transpose()?;
+        Workbench::open(device.as_ref().map(MappingFile::source), fhir.as_ref().map(MappingFile::source))
+            .map_err(|error| Failure::Usage(format!("{error} (--device-mapping FILE, --fhir-mapping FILE)")))
+    }
+}
+
+struct MappingFile {
+    name: String,
+    text: String,
+}
+
+impl MappingFile {
+    fn source(&self) -> Source<'_> {
+        Source { name: &self.name, text: &self.text }
+    }
+}
+
+fn read(path: &Path) -> Result<MappingFile, Failure> {
+    let name = path.display().to_string();
+    let text = match shipped::text(&name) {
+        Some(text) => text.to_owned(),
+        None => std::fs::read_to_string(path)
+            .map_err(|error| Failure::Usage(format!("cannot read the mapping {name}: {error}")))?,
+    };
+    Ok(MappingFile { name, text })
+}
+
+/// A count with its noun: `1 template`, `2 templates`.
+fn counted(count: usize, noun: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {noun}{plural}")
+}

@@ -1,0 +1,63 @@
+//! One sample event through the mappings: its measurements, what becomes of each alone, and all that goes wrong.
+
+use serde_json::value::RawValue;
+
+use super::document::{DeviceResult, NormalizedMeasurement};
+use super::exception::Exception;
+use super::sample::{Sample, Wrapping};
+use crate::convert::preview::preview;
+use crate::mapping::Mappings;
+use crate::mapping::extract::{Extracted, Extraction};
+
+/// Mappings without errors, to run samples through.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Trial<'w> {
+    pub(super) mappings: &'w Mappings,
+    /// Whether there is a FHIR mapping (VA-10).
+    pub(super) converts: bool,
+    pub(super) wrapping: Wrapping,
+}
+
+impl Trial<'_> {
+    /// Runs one event (VA-7 to VA-9).
+    pub(crate) fn run<'e>(&self, event: &'e RawValue) -> DeviceResult<'e> {
+        let mut result = DeviceResult::of(event);
+        match Sample::of(event, self.wrapping) {
+            Ok(sample) => self.normalize(&sample, &mut result),
+            Err(exception) => result.note(exception),
+        }
+        result
+    }
+
+    fn normalize(&self, sample: &Sample, result: &mut DeviceResult<'_>) {
+        let extraction = match self.mappings.extract(&sample.envelope) {
+            Ok(extraction) => extraction,
+            Err(failure) => Extraction { failures: vec![failure], ..Extraction::default() },
+        };
+        Exception::of_failures(&extraction.failures).into_iter().for_each(|exception| result.note(exception));
+        extraction.warnings.iter().for_each(|doubt| result.note(Exception::of_doubt(doubt)));
+        if extraction.measurements.is_empty() && extraction.failures.is_empty() {
+            result.note(Exception::no_measurements());
+        }
+        for Extracted { measurement, .. } in &extraction.measurements {
+            result.measurements.push(NormalizedMeasurement::of(measurement, sample.enqueued_at));
+        }
+        if self.converts {
+            extraction.measurements.iter().for_each(|extracted| self.convert(extracted, result));
+        }
+    }
+
+    fn convert(&self, Extracted { measurement, .. }: &Extracted, result: &mut DeviceResult<'_>) {
+        let Some(template) = self.mappings.fhir_template(&measurement.measurement_type) else {
+            return result.note(Exception::template_not_found(&measurement.measurement_type));
+        };
+        match preview(template, measurement) {
+            Ok(preview) => {
+                result.observations.extend(RawValue::from_string(preview.json));
+                let rejected = preview.rejected.iter();
+                rejected.for_each(|failure| result.note(Exception::of_conversion(failure, template.at)));
+            }
+            Err(failure) => result.note(Exception::of_conversion(&failure, template.at)),
+        }
+    }
+}
