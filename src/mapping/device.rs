@@ -149,7 +149,7 @@ impl<'r, 's> Reader<'r, 's> {
     fn template(mut self) -> Option<DeviceTemplate> {
         self.refuse_unknown_members();
         let type_name = self.body.required_text("typeName", self.problems);
-        let type_match = self.required("typeMatchExpression");
+        let type_match = self.type_match();
         let device_id = self.device_id();
         let timestamps = self.timestamps();
         let patient_id = self.optional("patientIdExpression");
@@ -179,6 +179,16 @@ impl<'r, 's> Reader<'r, 's> {
             known.push(LANGUAGE_MEMBER);
         }
         self.body.refuse_unknown(&known, self.problems);
+    }
+
+    fn type_match(&mut self) -> Option<Expression> {
+        let expression = self.required("typeMatchExpression")?;
+        if expression.is_boolean() {
+            let message = "this type match gives true or false, and matches for both";
+            let hint = "filter instead: `to_array(@)[?Body.pulse]`, or `Body.rows[?pulse > `50`]`";
+            self.problems.warning_with_hint(expression.at(), message, hint);
+        }
+        Some(expression)
     }
 
     fn device_id(&mut self) -> Option<Expression> {

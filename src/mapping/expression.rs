@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::ControlFlow;
 
 use super::index::Feature;
+use super::jmespath::{self, FunctionFailure, Yield};
 use super::jsonpath::{Item, Path};
 use super::rfc9535;
 use super::source::Position;
@@ -45,6 +46,7 @@ pub(super) struct Expression {
 #[derive(Clone, Debug)]
 enum Engine {
     JsonPath(Path),
+    JmesPath(jmespath::Query),
     Rfc9535(rfc9535::Query),
 }
 
@@ -62,10 +64,9 @@ pub(super) enum Unresolved {
     /// It selects more than one (DM-28).
     Several,
     /// A function in it failed (JM-21).
-    #[expect(dead_code, reason = "JMESPath, the language with functions, is not wired yet")]
     Function {
         /// Its name.
-        function: String,
+        function: &'static str,
         /// What was wrong with its arguments.
         reason: String,
     },
@@ -88,10 +89,10 @@ impl Expression {
                 reason: error.reason,
                 hint: None,
             }),
-            Language::JmesPath => Err(SyntaxError {
-                at: None,
-                reason: "JmesPath is not available in this version".to_owned(),
-                hint: Some("available: JsonPath, Rfc9535".to_owned()),
+            Language::JmesPath => jmespath::Query::parse(text).map(Engine::JmesPath).map_err(|error| SyntaxError {
+                at: error.column,
+                reason: error.message,
+                hint: error.hint,
             }),
         }?;
         Ok(Self { at, engine })
@@ -116,6 +117,11 @@ impl Expression {
                 Some(token) => found(token),
                 None => ControlFlow::Continue(()),
             }),
+            Engine::JmesPath(query) => match query.evaluate(Item::Node(envelope))? {
+                Yield::Nothing => ControlFlow::Continue(()),
+                Yield::Value(token) => found(&token),
+                Yield::Projection(tokens) => tokens.iter().try_for_each(|token| found(token)),
+            },
             Engine::Rfc9535(query) => query.select(Item::Node(envelope)).iter().try_for_each(|token| found(token)),
         })
     }
@@ -123,21 +129,26 @@ impl Expression {
     /// The only value it gives, if any.
     ///
     /// # Errors
-    /// When it gives several.
-    pub(super) fn single<'n, 'a>(&self, document: Item<'n, 'a>) -> Result<Option<Value<'n, 'a>>, Unresolved> {
+    /// When it gives several, or a function fails.
+    pub(super) fn single<'n, 'a>(&'n self, document: Item<'n, 'a>) -> Result<Option<Value<'n, 'a>>, Unresolved> {
         match &self.engine {
             Engine::JsonPath(path) => match path.single(document) {
                 Ok(item) => Ok(item.map(Value::Item)),
                 Err(super::jsonpath::SeveralSelected) => Err(Unresolved::Several),
             },
+            Engine::JmesPath(query) => match query.evaluate(document)? {
+                Yield::Nothing => Ok(None),
+                Yield::Value(value) => Ok(Some(value.into())),
+                Yield::Projection(values) if values.len() > 1 => Err(Unresolved::Several),
+                // A projection is an array also when it has one element (JM-6).
+                Yield::Projection(values) => {
+                    Ok(Some(Value::Computed(Node::Array(values.into_iter().map(Cow::into_owned).collect()))))
+                }
+            },
             Engine::Rfc9535(query) => {
                 let mut selected = query.select(document);
-                match (selected.pop(), selected.is_empty()) {
-                    (None, _) => Ok(None),
-                    (Some(Cow::Borrowed(node)), true) => Ok(Some(Value::Item(Item::Node(node)))),
-                    (Some(Cow::Owned(node)), true) => Ok(Some(Value::Computed(node))),
-                    (Some(_), false) => Err(Unresolved::Several),
-                }
+                let only = selected.pop();
+                if selected.is_empty() { Ok(only.map(Value::from)) } else { Err(Unresolved::Several) }
             }
         }
     }
@@ -146,6 +157,7 @@ impl Expression {
     pub(super) fn descends(&self) -> bool {
         match &self.engine {
             Engine::JsonPath(path) => path.descends(),
+            Engine::JmesPath(_) => false,
             Engine::Rfc9535(query) => query.descends(),
         }
     }
@@ -154,7 +166,15 @@ impl Expression {
     pub(super) fn has_idle_scan(&self) -> bool {
         match &self.engine {
             Engine::JsonPath(path) => path.has_idle_scan(),
-            Engine::Rfc9535(_) => false,
+            Engine::JmesPath(_) | Engine::Rfc9535(_) => false,
+        }
+    }
+
+    /// Whether it can give a boolean where the true and the false one both match (JM-5).
+    pub(super) fn is_boolean(&self) -> bool {
+        match &self.engine {
+            Engine::JmesPath(query) => query.is_boolean(),
+            Engine::JsonPath(_) | Engine::Rfc9535(_) => false,
         }
     }
 
@@ -162,8 +182,15 @@ impl Expression {
     pub(super) fn features(&self) -> Vec<Feature> {
         match &self.engine {
             Engine::JsonPath(path) => path.features(),
+            Engine::JmesPath(query) => query.needs().iter().map(|name| Feature::name(name)).collect(),
             Engine::Rfc9535(query) => query.features(),
         }
+    }
+}
+
+impl From<FunctionFailure> for Unresolved {
+    fn from(failure: FunctionFailure) -> Self {
+        Self::Function { function: failure.function, reason: failure.reason }
     }
 }
 
@@ -174,6 +201,15 @@ pub(super) enum Value<'n, 'a> {
     Item(Item<'n, 'a>),
     /// Something made from it.
     Computed(Node<'a>),
+}
+
+impl<'n, 'a> From<Cow<'n, Node<'a>>> for Value<'n, 'a> {
+    fn from(node: Cow<'n, Node<'a>>) -> Self {
+        match node {
+            Cow::Borrowed(node) => Self::Item(Item::Node(node)),
+            Cow::Owned(node) => Self::Computed(node),
+        }
+    }
 }
 
 impl Value<'_, '_> {

@@ -30,7 +30,6 @@ use expression::Expression;
 /// A parsed expression.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
-    text: String,
     expression: Expression,
 }
 
@@ -74,12 +73,7 @@ impl Query {
     /// # Errors
     /// On the first mistake, with its place and a suggestion where one is sensible.
     pub(crate) fn parse(text: &str) -> Result<Self, QueryError> {
-        Ok(Self { text: text.to_owned(), expression: compile::expression(text)? })
-    }
-
-    /// The text it was parsed from.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
+        Ok(Self { expression: compile::expression(text)? })
     }
 
     /// Evaluates on the envelope, extended or not, which is `@` (JM-22).

@@ -11,12 +11,12 @@ fn mappings(device: &str) -> Mappings {
     Mappings::load(device, fhir).unwrap_or_else(|problems| panic!("{problems:#?}")).0
 }
 
-fn extract(device: &str, body: &str) -> Extraction {
+pub(super) fn extract(device: &str, body: &str) -> Extraction {
     mappings(device).extract(&envelope(body)).unwrap()
 }
 
 /// `type device time patient encounter correlation name=value...` of each measurement, `-` for none.
-fn measurements(extraction: &Extraction) -> Vec<String> {
+pub(super) fn measurements(extraction: &Extraction) -> Vec<String> {
     let line = |extracted: &super::super::extract::Extracted| {
         let measurement = &extracted.measurement;
         let id = |id: &Option<String>| id.clone().unwrap_or_else(|| "-".to_owned());
@@ -36,14 +36,14 @@ fn measurements(extraction: &Extraction) -> Vec<String> {
 }
 
 #[track_caller]
-fn check(device: &str, body: &str, expected: &[&str]) {
+pub(super) fn check(device: &str, body: &str, expected: &[&str]) {
     let extraction = extract(device, body);
     assert_eq!(extraction.failures, [], "{body}");
     assert_eq!(measurements(&extraction), expected, "{body}");
 }
 
 #[track_caller]
-fn check_failure(device: &str, body: &str, code: &str, reason: &str) -> Failure {
+pub(super) fn check_failure(device: &str, body: &str, code: &str, reason: &str) -> Failure {
     let extraction = extract(device, body);
     assert!(extraction.measurements.iter().all(|one| one.period.is_none()), "{extraction:?}");
     let (_, failures) = extraction.into_bound();
@@ -75,7 +75,7 @@ fn pulse() -> String {
     with_value("$.matchedToken.pulse", true)
 }
 
-const AT: &str = r#""id":"c","at":"2024-03-02T07:15:00Z""#;
+pub(super) const AT: &str = r#""id":"c","at":"2024-03-02T07:15:00Z""#;
 
 #[test]
 fn ev_1_dm_24_the_envelope_and_the_token_are_both_reachable() {

@@ -237,9 +237,10 @@ fn dm_20_languages() {
     );
     check_errors(&calculated(r#""defaultExpressionLanguage": "XPath""#), &["`XPath` is not known"]);
     check_loads(&calculated(r#""patientIdExpression": { "value": "$['a']", "language": "rfc9535" }"#));
-    for language in ["\"JmesPath\"", "1"] {
-        let device = calculated(&format!(r#""patientIdExpression": {{ "value": "a", "language": {language} }}"#));
-        check_errors(&device, &["is not available in this version"]);
+    for language in ["\"JmesPath\"", "\"JMESPATH\"", "1"] {
+        let device =
+            calculated(&format!(r#""patientIdExpression": {{ "value": "to_string(a)", "language": {language} }}"#));
+        check_loads(&device);
     }
 }
 
@@ -248,7 +249,28 @@ fn dm_20_the_default_language_applies_to_expressions_that_name_none() {
     let device = calculated(
         r#""defaultExpressionLanguage": "JmesPath", "patientIdExpression": { "value": "$.a", "language": "JsonPath" }"#,
     );
-    check_errors(&device, &["JmesPath is not available"; 3]);
+    // The three required expressions are written as JSONPath.
+    check_errors(&device, &["JmesPath `$"; 3]);
+}
+
+#[test]
+fn dm_21_jm_20_functions_are_checked_at_load_with_a_suggestion() {
+    let device = calculated(r#""patientIdExpression": { "value": "to_strng(a)", "language": "JmesPath" }"#);
+    check_errors(&device, &["to_strng"]);
+    assert!(errors(&device)[0].hint.as_ref().unwrap().contains("to_string"), "{:?}", errors(&device));
+    check_errors(
+        &calculated(r#""patientIdExpression": { "value": "add(a)", "language": "JmesPath" }"#),
+        &["JmesPath `add(a)`"],
+    );
+}
+
+#[test]
+fn jm_5_va_12_a_type_match_that_gives_a_boolean_is_warned_about() {
+    let device = calculated("").replace(
+        r#""typeMatchExpression": "$..[?(@pulse)]""#,
+        r#""typeMatchExpression": { "value": "Body.pulse > `50`", "language": "JmesPath" }"#,
+    );
+    check_warning(&device, "matches for both");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::model::envelope::{Envelope, Origin};
 
 mod extracting;
+mod languages;
 mod loading_device;
 mod loading_fhir;
 

@@ -376,8 +376,3 @@ fn dm_21_mistakes_are_found_at_load_with_their_place() {
 fn dm_23_members_are_selected_in_document_order() {
     check(r#"{"Body":{"z":1,"a":2,"m":3}}"#, "Body.*", "each [1,2,3]");
 }
-
-#[test]
-fn an_expression_keeps_its_text() {
-    assert_eq!(query(" Body . rows[*] ").text(), " Body . rows[*] ");
-}
