@@ -15,8 +15,8 @@
 //!
 //! 1. A **source** ([`sources`]) notes the packet in its ledger and wraps the bytes in an envelope with a *receipt*: the
 //!    promise to answer the device. The settlements count the message as received.
-//! 2. [`normalize`] parses the payload once, runs the device mapping ([`mapping`]) and yields measurements, each with a
-//!    share of the receipt. What cannot be read becomes a dead letter; what no template matches is counted as unmatched.
+//! 2. [`normalize`] parses the payload once, runs the device mapping ([`mapping`]) that is in force ([`mapping_store`])
+//!    and yields measurements, each with a share of the receipt. What cannot be read becomes a dead letter; what no template matches is counted as unmatched.
 //! 3. [`group`] collects measurements of one Observation. *Period* decides which Observation a measurement belongs to;
 //!    *linger* decides how long it may wait for company, and an idle pipeline does not wait.
 //! 4. [`resolve`] finds Device, Patient and Encounter through a bounded cache, many unknown ones in one Bundle. A device
@@ -64,6 +64,8 @@
 mod model;
 
 mod mapping;
+
+mod mapping_store;
 
 mod convert;
 

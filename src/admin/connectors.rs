@@ -28,6 +28,8 @@ pub(crate) struct Connector {
     pub(crate) settlements: Settlements,
     /// Whether it delivers.
     pub(crate) state: watch::Receiver<ConnectorState>,
+    /// Why its mappings are refused at present; nothing is taken in then.
+    pub(crate) mapping_trouble: watch::Receiver<Option<String>>,
     /// Where its messages come from.
     pub(crate) sources: Vec<Source>,
     /// What no template of its mapping matched.
@@ -47,6 +49,9 @@ pub(crate) struct Source {
 impl Connector {
     /// Whether it delivers, in one word.
     pub(super) fn status(&self) -> &'static str {
+        if self.mapping_trouble.borrow().is_some() {
+            return "halted";
+        }
         match *self.state.borrow() {
             ConnectorState::Running => "running",
             ConnectorState::Retrying { .. } => "retrying",
@@ -74,6 +79,9 @@ impl Connector {
     }
 
     fn reason(&self) -> Option<String> {
+        if let Some(trouble) = &*self.mapping_trouble.borrow() {
+            return Some(trouble.clone());
+        }
         match &*self.state.borrow() {
             ConnectorState::Running => None,
             ConnectorState::Retrying { reason } | ConnectorState::Halted { reason } => Some(reason.clone()),

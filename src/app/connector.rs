@@ -1,7 +1,6 @@
 //! One connector: its mappings, stages and sources, joined with bounded channels.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -18,7 +17,8 @@ use crate::database::Database;
 use crate::dead_letters::DeadLetters;
 use crate::deliver::Deliver;
 use crate::group::Group;
-use crate::mapping::{self, Mappings, Problem};
+use crate::mapping::Problem;
+use crate::mapping_store::{self, MappingStore};
 use crate::model::intake::Intake;
 use crate::normalize::{Normalize, Shapes};
 use crate::resolve::Resolve;
@@ -54,60 +54,36 @@ enum RunnableSource {
 }
 
 /// Loads the mappings of all connectors, so that every problem of every file is told at once.
-pub(super) fn load_mappings(connectors: &[ConnectorConfig]) -> Result<Vec<Arc<Mappings>>, AppError> {
-    let mut loaded = Vec::with_capacity(connectors.len());
+pub(super) fn open_mappings(connectors: &[ConnectorConfig]) -> Result<Vec<MappingStore>, AppError> {
+    let mut opened = Vec::with_capacity(connectors.len());
     let mut problems = Vec::new();
     for connector in connectors {
-        match load_mapping(connector) {
+        match open_mapping(connector) {
             Ok((mappings, warnings)) => {
-                for warning in warnings {
-                    tracing::warn!(connector = connector.name, problem = %warning, "mapping may surprise");
-                }
-                loaded.push(Arc::new(mappings));
+                mapping_store::tell_warnings(&connector.name, &warnings);
+                opened.push(mappings);
             }
             Err(AppError::Mappings(found)) => problems.extend(found),
             Err(other) => return Err(other),
         }
     }
-    if problems.is_empty() { Ok(loaded) } else { Err(AppError::Mappings(problems)) }
+    if problems.is_empty() { Ok(opened) } else { Err(AppError::Mappings(problems)) }
 }
 
 /// Loads the mappings of a connector, and the warnings about them.
 ///
 /// # Errors
 /// When a file cannot be read, or is not a mapping without errors.
-pub(crate) fn load_mapping(connector: &ConnectorConfig) -> Result<(Mappings, Vec<Problem>), AppError> {
-    let device = read_mapping(connector, &connector.device_mapping)?;
-    let fhir = read_mapping(connector, &connector.fhir_mapping)?;
-    Mappings::load(device.source(), fhir.source()).map_err(AppError::Mappings)
-}
-
-struct MappingFile {
-    name: String,
-    text: String,
-}
-
-impl MappingFile {
-    fn source(&self) -> mapping::Source<'_> {
-        mapping::Source { name: &self.name, text: &self.text }
-    }
-}
-
-fn read_mapping(connector: &ConnectorConfig, path: &Path) -> Result<MappingFile, AppError> {
-    let name = path.display().to_string();
-    if let Some(text) = mapping::shipped::text(&name) {
-        return Ok(MappingFile { name, text: text.to_owned() });
-    }
-    match std::fs::read_to_string(path) {
-        Ok(text) => Ok(MappingFile { name, text }),
-        Err(cause) => Err(AppError::MappingFile { connector: connector.name.clone(), path: name, cause }),
-    }
+pub(crate) fn open_mapping(connector: &ConnectorConfig) -> Result<(MappingStore, Vec<Problem>), AppError> {
+    let files = (connector.device_mapping.clone(), connector.fhir_mapping.clone());
+    MappingStore::open(&connector.name, files, settings::payloads(connector.payload_json))
+        .map_err(|cause| AppError::mappings(&connector.name, cause))
 }
 
 /// Opens what the connector needs and binds its ports.
 pub(super) async fn build(
     config: ConnectorConfig,
-    mappings: Arc<Mappings>,
+    mappings: MappingStore,
     parts: Parts<'_>,
 ) -> Result<(RunnableConnector, admin::Connector), AppError> {
     let name: Arc<str> = Arc::from(config.name.as_str());
@@ -122,14 +98,16 @@ pub(super) async fn build(
         name: Arc::clone(&name),
         settlements: settlements.clone(),
         state: link.state(),
+        mapping_trouble: mappings.trouble(),
         sources: source_views,
         unmatched: Arc::clone(&unmatched),
     };
+    let versions = mappings.versions();
     let connector = RunnableConnector {
-        normalize: Normalize::new(Arc::clone(&mappings), clock.clone(), unmatched),
+        normalize: Normalize::new(mappings, clock.clone(), unmatched, parts.give_up.clone()),
         group: Group::new(settings::group(&config)),
         resolve: Resolve::new(settings::resolve(&config), Arc::clone(&link), clock.clone()),
-        deliver: Deliver::new(settings::deliver(&config), mappings, link, clock.clone()),
+        deliver: Deliver::new(settings::deliver(&config), versions, link, clock.clone()),
         dead_letters: parts.dead_letters.clone(),
         settlements,
         sources,

@@ -8,6 +8,7 @@ use crate::client::ClientError;
 use crate::database::{DatabaseError, OpenError};
 use crate::fhir::store::interface::StoreError;
 use crate::mapping::Problem;
+use crate::mapping_store::MappingError;
 use crate::sources::mqtt_listener::ListenError;
 
 /// Why the program cannot start, or did not end well.
@@ -90,6 +91,16 @@ pub(crate) enum AppError {
 }
 
 impl AppError {
+    /// Why the mappings of a connector cannot be used.
+    pub(super) fn mappings(connector: &str, error: MappingError) -> Self {
+        match error {
+            MappingError::Problems(problems) => Self::Mappings(problems),
+            MappingError::Unreadable { path, cause } => {
+                Self::MappingFile { connector: connector.to_owned(), path, cause }
+            }
+        }
+    }
+
     /// Whether the configuration or a mapping is at fault.
     pub(crate) fn is_configuration(&self) -> bool {
         match self {

@@ -30,7 +30,7 @@ use crate::fhir;
 use crate::fhir::store::sqlite::SqliteStore;
 use crate::settlements;
 
-pub(crate) use self::connector::load_mapping;
+pub(crate) use self::connector::open_mapping;
 pub(crate) use self::error::AppError;
 pub(crate) use self::settings::{Exposure, check_exposure, client, subscriber};
 
@@ -60,7 +60,7 @@ impl App {
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, AppError> {
         settings::check_exposure(&config, exposure)?;
-        let mappings = connector::load_mappings(&config.connectors)?;
+        let mappings = connector::open_mappings(&config.connectors)?;
         let clock = Clock::default();
         let database = Database::open(&config.data_dir, &SCHEMAS).map_err(AppError::Database)?;
         let store = SqliteStore::open(database.clone(), clock.clone()).await.map_err(AppError::Store)?;

@@ -9,11 +9,12 @@ use crate::client::retry::RetrySettings;
 use crate::client::{ClientSettings, LinkSettings};
 use crate::config::{
     Config, ConnectorConfig, IdentifierPrecision, IdentityMode, MqttConfig, MqttListenerConfig, MqttProtocol,
-    SourceConfig,
+    PayloadJson, SourceConfig,
 };
 use crate::convert::identifier::{Naming, Precision};
 use crate::deliver::{DeliverSettings, FirstWrite};
 use crate::group::{GroupSettings, PendingLimits};
+use crate::mapping::Payloads;
 use crate::resolve::{self, ResolveSettings};
 use crate::sources::mqtt::{Credentials, Protocol, Quality, SubscriberSettings};
 use crate::sources::mqtt_listener::ListenerSettings;
@@ -107,6 +108,13 @@ pub(super) fn link(connector: &ConnectorConfig) -> LinkSettings {
             pause_max: Duration::from_secs(30),
             pause_halted: Duration::from_secs(30),
         },
+    }
+}
+
+pub(super) fn payloads(json: PayloadJson) -> Payloads {
+    match json {
+        PayloadJson::Strict => Payloads::Strict,
+        PayloadJson::Lax => Payloads::Lax,
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
 fn check_mappings(config: &Config) -> Result<(), Failure> {
     let mut problems = Vec::new();
     for connector in &config.connectors {
-        match app::load_mapping(connector) {
+        match app::open_mapping(connector) {
             Ok((_, warnings)) => {
                 warnings.iter().for_each(|warning| say(&warning.to_string()));
                 say(&format!("ok    mappings of connector `{}`", connector.name));

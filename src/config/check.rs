@@ -10,7 +10,7 @@ use super::raw::{Content, Raw};
 use super::section::{FromRaw, Problems, Section};
 use super::{
     Config, ConfigProblem, ConnectorConfig, FhirTarget, HttpConfig, IdentifierPrecision, IdentityMode, MqttConfig,
-    MqttListenerConfig, MqttProtocol, SourceConfig,
+    MqttListenerConfig, MqttProtocol, PayloadJson, SourceConfig,
 };
 use crate::secret::Secret;
 use crate::telemetry::{LogFormat, LogSettings, parse_filter};
@@ -117,6 +117,7 @@ fn connector(
     let connector = ConnectorConfig {
         device_mapping: section.required("device_mapping", Default::default(), problems),
         fhir_mapping: section.required("fhir_mapping", Default::default(), problems),
+        payload_json: section.required("payload_json", PayloadJson::Strict, problems),
         queue_max: section.required("queue_max", 1, problems),
         linger,
         groups_max,
@@ -288,6 +289,7 @@ words!(
     "create" => Self::Create
 );
 words!(IdentifierPrecision, "\"fraction\" or \"second\"", "fraction" => Self::Fraction, "second" => Self::Second);
+words!(PayloadJson, "\"strict\" or \"lax\"", "strict" => Self::Strict, "lax" => Self::Lax);
 words!(MqttProtocol, "\"3.1.1\" or \"5\"", "3.1.1" => Self::V3, "5" => Self::V5);
 words!(SourceKind, "\"mqtt\" or \"mqtt-listener\"", "mqtt" => Self::Mqtt, "mqtt-listener" => Self::MqttListener);
 

@@ -64,6 +64,8 @@ pub(crate) struct ConnectorConfig {
     pub(crate) device_mapping: PathBuf,
     /// File of the FHIR mapping.
     pub(crate) fhir_mapping: PathBuf,
+    /// How strictly payloads are read.
+    pub(crate) payload_json: PayloadJson,
     /// Messages that wait between the sources and the mapping.
     pub(crate) queue_max: usize,
     /// Longest wait of a measurement for company.
@@ -82,6 +84,15 @@ pub(crate) struct ConnectorConfig {
     pub(crate) fhir: FhirTarget,
     /// Where the messages come from; at least one.
     pub(crate) sources: Vec<SourceConfig>,
+}
+
+/// How strictly payloads are read (rule EV-5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PayloadJson {
+    /// As RFC 8259 has it.
+    Strict,
+    /// As Microsoft's connector does.
+    Lax,
 }
 
 /// What is done about unknown devices and patients (rule ID-1).

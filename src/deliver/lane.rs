@@ -16,7 +16,7 @@ use crate::client::bundle::{Answer, Request};
 use crate::client::{GivenUp, Link};
 use crate::clock::Clock;
 use crate::convert::reading::ConversionFailure;
-use crate::mapping::Mappings;
+use crate::mapping_store::Versions;
 use crate::model::Tracked;
 use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
 use crate::model::group::{Contribution, ResolvedGroup};
@@ -28,7 +28,7 @@ const ROUNDS_UNTIL_WARNING: u32 = 10;
 /// What all lanes share.
 pub(super) struct Shared {
     pub(super) settings: DeliverSettings,
-    pub(super) mappings: Arc<Mappings>,
+    pub(super) mappings: Arc<Versions>,
     pub(super) link: Arc<Link>,
     pub(super) clock: Clock,
     pub(super) known: KnownObservations,
@@ -172,7 +172,8 @@ impl Lane {
         loop {
             let group = target.groups.first()?;
             let measurement_type = &group.group.key.measurement_type;
-            let Some(template) = self.shared.mappings.fhir_template(measurement_type) else {
+            let mappings = self.shared.mappings.get(target.mapping_version());
+            let Some(template) = mappings.fhir_template(measurement_type) else {
                 let failure = ConversionFailure {
                     code: "TemplateNotFoundException",
                     reason: format!("no FHIR template is for the type `{measurement_type}`"),
@@ -250,7 +251,8 @@ impl Lane {
     fn bury(&self, contributions: Vec<Contribution>, failure: &ConversionFailure, letters: &mut Letters) {
         for contribution in contributions {
             let measurement_type = &contribution.measurement.measurement_type;
-            let template = self.shared.mappings.fhir_template(measurement_type);
+            let mappings = self.shared.mappings.get(contribution.mapping_version);
+            let template = mappings.fhir_template(measurement_type);
             let cause = Cause {
                 stage: Stage::Deliver,
                 code: failure.code,

@@ -23,7 +23,7 @@ use self::lane::{Lane, Shared};
 use crate::client::Link;
 use crate::clock::Clock;
 use crate::convert::identifier::Naming;
-use crate::mapping::Mappings;
+use crate::mapping_store::Versions;
 use crate::model::dead_letter::LetterBox;
 use crate::model::group::ResolvedGroup;
 
@@ -58,7 +58,7 @@ pub(crate) struct Deliver {
 
 impl Deliver {
     /// The stage in front of the server behind `link`.
-    pub(crate) fn new(settings: DeliverSettings, mappings: Arc<Mappings>, link: Arc<Link>, clock: Clock) -> Self {
+    pub(crate) fn new(settings: DeliverSettings, mappings: Arc<Versions>, link: Arc<Link>, clock: Clock) -> Self {
         let known = KnownObservations::new();
         let delivery_seconds = metrics::histogram!("delivery_seconds", "connector" => Arc::clone(link.connector()));
         Self { shared: Arc::new(Shared { settings, mappings, link, clock, known, delivery_seconds }) }

@@ -74,6 +74,12 @@ impl Target {
         self.groups.iter().flat_map(|group| &group.group.contributions).map(|contribution| &contribution.measurement)
     }
 
+    /// The latest mapping version that any of its measurements was found with.
+    pub(super) fn mapping_version(&self) -> u64 {
+        let contributions = self.groups.iter().flat_map(|group| &group.group.contributions);
+        contributions.map(|contribution| contribution.mapping_version).max().unwrap_or_default()
+    }
+
     /// Whether it covers one instant, so that it is hardly ever written twice.
     pub(super) fn is_single(&self) -> bool {
         self.groups.iter().all(|group| matches!(group.group.key.span, Span::Single(_)))

@@ -12,6 +12,7 @@ use crate::client::test_server::{Fault, TestServer};
 use crate::clock::Clock;
 use crate::convert::identifier::{DEFAULT_SYSTEM, Naming, Precision};
 use crate::mapping::{Mappings, Source};
+use crate::mapping_store::Versions;
 use crate::model::group::{Period, ResolvedGroup};
 use crate::model::receipt::{Outcome, Settlement};
 use crate::model::samples::{Heard, group};
@@ -54,7 +55,12 @@ impl Bench {
         let naming = Naming { system: Arc::from(DEFAULT_SYSTEM), precision: Precision::Fraction };
         let lanes = NonZeroUsize::new(2).unwrap();
         let settings = DeliverSettings { naming, lanes, first_write: self.first_write };
-        let deliver = Deliver::new(settings, Arc::new(mappings), Arc::clone(&self.link), Clock::default());
+        let deliver = Deliver::new(
+            settings,
+            Arc::new(Versions::beginning_with(mappings).0),
+            Arc::clone(&self.link),
+            Clock::default(),
+        );
 
         let heard = Arc::new(Heard::default());
         let (groups_in, groups) = mpsc::channel(64);

@@ -16,7 +16,7 @@ use super::problem::TEMPLATE_EXPRESSION;
 use super::source::Position;
 use super::text::{self, Text};
 use super::timestamp;
-use super::{Bound, Mappings};
+use super::{Bound, Mappings, Payloads};
 use crate::json::{self, Node};
 use crate::model::envelope::Envelope;
 use crate::model::group::Period;
@@ -106,7 +106,7 @@ impl Mappings {
     /// # Errors
     /// When the payload is not JSON (EV-4); nothing can be extracted then.
     pub(crate) fn extract(&self, envelope: &Envelope) -> Result<Extraction, Failure> {
-        let root = envelope_node(envelope)?;
+        let root = envelope_node(envelope, self.payloads)?;
         let mut extraction = Extraction::default();
         for Bound { template, period } in self.index.candidates(&root).into_iter().filter_map(|at| self.device.get(at))
         {
@@ -117,28 +117,29 @@ impl Mappings {
 }
 
 /// The envelope as templates see it (EV-1).
-fn envelope_node(envelope: &Envelope) -> Result<Node<'_>, Failure> {
+fn envelope_node(envelope: &Envelope, payloads: Payloads) -> Result<Node<'_>, Failure> {
     let properties = envelope.properties.iter().map(|(name, value)| (name.as_str().into(), node(value)));
     let system_properties = envelope.system_properties.iter().map(|(name, value)| (name.as_str().into(), node(value)));
     Ok(Node::Object(vec![
-        ("Body".into(), body(&envelope.body)?),
+        ("Body".into(), body(&envelope.body, payloads)?),
         ("Properties".into(), Node::Object(properties.collect())),
         ("SystemProperties".into(), Node::Object(system_properties.collect())),
     ]))
 }
 
-fn body(payload: &[u8]) -> Result<Node<'_>, Failure> {
+fn body(payload: &[u8], payloads: Payloads) -> Result<Node<'_>, Failure> {
     if payload.is_empty() {
         return Ok(Node::Null);
     }
     let text = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
-    json::parse(text).map_err(|error| {
-        let (line, column) = error.position();
-        Failure {
-            code: INVALID_FORMAT,
-            reason: format!("the payload is not JSON (line {line}, column {column})"),
-            template: None,
-        }
+    let parsed = match payloads {
+        Payloads::Strict => json::parse(text).map_err(|error| error.position()),
+        Payloads::Lax => json::parse_lax(text).map_err(|error| (error.line, error.column)),
+    };
+    parsed.map_err(|(line, column)| Failure {
+        code: INVALID_FORMAT,
+        reason: format!("the payload is not JSON (line {line}, column {column})"),
+        template: None,
     })
 }
 

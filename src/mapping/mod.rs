@@ -10,7 +10,6 @@ mod expression;
 pub(crate) mod extract;
 pub(crate) mod fhir;
 mod index;
-#[cfg_attr(not(test), expect(dead_code, reason = "the device templates do not use it yet"))]
 mod jmespath;
 pub(crate) mod jsonpath;
 mod load;
@@ -43,9 +42,20 @@ pub(crate) struct Mappings {
     device: Vec<Bound>,
     /// Which device templates a message can match.
     index: Index,
+    payloads: Payloads,
     fhir: Vec<FhirTemplate>,
     /// Index into `fhir` by every spelling the two files use, and by lower case (FM-3).
     by_type_name: HashMap<Arc<str>, usize>,
+}
+
+/// How strictly payloads are read (EV-5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Payloads {
+    /// As RFC 8259 has it.
+    #[default]
+    Strict,
+    /// As the reference does: comments, single quotes, trailing commas and the like are tolerated.
+    Lax,
 }
 
 /// A device template and what the FHIR mapping says of its type.
@@ -108,7 +118,7 @@ impl Mappings {
             }
         }
         let index = Index::of(device.iter().map(|template| template.type_match.features()));
-        let mut mappings = Self { device: Vec::new(), index, fhir, by_type_name };
+        let mut mappings = Self { device: Vec::new(), index, payloads: Payloads::Strict, fhir, by_type_name };
         let bound = device.into_iter().map(|template| Bound {
             period: mappings.fhir_template(&template.type_name).map(|fhir| fhir.period),
             template,
@@ -120,6 +130,11 @@ impl Mappings {
     /// How many device templates and how many FHIR templates there are.
     pub(crate) fn counts(&self) -> (usize, usize) {
         (self.device.len(), self.fhir.len())
+    }
+
+    /// The same mappings, reading payloads so.
+    pub(crate) fn reading(self, payloads: Payloads) -> Self {
+        Self { payloads, ..self }
     }
 
     /// The template for a measurement type, found without regard to case (FM-3).

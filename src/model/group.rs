@@ -95,6 +95,8 @@ pub(crate) struct MeasurementGroup {
 pub(crate) struct Contribution {
     /// What was measured.
     pub(crate) measurement: Measurement,
+    /// Number of the mapping version that found it.
+    pub(crate) mapping_version: u64,
     /// The message, shared by all that came of it, for the dead letters.
     pub(crate) envelope: Arc<Envelope>,
     /// A share of the claim on the message.

@@ -74,6 +74,11 @@ pub(crate) fn group(
     let envelope = Arc::new(envelope(position, "{}"));
     MeasurementGroup {
         key,
-        contributions: vec![Contribution { measurement, envelope, receipt: heard.receipt(position) }],
+        contributions: vec![Contribution {
+            measurement,
+            mapping_version: 1,
+            envelope,
+            receipt: heard.receipt(position),
+        }],
     }
 }

@@ -7,28 +7,33 @@
 mod shapes;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::mapping::{Failure, Mappings};
+use crate::mapping::Failure;
+use crate::mapping_store::{MappingStore, Version};
 use crate::model::Tracked;
 use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
 use crate::model::envelope::Envelope;
 use crate::model::group::{Contribution, GroupKey, Keyed, Period};
-use crate::model::measurement::Measurement;
 use crate::model::receipt::{Outcome, Receipt};
 
 pub(crate) use self::shapes::Shapes;
 
-/// Envelopes worked on between two looks at the other tasks.
+/// Envelopes worked on between two looks at the other tasks and at the mapping files.
 const ENVELOPES_PER_TURN_MAX: usize = 64;
+/// How soon mappings that were refused are looked at again.
+const REFUSED_LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The stage.
 pub(crate) struct Normalize {
-    mappings: Arc<Mappings>,
+    mappings: MappingStore,
     clock: Clock,
     unmatched: Arc<Shapes>,
+    give_up: CancellationToken,
 }
 
 /// What came of some envelopes.
@@ -39,9 +44,15 @@ struct Yield {
 }
 
 impl Normalize {
-    /// The stage with its mapping; messages that match no template are counted in `unmatched`.
-    pub(crate) fn new(mappings: Arc<Mappings>, clock: Clock, unmatched: Arc<Shapes>) -> Self {
-        Self { mappings, clock, unmatched }
+    /// The stage with its mappings; messages that match no template are counted in `unmatched`. `give_up` ends the wait
+    /// for mappings that are refused.
+    pub(crate) fn new(
+        mappings: MappingStore,
+        clock: Clock,
+        unmatched: Arc<Shapes>,
+        give_up: CancellationToken,
+    ) -> Self {
+        Self { mappings, clock, unmatched, give_up }
     }
 
     /// Runs until the inbox closes. When a later stage has ended, what is in hand is abandoned.
@@ -53,8 +64,11 @@ impl Normalize {
     ) {
         let mut arrived = Vec::with_capacity(ENVELOPES_PER_TURN_MAX);
         while inbox.recv_many(&mut arrived, ENVELOPES_PER_TURN_MAX).await > 0 {
+            let Some(version) = self.version_in_force().await else {
+                return;
+            };
             let mut yielded = Yield::default();
-            arrived.drain(..).for_each(|envelope| self.normalize(envelope, &mut yielded));
+            arrived.drain(..).for_each(|envelope| self.normalize(&version, envelope, &mut yielded));
             if !yielded.letters.is_empty() && letters.send(yielded.letters).await.is_err() {
                 return;
             }
@@ -68,11 +82,29 @@ impl Normalize {
         }
     }
 
-    fn normalize(&self, Tracked { value: envelope, receipt }: Tracked<Envelope>, yielded: &mut Yield) {
+    /// The mappings for the batch in hand; waits while they are refused (ER-2), and gives up with the program.
+    async fn version_in_force(&self) -> Option<Version> {
+        loop {
+            if let Ok(version) = self.mappings.in_force() {
+                return Some(version);
+            }
+            tokio::select! {
+                () = self.give_up.cancelled() => return None,
+                () = tokio::time::sleep(REFUSED_LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    fn normalize(
+        &self,
+        version: &Version,
+        Tracked { value: envelope, receipt }: Tracked<Envelope>,
+        yielded: &mut Yield,
+    ) {
         if let Some(failure) = too_large(&envelope) {
             return yielded.letters.push(self.letter(failure, &envelope, receipt));
         }
-        let extraction = match self.mappings.extract(&envelope) {
+        let extraction = match version.mappings.extract(&envelope) {
             Ok(extraction) => extraction,
             Err(failure) => return yielded.letters.push(self.letter(failure, &envelope, receipt)),
         };
@@ -87,7 +119,10 @@ impl Normalize {
         }
         let envelope = Arc::new(envelope);
         for (measurement, period) in measurements {
-            yielded.measurements.push(keyed(measurement, period, Arc::clone(&envelope), receipt.share()));
+            let envelope = Arc::clone(&envelope);
+            let mapping_version = version.number;
+            let contribution = Contribution { measurement, mapping_version, envelope, receipt: receipt.share() };
+            yielded.measurements.push(keyed(contribution, period));
         }
         receipt.hand_on();
     }
@@ -117,7 +152,8 @@ fn count_doubts(doubts: &[Failure]) {
     }
 }
 
-fn keyed(measurement: Measurement, period: Period, envelope: Arc<Envelope>, receipt: Receipt) -> Keyed {
+fn keyed(contribution: Contribution, period: Period) -> Keyed {
+    let measurement = &contribution.measurement;
     let key = GroupKey {
         measurement_type: Arc::clone(&measurement.measurement_type),
         device_id: measurement.device_id.clone(),
@@ -126,7 +162,7 @@ fn keyed(measurement: Measurement, period: Period, envelope: Arc<Envelope>, rece
         correlation_id: measurement.correlation_id.clone(),
         span: period.span(measurement.occurred_at),
     };
-    Keyed { key, contribution: Contribution { measurement, envelope, receipt } }
+    Keyed { key, contribution }
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::{Normalize, Shapes};
 use crate::clock::Clock;
-use crate::mapping::{Mappings, Source};
+use crate::mapping::Payloads;
+use crate::mapping_store::MappingStore;
 use crate::model::Tracked;
 use crate::model::receipt::{Outcome, Settlement};
 use crate::model::samples::{Heard, envelope};
@@ -18,8 +20,11 @@ const FHIR: &str = r#"{"templateType": "CollectionFhir", "template": [{"template
 
 /// What becomes of payloads: how many measurements, the codes of the letters, the ends of the messages.
 async fn run(payloads: &[&str], shapes: &Arc<Shapes>) -> (usize, Vec<&'static str>, Vec<Settlement>) {
-    let (device, fhir) = (Source { name: "device.json", text: DEVICE }, Source { name: "fhir.json", text: FHIR });
-    let (mappings, _warnings) = Mappings::load(device, fhir).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (device, fhir) = (folder.path().join("device.json"), folder.path().join("fhir.json"));
+    std::fs::write(&device, DEVICE).unwrap();
+    std::fs::write(&fhir, FHIR).unwrap();
+    let (mappings, _warnings) = MappingStore::open("wards", (device, fhir), Payloads::Strict).unwrap();
     let heard = Arc::new(Heard::default());
     let (envelopes_in, envelopes) = mpsc::channel(100);
     let (measurements_in, mut measurements) = mpsc::channel(100);
@@ -29,7 +34,7 @@ async fn run(payloads: &[&str], shapes: &Arc<Shapes>) -> (usize, Vec<&'static st
         envelopes_in.send(tracked).await.unwrap();
     }
     drop(envelopes_in);
-    Normalize::new(Arc::new(mappings), Clock::default(), Arc::clone(shapes))
+    Normalize::new(mappings, Clock::default(), Arc::clone(shapes), CancellationToken::new())
         .run(envelopes, measurements_in, letters_in)
         .await;
     let (mut count, mut codes) = (0, Vec::new());

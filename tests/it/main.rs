@@ -20,6 +20,7 @@ mod fhir_rest;
 mod fhir_search;
 mod judge;
 mod mapping_commands;
+mod mapping_reload;
 mod metrics;
 mod mqtt_listener;
 mod mqtt_source;

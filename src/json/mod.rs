@@ -1,14 +1,19 @@
-//! JSON as it was written: numbers keep their digits (an exponent is spelled `e+3`, `e-05`), objects keep their order, strings borrow from the input.
+//! JSON as it was written: numbers keep their digits (an exponent is spelled `e+3`, `e-05`), objects keep their order,
+//! strings borrow from the input.
 //!
 //! Both halves of the product read documents this way: the mapping engine needs to tell `1` from `1.0` (rule EV-7), the
 //! FHIR service may not turn a decimal into a float. Parsing is strict RFC 8259 (rule EV-5), nested at most 128 deep.
 //! Of members with the same name the last one wins and keeps the place of the first (rule EV-6).
+
+mod lax;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+pub(crate) use self::lax::parse_lax;
 
 /// One JSON value.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,0 +1,198 @@
+//! The mapping files of a connector, and which version of them is in force.
+//!
+//! A file that changes takes effect with the next batch of messages, never in the middle of one (rule DM-51). Every
+//! measurement carries the number of the version it was made with, so what is under way is finished with the mappings
+//! it began with. Files with an error are refused: nothing is processed and nothing is lost until they load again
+//! (rules ER-2, ER-3).
+
+mod files;
+mod versions;
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+
+use self::files::{Files, Stamps};
+use crate::mapping::{Payloads, Problem};
+
+pub(crate) use self::versions::{Version, Versions};
+
+/// The mapping files of a connector.
+#[derive(Debug)]
+pub(crate) struct MappingStore {
+    /// Name of the connector, for the log.
+    connector: Arc<str>,
+    files: Files,
+    payloads: Payloads,
+    versions: Arc<Versions>,
+    state: Mutex<State>,
+    trouble: watch::Sender<Option<String>>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// What the files looked like when they were read last.
+    stamps: Stamps,
+    /// `None` while they are refused.
+    in_force: Option<Version>,
+}
+
+/// Why mapping files cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MappingError {
+    /// They say something wrong; each problem a line.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Problems(Vec<Problem>),
+    /// One of them cannot be read.
+    #[error("cannot read mapping file {path}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// What the system says.
+        #[source]
+        cause: std::io::Error,
+    },
+}
+
+/// The files are refused at present; the log and the connector's state say why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+impl MappingStore {
+    /// Loads the mappings of a connector, and the warnings about them.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is not a mapping without errors.
+    pub(crate) fn open(
+        connector: &str,
+        (device, fhir): (PathBuf, PathBuf),
+        payloads: Payloads,
+    ) -> Result<(Self, Vec<Problem>), MappingError> {
+        let files = Files { device, fhir };
+        let stamps = files.stamps();
+        let (mappings, warnings) = files.load()?;
+        let (versions, version) = Versions::beginning_with(mappings.reading(payloads));
+        let state = Mutex::new(State { stamps, in_force: Some(version) });
+        let (trouble, _unwatched) = watch::channel(None);
+        let store = Self { connector: connector.into(), files, payloads, versions: Arc::new(versions), state, trouble };
+        Ok((store, warnings))
+    }
+
+    /// The version in force, read anew if a file has changed.
+    ///
+    /// # Errors
+    /// When the files are refused; it is worth asking again, they may be mended.
+    pub(crate) fn in_force(&self) -> Result<Version, Refused> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        // Taken before reading: a change while the files are read shows in the next look.
+        let stamps = self.files.stamps();
+        if stamps != state.stamps {
+            state.stamps = stamps;
+            state.in_force = self.reload();
+        }
+        state.in_force.clone().ok_or(Refused)
+    }
+
+    fn reload(&self) -> Option<Version> {
+        match self.files.load() {
+            Ok((mappings, warnings)) => {
+                let version = self.versions.add(mappings.reading(self.payloads));
+                tracing::info!(connector = %self.connector, version = version.number, "mapping changed");
+                tell_warnings(&self.connector, &warnings);
+                self.trouble.send_replace(None);
+                Some(version)
+            }
+            Err(error) => {
+                let reason = crate::telemetry::chain(&error);
+                tracing::error!(connector = %self.connector, problems = reason, "mapping refused, messages wait until it is mended");
+                self.trouble.send_replace(Some(reason));
+                None
+            }
+        }
+    }
+
+    /// All versions, for those who finish what an earlier one began.
+    pub(crate) fn versions(&self) -> Arc<Versions> {
+        Arc::clone(&self.versions)
+    }
+
+    /// Why the files are refused at present, `None` when they are not.
+    pub(crate) fn trouble(&self) -> watch::Receiver<Option<String>> {
+        self.trouble.subscribe()
+    }
+}
+
+/// Logs what may surprise about a mapping.
+pub(crate) fn tell_warnings(connector: &str, warnings: &[Problem]) {
+    for warning in warnings {
+        tracing::warn!(connector, problem = %warning, "mapping may surprise");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::{MappingError, MappingStore, Payloads, Refused};
+
+    const FHIR: &str = r#"{"templateType": "CollectionFhir", "template": [{"templateType": "CodeValueFhir",
+        "template": {"typeName": "pulse", "codes": []}}]}"#;
+
+    fn device(type_name: &str) -> String {
+        format!(
+            r#"{{"templateType": "CollectionContent", "template": [{{"templateType": "JsonPathContent", "template": {{
+                "typeName": "{type_name}", "typeMatchExpression": "$", "deviceIdExpression": "$.id",
+                "timestampExpression": "$.at", "values": []}}}}]}}"#
+        )
+    }
+
+    fn store(folder: &Path) -> MappingStore {
+        fs::write(folder.join("device.json"), device("pulse")).unwrap();
+        fs::write(folder.join("fhir.json"), FHIR).unwrap();
+        let files = (folder.join("device.json"), folder.join("fhir.json"));
+        MappingStore::open("wards", files, Payloads::Strict).unwrap().0
+    }
+
+    #[test]
+    fn dm_51_a_mapping_is_read_again_when_its_file_has_changed_and_only_then() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        assert_eq!(store.in_force().unwrap().number, 1);
+        assert_eq!(store.in_force().unwrap().number, 1);
+        fs::write(folder.path().join("fhir.json"), FHIR.replace("pulse", "temp")).unwrap();
+        let second = store.in_force().unwrap();
+        assert_eq!(second.number, 2);
+        assert!(second.mappings.fhir_template("temp").is_some());
+        assert!(
+            store.versions().get(1).fhir_template("pulse").is_some(),
+            "what is under way is finished with version 1"
+        );
+        assert_eq!(store.in_force().unwrap().number, 2);
+    }
+
+    #[test]
+    fn er_2_er_3_a_mapping_with_errors_is_refused_until_it_loads() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let (device_file, trouble) = (folder.path().join("device.json"), store.trouble());
+        fs::write(&device_file, device(" ")).unwrap();
+        assert_eq!(store.in_force().unwrap_err(), Refused);
+        assert!(trouble.borrow().as_ref().is_some_and(|reason| reason.contains("must not be blank")));
+        fs::remove_file(&device_file).unwrap();
+        assert_eq!(store.in_force().unwrap_err(), Refused);
+        assert!(trouble.borrow().as_ref().is_some_and(|reason| reason.contains("cannot read")));
+        fs::write(&device_file, device("pulse")).unwrap();
+        assert_eq!(store.in_force().unwrap().number, 2);
+        assert_eq!(*trouble.borrow(), None);
+    }
+
+    #[test]
+    fn a_mapping_that_never_loaded_does_not_open() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = (folder.path().join("none.json"), "shipped:heart-rate/fhir.json".into());
+        let error = MappingStore::open("wards", files, Payloads::Strict).unwrap_err();
+        assert!(matches!(error, MappingError::Unreadable { .. }), "{error}");
+    }
+}
