@@ -6,11 +6,12 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::demo::demo;
-use crate::support::config::{connector, mqtt_listener, template};
+use crate::support::config::{SERVICE, connector, mqtt, mqtt_listener, template};
 use crate::support::fhir::Fhir;
 use crate::support::hl7_validator::errors;
+use crate::support::mosquitto::Mosquitto;
 use crate::support::process::Vitalwire;
-use crate::support::publish::publish;
+use crate::support::publish::{Device, publish};
 use crate::support::readings::heart_rate;
 use crate::support::wait::until;
 
@@ -84,12 +85,12 @@ fn every_observation_of_the_shipped_templates_passes_and_vital_signs_pass_as_suc
     }
 }
 
-/// Up to 20 of every type that the pipeline writes, and at least one of each.
+/// Up to 100 of every type that the pipeline writes, and at least one of each.
 async fn check_stored(fhir: &Fhir) {
     for resource_type in ["Observation", "Device", "Patient"] {
         let stored = fhir.all(&format!("{resource_type}?_count=1000")).await;
         assert!(!stored.is_empty(), "no {resource_type}");
-        for resource in stored.iter().take(20) {
+        for resource in stored.iter().take(100) {
             check("the store", resource);
         }
     }
@@ -115,6 +116,56 @@ async fn a_stream_that_later_readings_joined_passes() {
     }
     let amended = async || product.fhir().count("Observation?status=amended").await;
     until(Duration::from_secs(30), amended, |count| *count >= 1).await;
+    check_stored(&product.fhir()).await;
+}
+
+/// A connector for each shipped template whose message is a payload, all at one broker, each on the topic of its name.
+fn all_templates(port: u16) -> String {
+    let mut config = SERVICE.to_owned();
+    for name in payload_templates() {
+        let folder = template(&name);
+        let sources = mqtt(port, &name);
+        config.push_str(&format!(
+            "[[connectors]]\nname = \"{name}\"\ndevice_mapping = \"{0}/device.json\"\nfhir_mapping = \"{0}/fhir.json\"\n\
+             identity = {{ mode = \"create\" }}\n{sources}",
+            folder.display()
+        ));
+    }
+    config
+}
+
+fn payload_templates() -> Vec<String> {
+    let folders = fs::read_dir(template("")).unwrap().map(|entry| entry.unwrap().path());
+    let with_payload = folders.filter(|folder| folder.join("sample.json").exists());
+    with_payload.map(|folder| folder.file_name().unwrap().display().to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_shipped_templates_make_of_their_samples_is_stored_and_passes() {
+    let directory = tempfile::tempdir().unwrap();
+    let broker = Mosquitto::start(directory.path(), "").await;
+    let product = Vitalwire::serve(directory.path(), &all_templates(broker.port));
+    // A visit is the hospital's to begin; nothing makes one up.
+    let visit = json!({
+        "resourceType": "Encounter",
+        "id": "visit",
+        "identifier": [{ "value": "visit-9001" }],
+        "status": "in-progress",
+        "class": { "system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP" },
+    });
+    product.fhir().put(&visit).await.check(201);
+    let templates = payload_templates();
+    for name in &templates {
+        product.subscribed(name).await;
+        let sample = fs::read(template(name).join("sample.json")).unwrap();
+        let device = Device { client_id: "device", topic: name };
+        device.publish(&format!("127.0.0.1:{}", broker.port), &[&sample]).await;
+    }
+    for name in &templates {
+        let settled = |ledger: &Value| ledger["stored"] == 1;
+        let ledger = until(Duration::from_secs(60), async || product.ledger(name).await, settled).await;
+        assert_eq!(ledger["dead_lettered"], 0, "{name}: {ledger}");
+    }
     check_stored(&product.fhir()).await;
 }
 
