@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use super::index::Feature;
 use super::jmespath::{self, FunctionFailure, Yield};
-use super::jsonpath::{Item, Path};
+use super::jsonpath::{Item, Path, Unselected};
 use super::rfc9535;
 use super::source::Position;
 use crate::json::Node;
@@ -63,6 +63,8 @@ pub(super) struct SyntaxError {
 pub(super) enum Unresolved {
     /// It selects more than one (DM-28).
     Several,
+    /// The message is too large for what it does with it.
+    TooMuchWork,
     /// A function in it failed (JM-21).
     Function {
         /// Its name.
@@ -116,13 +118,13 @@ impl Expression {
             Engine::JsonPath(path) => path.select(Item::Node(envelope), &mut |item| match item.node() {
                 Some(token) => found(token),
                 None => ControlFlow::Continue(()),
-            }),
+            })?,
             Engine::JmesPath(query) => match query.evaluate(Item::Node(envelope))? {
                 Yield::Nothing => ControlFlow::Continue(()),
                 Yield::Value(token) => found(&token),
                 Yield::Projection(tokens) => tokens.iter().try_for_each(|token| found(token)),
             },
-            Engine::Rfc9535(query) => query.select(Item::Node(envelope)).iter().try_for_each(|token| found(token)),
+            Engine::Rfc9535(query) => query.select(Item::Node(envelope))?.iter().try_for_each(|token| found(token)),
         })
     }
 
@@ -132,10 +134,7 @@ impl Expression {
     /// When it gives several, or a function fails.
     pub(super) fn single<'n, 'a>(&'n self, document: Item<'n, 'a>) -> Result<Option<Value<'n, 'a>>, Unresolved> {
         match &self.engine {
-            Engine::JsonPath(path) => match path.single(document) {
-                Ok(item) => Ok(item.map(Value::Item)),
-                Err(super::jsonpath::SeveralSelected) => Err(Unresolved::Several),
-            },
+            Engine::JsonPath(path) => Ok(path.single(document)?.map(Value::Item)),
             Engine::JmesPath(query) => match query.evaluate(document)? {
                 Yield::Nothing => Ok(None),
                 Yield::Value(value) => Ok(Some(value.into())),
@@ -146,7 +145,7 @@ impl Expression {
                 }
             },
             Engine::Rfc9535(query) => {
-                let mut selected = query.select(document);
+                let mut selected = query.select(document)?;
                 let only = selected.pop();
                 if selected.is_empty() { Ok(only.map(Value::from)) } else { Err(Unresolved::Several) }
             }
@@ -185,6 +184,21 @@ impl Expression {
             Engine::JmesPath(query) => query.needs().iter().map(|name| Feature::name(name)).collect(),
             Engine::Rfc9535(query) => query.features(),
         }
+    }
+}
+
+impl From<Unselected> for Unresolved {
+    fn from(unselected: Unselected) -> Self {
+        match unselected {
+            Unselected::Several => Self::Several,
+            Unselected::TooMuchWork => Self::TooMuchWork,
+        }
+    }
+}
+
+impl From<rfc9535::TooMuchWork> for Unresolved {
+    fn from(_too_much: rfc9535::TooMuchWork) -> Self {
+        Self::TooMuchWork
     }
 }
 

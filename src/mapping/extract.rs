@@ -240,6 +240,10 @@ impl Fault {
                 TEMPLATE_EXPRESSION,
                 format!("the expression for {what} selects several values, at most one is allowed"),
             ),
+            Unresolved::TooMuchWork => (
+                TEMPLATE_EXPRESSION,
+                format!("the expression for {what} takes too much work on a message of this size"),
+            ),
             Unresolved::Function { function, reason } => {
                 (EXPRESSION_FUNCTION, format!("function {function} in the expression for {what}: {reason}"))
             }
@@ -282,7 +286,9 @@ impl<'n, 'a> Evaluation<'_, 'n, 'a> {
                 self.doubts.push(Fault::unresolved(function, what, expression));
                 None
             }
-            Err(several @ Unresolved::Several) => return Err(Fault::unresolved(several, what, expression)),
+            Err(other @ (Unresolved::Several | Unresolved::TooMuchWork)) => {
+                return Err(Fault::unresolved(other, what, expression));
+            }
         };
         Ok(match value.as_ref().map(text::of) {
             Some(Text::Scalar(text)) if !text.trim().is_empty() => Some(text.into_owned()),

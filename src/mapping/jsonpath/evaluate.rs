@@ -1,53 +1,80 @@
 //! The walk that selects.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use super::compare::{equal, is_ordered, strictly_equal};
 use super::{Comparison, Filter, Item, Path, Side, Slice, Step};
 use crate::json::Node;
 
-/// More than one value where at most one is allowed (DM-28).
+/// Values one evaluation may look at. A filter that searches the whole document for each candidate costs the square of
+/// the document's size; with this bound it costs a failure of that one message.
+const LOOKS_MAX: u32 = 20_000_000;
+
+/// Why a path does not give what is asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct SeveralSelected;
+pub(crate) enum Unselected {
+    /// More than one value where at most one is allowed (DM-28).
+    Several,
+    /// The document is too large for what the path does with it.
+    TooMuchWork,
+}
 
 type Found<'f, 'n, 'a> = &'f mut dyn FnMut(Item<'n, 'a>) -> ControlFlow<()>;
 
 impl Path {
     /// Hands every value the path selects in `document` to `found`, in order, duplicates included (JP-35), until it
     /// breaks off.
+    ///
+    /// # Errors
+    /// When it takes too much work; what was handed over before that stands.
     pub(crate) fn select<'n, 'a>(
         &self,
         document: Item<'n, 'a>,
         found: &mut dyn FnMut(Item<'n, 'a>) -> ControlFlow<()>,
-    ) -> ControlFlow<()> {
-        walk(&self.steps, document, document, found)
+    ) -> Result<ControlFlow<()>, Unselected> {
+        let run = Run { root: document, looks_left: Cell::new(LOOKS_MAX) };
+        let walked = walk(&self.steps, &run, document, found);
+        if run.looks_left.get() == 0 { Err(Unselected::TooMuchWork) } else { Ok(walked) }
     }
 
     /// The only value the path selects in `document`, if any.
     ///
     /// # Errors
-    /// When it selects several.
-    pub(crate) fn single<'n, 'a>(&self, document: Item<'n, 'a>) -> Result<Option<Item<'n, 'a>>, SeveralSelected> {
+    /// When it selects several, or takes too much work.
+    pub(crate) fn single<'n, 'a>(&self, document: Item<'n, 'a>) -> Result<Option<Item<'n, 'a>>, Unselected> {
         let mut only = None;
         let walked = self.select(document, &mut |item| match only.replace(item) {
             None => ControlFlow::Continue(()),
             Some(_) => ControlFlow::Break(()),
-        });
-        if walked.is_break() { Err(SeveralSelected) } else { Ok(only) }
+        })?;
+        if walked.is_break() { Err(Unselected::Several) } else { Ok(only) }
     }
 }
 
-/// Applies the first of `steps` to `current` and the others to what it selects; `root` is what `$` means in filters.
-fn walk<'n, 'a>(
-    steps: &[Step],
+/// What one evaluation knows.
+struct Run<'n, 'a> {
+    /// What `$` means in filters.
     root: Item<'n, 'a>,
-    current: Item<'n, 'a>,
-    found: Found<'_, 'n, 'a>,
-) -> ControlFlow<()> {
+    looks_left: Cell<u32>,
+}
+
+impl Run<'_, '_> {
+    /// Counts a look at a value, and breaks off when it was the last.
+    fn look(&self) -> ControlFlow<()> {
+        let left = self.looks_left.get().saturating_sub(1);
+        self.looks_left.set(left);
+        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+}
+
+/// Applies the first of `steps` to `current` and the others to what it selects.
+fn walk<'n, 'a>(steps: &[Step], run: &Run<'n, 'a>, current: Item<'n, 'a>, found: Found<'_, 'n, 'a>) -> ControlFlow<()> {
+    run.look()?;
     let Some((step, rest)) = steps.split_first() else {
         return found(current);
     };
-    let mut next = |item: Item<'n, 'a>| walk(rest, root, item, found);
+    let mut next = |item: Item<'n, 'a>| walk(rest, run, item, found);
     match step {
         Step::Member(name) => current.member(name).map_or(ControlFlow::Continue(()), next),
         Step::Members(names) => names.iter().filter_map(|name| current.member(name)).try_for_each(next),
@@ -59,34 +86,36 @@ fn walk<'n, 'a>(
         Step::Filter(filter) => elements(current)
             .iter()
             .map(Item::Node)
-            .filter(|candidate| holds(filter, root, *candidate))
+            .filter(|candidate| holds(filter, run, *candidate))
             .try_for_each(next),
-        Step::DescendMembers(names) => descend(current, &mut |name, item| {
+        Step::DescendMembers(names) => descend(run, current, &mut |name, item| {
             let named = name.is_some_and(|name| names.iter().any(|wanted| wanted == name));
             if named { next(item) } else { ControlFlow::Continue(()) }
         }),
         Step::DescendAll => {
             next(current)?;
-            descend(current, &mut |_, item| next(item))
+            descend(run, current, &mut |_, item| next(item))
         }
         Step::DescendFilter(filter) => {
             let mut test = |item| {
-                if holds(filter, root, item) { next(item) } else { ControlFlow::Continue(()) }
+                if holds(filter, run, item) { next(item) } else { ControlFlow::Continue(()) }
             };
             test(current)?;
-            descend(current, &mut |_, item| test(item))
+            descend(run, current, &mut |_, item| test(item))
         }
     }
 }
 
 /// Visits everything below `item` in document order, parents first, with the name it has as a member.
 fn descend<'n, 'a>(
+    run: &Run<'n, 'a>,
     item: Item<'n, 'a>,
     visit: &mut dyn FnMut(Option<&'n str>, Item<'n, 'a>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
     item.children().try_for_each(|(name, child)| {
+        run.look()?;
         visit(name, child)?;
-        descend(child, visit)
+        descend(run, child, visit)
     })
 }
 
@@ -121,33 +150,33 @@ fn sliced<'n, 'a>(elements: &'n [Node<'a>], slice: Slice) -> impl Iterator<Item 
     positions.filter_map(|position| elements.get(usize::try_from(position).ok()?))
 }
 
-fn holds(filter: &Filter, root: Item<'_, '_>, candidate: Item<'_, '_>) -> bool {
+fn holds<'n, 'a>(filter: &Filter, run: &Run<'n, 'a>, candidate: Item<'n, 'a>) -> bool {
     match filter {
-        Filter::All(filters) => filters.iter().all(|filter| holds(filter, root, candidate)),
-        Filter::Any(filters) => filters.iter().any(|filter| holds(filter, root, candidate)),
-        Filter::Exists(side) => any_value(side, root, candidate, &mut |_| true),
-        Filter::Compare(left, comparison, right) => any_value(left, root, candidate, &mut |left| {
-            any_value(right, root, candidate, &mut |right| compares(left, *comparison, right))
+        Filter::All(filters) => filters.iter().all(|filter| holds(filter, run, candidate)),
+        Filter::Any(filters) => filters.iter().any(|filter| holds(filter, run, candidate)),
+        Filter::Exists(side) => any_value(side, run, candidate, &mut |_| true),
+        Filter::Compare(left, comparison, right) => any_value(left, run, candidate, &mut |left| {
+            any_value(right, run, candidate, &mut |right| compares(left, *comparison, right))
         }),
-        Filter::Matches(left, regex) => any_value(left, root, candidate, &mut |left| {
+        Filter::Matches(left, regex) => any_value(left, run, candidate, &mut |left| {
             left.node().and_then(Node::as_str).is_some_and(|text| regex.is_match(text))
         }),
     }
 }
 
 /// Whether some value of a side passes the test (JP-26).
-fn any_value(
+fn any_value<'n, 'a>(
     side: &Side,
-    root: Item<'_, '_>,
-    candidate: Item<'_, '_>,
+    run: &Run<'n, 'a>,
+    candidate: Item<'n, 'a>,
     passes: &mut dyn FnMut(Item<'_, '_>) -> bool,
 ) -> bool {
     let mut found = |item: Item<'_, '_>| {
         if passes(item) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     match side {
-        Side::Candidate(path) => walk(&path.steps, root, candidate, &mut found).is_break(),
-        Side::Root(path) => walk(&path.steps, root, root, &mut found).is_break(),
+        Side::Candidate(path) => walk(&path.steps, run, candidate, &mut found).is_break(),
+        Side::Root(path) => walk(&path.steps, run, run.root, &mut found).is_break(),
         Side::Literal(literal) => found(Item::Node(literal)).is_break(),
     }
 }

@@ -12,7 +12,7 @@ mod features;
 mod item;
 mod parse;
 
-pub(crate) use evaluate::SeveralSelected;
+pub(crate) use evaluate::Unselected;
 pub(crate) use item::{Item, MATCHED_TOKEN};
 pub(crate) use parse::PathError;
 

@@ -1,6 +1,6 @@
 use std::ops::ControlFlow;
 
-use super::{Item, Path};
+use super::{Item, Path, Unselected};
 use crate::json::{Node, parse};
 
 const DOCUMENT: &str = r#"{ "Body": { "meta": { "id": "m1", "part": { "id": "m2" } },
@@ -14,7 +14,7 @@ fn select(document: &str, path: &str) -> Vec<String> {
         selected.push(item.node().map(Node::to_string).unwrap_or_default());
         ControlFlow::Continue(())
     });
-    assert!(walked.is_continue());
+    assert!(walked.unwrap().is_continue());
     selected
 }
 
@@ -411,6 +411,18 @@ fn filters_and_steps_have_bounds() {
     check_refused(&"a".repeat(10_000));
 }
 
+#[test]
+fn a_filter_that_searches_the_document_for_every_candidate_is_given_up() {
+    let rows = |count: usize| format!(r#"{{"rows":[{}]}}"#, vec![r#"{"x":1}"#; count].join(","));
+    let path = Path::parse("$.rows[?(@.x == $..none)]").unwrap();
+    for (count, expected) in [(100, Ok(None)), (20_000, Err(Unselected::TooMuchWork))] {
+        let document = rows(count);
+        let node = parse(document.as_bytes()).unwrap();
+        let selected = path.single(Item::Node(&node)).map(|item| item.map(|_| ()));
+        assert_eq!(selected, expected, "{count}");
+    }
+}
+
 proptest::proptest! {
     #[test]
     fn no_text_makes_the_parser_panic(text in ".{0,60}") {
@@ -426,7 +438,7 @@ proptest::proptest! {
                 selected += 1;
                 if selected < 1000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
-            proptest::prop_assert_eq!(walked.is_break(), selected == 1000);
+            proptest::prop_assert_eq!(walked.unwrap().is_break(), selected == 1000);
         }
     }
 

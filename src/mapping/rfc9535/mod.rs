@@ -4,14 +4,14 @@
 //! any tree that says how it is queried, so payloads are not converted. The extended envelope is no such tree: a query
 //! that begins with one of its members runs on the member's value, any other on a copy.
 
+mod cost;
+mod features;
+
 use std::borrow::Cow;
 use std::fmt;
 
 use jsonpath_rust::parser::errors::JsonPathError;
-use jsonpath_rust::parser::model::{
-    Comparable, Comparison, Filter, FilterAtom, JpQuery, Literal, Segment, Selector, SingularQuery,
-    SingularQuerySegment, Test,
-};
+use jsonpath_rust::parser::model::{JpQuery, Segment, Selector};
 use jsonpath_rust::parser::parse_json_path;
 use jsonpath_rust::query::js_path_process;
 use jsonpath_rust::query::queryable::Queryable;
@@ -24,13 +24,23 @@ use crate::json::Node;
 /// Longest query accepted, in bytes.
 const QUERY_BYTES_MAX: usize = 4096;
 
+/// Values of a document in which a query may search the whole document anew for every candidate of a filter. The crate
+/// has no bound on its work, and such a query costs the square of this.
+const SEARCHED_VALUES_MAX: usize = 5_000;
+
 /// A parsed query.
 #[derive(Clone)]
 pub(crate) struct Query {
     query: JpQuery,
+    /// Whether a filter of it searches the whole document.
+    searches_document: bool,
     /// What is left of it, and how it begins, when it begins with a member of the extended envelope.
     start: Start,
 }
+
+/// The document is too large for what the query does with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMuchWork;
 
 /// Where a query on the extended envelope begins.
 #[derive(Clone, Debug)]
@@ -76,11 +86,21 @@ impl Query {
             }
             Some(_) | None => Start::Anywhere,
         };
-        Ok(Self { query, start })
+        Ok(Self { searches_document: cost::searches_document(&query), query, start })
     }
 
     /// Every value the query selects, in the order of its node list.
-    pub(crate) fn select<'n, 'a>(&self, document: Item<'n, 'a>) -> Vec<Cow<'n, Node<'a>>> {
+    ///
+    /// # Errors
+    /// When the document is too large for what the query does with it.
+    pub(crate) fn select<'n, 'a>(&self, document: Item<'n, 'a>) -> Result<Vec<Cow<'n, Node<'a>>>, TooMuchWork> {
+        if self.searches_document && cost::has_more_values(document, SEARCHED_VALUES_MAX) {
+            return Err(TooMuchWork);
+        }
+        Ok(self.selected(document))
+    }
+
+    fn selected<'n, 'a>(&self, document: Item<'n, 'a>) -> Vec<Cow<'n, Node<'a>>> {
         let (query, node) = match (document, &self.start) {
             (Item::Node(node), _) => (&self.query, node),
             (Item::Extended { token, .. }, Start::Token(rest)) => (rest, token),
@@ -99,8 +119,8 @@ impl Query {
     }
 
     /// What a document has if the query selects something in it.
-    pub(crate) fn features(&self) -> Vec<Feature> {
-        self.query.segments.iter().flat_map(segment_features).collect()
+    pub(in crate::mapping) fn features(&self) -> Vec<Feature> {
+        features::of(&self.query)
     }
 }
 
@@ -124,60 +144,6 @@ impl QueryError {
         let (LineColLocation::Pos((_, at)) | LineColLocation::Span((_, at), _)) = error.line_col;
         Self { at: Some(at), reason: "this does not fit the grammar of RFC 9535".to_owned() }
     }
-}
-
-fn segment_features(segment: &Segment) -> Vec<Feature> {
-    match segment {
-        Segment::Descendant(inner) => segment_features(inner),
-        Segment::Selector(Selector::Name(name)) => vec![Feature::name(name)],
-        Segment::Selector(Selector::Filter(filter)) => filter_features(filter),
-        Segment::Selector(Selector::Wildcard | Selector::Index(_) | Selector::Slice(..)) | Segment::Selectors(_) => {
-            Vec::new()
-        }
-    }
-}
-
-fn filter_features(filter: &Filter) -> Vec<Feature> {
-    match filter {
-        Filter::And(filters) => filters.iter().flat_map(filter_features).collect(),
-        Filter::Or(filters) => Feature::common(filters.iter().map(filter_features)),
-        Filter::Atom(FilterAtom::Filter { expr, not: false }) => filter_features(expr),
-        Filter::Atom(FilterAtom::Test { expr, not: false }) => match expr.as_ref() {
-            Test::RelQuery(segments) => segments.iter().flat_map(segment_features).collect(),
-            Test::AbsQuery(query) => query.segments.iter().flat_map(segment_features).collect(),
-            Test::Function(_) => Vec::new(),
-        },
-        Filter::Atom(FilterAtom::Filter { not: true, .. } | FilterAtom::Test { not: true, .. }) => Vec::new(),
-        Filter::Atom(FilterAtom::Comparison(comparison)) => comparison_features(comparison),
-    }
-}
-
-/// Two missing values are equal, so only a comparison with a literal needs its path to be there.
-fn comparison_features(comparison: &Comparison) -> Vec<Feature> {
-    let (path, literal) = match comparison {
-        Comparison::Ne(..) => return Vec::new(),
-        Comparison::Eq(left, right)
-        | Comparison::Gt(left, right)
-        | Comparison::Gte(left, right)
-        | Comparison::Lt(left, right)
-        | Comparison::Lte(left, right) => match (left, right) {
-            (Comparable::SingularQuery(path), Comparable::Literal(literal))
-            | (Comparable::Literal(literal), Comparable::SingularQuery(path)) => (path, literal),
-            _ => return Vec::new(),
-        },
-    };
-    let (SingularQuery::Current(segments) | SingularQuery::Root(segments)) = path;
-    let names = segments.iter().filter_map(|segment| match segment {
-        SingularQuerySegment::Name(name) => Some(Feature::name(name)),
-        SingularQuerySegment::Index(_) => None,
-    });
-    let mut features: Vec<Feature> = names.collect();
-    if let (Comparison::Eq(..), Literal::String(text), Some(SingularQuerySegment::Name(name))) =
-        (comparison, literal, segments.last())
-    {
-        features.push(Feature::text(name, text));
-    }
-    features
 }
 
 impl Queryable for Node<'_> {
@@ -232,7 +198,7 @@ mod tests {
     #[track_caller]
     fn check(query: &str, document: &str, expected: &[&str]) {
         let node = parse(document.as_bytes()).unwrap();
-        let selected = Query::parse(query).unwrap().select(Item::Node(&node));
+        let selected = Query::parse(query).unwrap().select(Item::Node(&node)).unwrap();
         assert_eq!(selected.iter().map(|node| node.to_string()).collect::<Vec<_>>(), expected, "{query}");
     }
 
@@ -257,7 +223,7 @@ mod tests {
         let envelope = parse(br#"{"Body":{"t":{"v":1},"want":1},"Properties":{}}"#).unwrap();
         let token = envelope.member("Body").and_then(|body| body.member("t")).unwrap();
         let document = Item::Extended { envelope: &envelope, token };
-        let selected = Query::parse(query).unwrap().select(document);
+        let selected = Query::parse(query).unwrap().select(document).unwrap();
         assert_eq!(selected.iter().map(|node| node.to_string()).collect::<Vec<_>>(), expected, "{query}");
     }
 
@@ -289,5 +255,22 @@ mod tests {
     fn numbers_of_any_size_compare_and_stay() {
         check("$[?@ > 5]", "[123456789012345678901234567890, 1e400, 4]", &["123456789012345678901234567890", "1e+400"]);
         assert_eq!(Node::from(f64::NAN), Node::Null);
+    }
+
+    #[test]
+    fn a_filter_that_searches_the_document_is_for_small_documents() {
+        let rows = |count: usize| format!("[{}]", vec!["1"; count].join(","));
+        for query in ["$[?$..x]", "$[?count($.*) == @]", "$[?@[?$[*]]]", "$[?!(@.a || $[?@.b])]"] {
+            let query = Query::parse(query).unwrap();
+            for (count, expected) in [(100, true), (10_000, false)] {
+                let (text, is_taken) =
+                    (rows(count), |text: &str| query.select(Item::Node(&parse(text.as_bytes()).unwrap())).is_ok());
+                assert_eq!(is_taken(&text), expected, "{query:?} {count}");
+            }
+        }
+        let direct = Query::parse("$[?@ == $[0] && $.a.b != @..c && length(@) > 1 || @[?@.x]]");
+        assert!(direct.is_err(), "a comparison takes single values only");
+        let direct = Query::parse("$[?@ == $[0] && $[1] != @.c || @[?@.x]]").unwrap();
+        assert!(direct.select(Item::Node(&parse(rows(10_000).as_bytes()).unwrap())).is_ok());
     }
 }
