@@ -3,9 +3,11 @@
 /// What their names begin with.
 const PREFIX: &str = "shipped:";
 
-const TEXTS: [(&str, &str); 54] = [
+const TEXTS: [(&str, &str); 68] = [
     ("demo/device.json", include_str!("../demo/data/device.json")),
     ("demo/fhir.json", include_str!("../demo/data/fhir.json")),
+    ("apple-health/device.json", include_str!("../../templates/apple-health/device.json")),
+    ("apple-health/fhir.json", include_str!("../../templates/apple-health/fhir.json")),
     ("bedside-monitor/device.json", include_str!("../../templates/bedside-monitor/device.json")),
     ("bedside-monitor/fhir.json", include_str!("../../templates/bedside-monitor/fhir.json")),
     ("blood-pressure/device.json", include_str!("../../templates/blood-pressure/device.json")),
@@ -16,6 +18,8 @@ const TEXTS: [(&str, &str); 54] = [
     ("dexcom-cgm/fhir.json", include_str!("../../templates/dexcom-cgm/fhir.json")),
     ("exercise-session/device.json", include_str!("../../templates/exercise-session/device.json")),
     ("exercise-session/fhir.json", include_str!("../../templates/exercise-session/fhir.json")),
+    ("fitbit-heart-rate/device.json", include_str!("../../templates/fitbit-heart-rate/device.json")),
+    ("fitbit-heart-rate/fhir.json", include_str!("../../templates/fitbit-heart-rate/fhir.json")),
     ("fitbit-sleep/device.json", include_str!("../../templates/fitbit-sleep/device.json")),
     ("fitbit-sleep/fhir.json", include_str!("../../templates/fitbit-sleep/fhir.json")),
     ("fitbit-steps/device.json", include_str!("../../templates/fitbit-steps/device.json")),
@@ -32,16 +36,24 @@ const TEXTS: [(&str, &str); 54] = [
     ("ieee-11073-phd/fhir.json", include_str!("../../templates/ieee-11073-phd/fhir.json")),
     ("infant-measuring-station/device.json", include_str!("../../templates/infant-measuring-station/device.json")),
     ("infant-measuring-station/fhir.json", include_str!("../../templates/infant-measuring-station/fhir.json")),
+    ("infusion-pump/device.json", include_str!("../../templates/infusion-pump/device.json")),
+    ("infusion-pump/fhir.json", include_str!("../../templates/infusion-pump/fhir.json")),
     ("iot-central-vitals/device.json", include_str!("../../templates/iot-central-vitals/device.json")),
     ("iot-central-vitals/fhir.json", include_str!("../../templates/iot-central-vitals/fhir.json")),
     ("iot-hub-scale/device.json", include_str!("../../templates/iot-hub-scale/device.json")),
     ("iot-hub-scale/fhir.json", include_str!("../../templates/iot-hub-scale/fhir.json")),
+    ("omron/device.json", include_str!("../../templates/omron/device.json")),
+    ("omron/fhir.json", include_str!("../../templates/omron/fhir.json")),
+    ("open-mhealth/device.json", include_str!("../../templates/open-mhealth/device.json")),
+    ("open-mhealth/fhir.json", include_str!("../../templates/open-mhealth/fhir.json")),
     ("pulse-oximeter/device.json", include_str!("../../templates/pulse-oximeter/device.json")),
     ("pulse-oximeter/fhir.json", include_str!("../../templates/pulse-oximeter/fhir.json")),
     ("pulse-oximeter-hourly/device.json", include_str!("../../templates/pulse-oximeter-hourly/device.json")),
     ("pulse-oximeter-hourly/fhir.json", include_str!("../../templates/pulse-oximeter-hourly/fhir.json")),
     ("respiration-monitor/device.json", include_str!("../../templates/respiration-monitor/device.json")),
     ("respiration-monitor/fhir.json", include_str!("../../templates/respiration-monitor/fhir.json")),
+    ("senml/device.json", include_str!("../../templates/senml/device.json")),
+    ("senml/fhir.json", include_str!("../../templates/senml/fhir.json")),
     ("sensorthings/device.json", include_str!("../../templates/sensorthings/device.json")),
     ("sensorthings/fhir.json", include_str!("../../templates/sensorthings/fhir.json")),
     ("sleep-tracker/device.json", include_str!("../../templates/sleep-tracker/device.json")),
@@ -58,6 +70,8 @@ const TEXTS: [(&str, &str); 54] = [
     ("thermometer/fhir.json", include_str!("../../templates/thermometer/fhir.json")),
     ("ventilator/device.json", include_str!("../../templates/ventilator/device.json")),
     ("ventilator/fhir.json", include_str!("../../templates/ventilator/fhir.json")),
+    ("withings/device.json", include_str!("../../templates/withings/device.json")),
+    ("withings/fhir.json", include_str!("../../templates/withings/fhir.json")),
 ];
 
 /// The text of the shipped mapping of this name, `None` when it names a file instead.
