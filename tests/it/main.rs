@@ -14,6 +14,7 @@ mod check;
 mod dead_letters;
 mod delivery;
 mod demo;
+mod documentation;
 mod fhir_bundles;
 mod fhir_crash;
 mod fhir_rest;
