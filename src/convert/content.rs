@@ -24,6 +24,33 @@ pub(crate) struct Content<'c> {
     pub(crate) issued: Timestamp,
     /// Its business identifier and logical id.
     pub(crate) identifier: &'c Identifier,
+    /// How the messages call those it is about.
+    pub(crate) names: Names<'c>,
+}
+
+/// How messages call those they are about; the same for all measurements of a group.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Names<'c> {
+    /// Identifier of the device.
+    pub(crate) device: &'c str,
+    /// Identifier of the patient.
+    pub(crate) patient: Option<&'c str>,
+    /// Identifier of the encounter.
+    pub(crate) encounter: Option<&'c str>,
+    /// What binds measurements of one resource when the period is correlation.
+    pub(crate) correlation_id: Option<&'c str>,
+}
+
+impl<'c> Names<'c> {
+    /// The names in a measurement.
+    pub(crate) fn of(measurement: &'c Measurement) -> Self {
+        Self {
+            device: &measurement.device_id,
+            patient: measurement.patient_id.as_deref(),
+            encounter: measurement.encounter_id.as_deref(),
+            correlation_id: measurement.correlation_id.as_deref(),
+        }
+    }
 }
 
 impl<'c> Content<'c> {

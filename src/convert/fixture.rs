@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::content::{Boundary, Content, series_of};
+use super::content::{Boundary, Content, Names, series_of};
 use super::identifier::{Identifier, Naming, Precision};
 use crate::mapping::fhir::TemplateKind;
 use crate::mapping::fhir::code_value::CodeValueFhir;
+use crate::mapping::fhir::handlebars::HandlebarsFhir;
 use crate::mapping::{Mappings, Source};
 use crate::model::group::Span;
 use crate::model::measurement::{Measurement, Property};
@@ -24,8 +25,25 @@ pub(super) fn template(members: &str) -> CodeValueFhir {
     let device = Source { name: "device.json", text: device };
     let fhir = Source { name: "fhir.json", text: &fhir };
     let (mappings, _) = Mappings::load(device, fhir).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let TemplateKind::CodeValue(template) = mappings.fhir_template("t").unwrap().kind.clone();
-    template
+    match mappings.fhir_template("t").unwrap().kind.clone() {
+        TemplateKind::CodeValue(template) => template,
+        TemplateKind::Handlebars(_) => panic!("a CodeValueFhir"),
+    }
+}
+
+/// A HandlebarsFhir template with this resource.
+pub(super) fn handlebars(resource: &str) -> HandlebarsFhir {
+    let device = Source { name: "device.json", text: r#"{ "templateType": "CollectionContent", "template": [] }"# };
+    let fhir = format!(
+        r#"{{ "templateType": "CollectionFhir", "template": [ {{ "templateType": "HandlebarsFhir", "template": {{
+            "typeName": "t", "resource": {resource} }} }} ] }}"#
+    );
+    let loaded = Mappings::load(device, Source { name: "fhir.json", text: &fhir });
+    let (mappings, _) = loaded.unwrap_or_else(|problems| panic!("{problems:#?}"));
+    match mappings.fhir_template("t").unwrap().kind.clone() {
+        TemplateKind::Handlebars(template) => template,
+        TemplateKind::CodeValue(_) => panic!("a HandlebarsFhir"),
+    }
 }
 
 /// A group: its boundary and its readings as (seconds and fraction after 07:00, name, value).
@@ -71,6 +89,7 @@ impl Group {
             subject: &self.subject,
             issued: after_seven("9.5"),
             identifier: &self.identifier,
+            names: Names { device: "d-identifier", ..Names::default() },
         }
     }
 }

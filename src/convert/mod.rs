@@ -4,7 +4,6 @@
 //! server; the mapping workbench calls the same functions to show what a mapping makes of a sample.
 
 pub(crate) mod content;
-mod decimal;
 #[cfg(test)]
 mod fixture;
 pub(crate) mod identifier;
@@ -14,6 +13,7 @@ pub(crate) mod observation;
 pub(crate) mod preview;
 mod raw;
 pub(crate) mod reading;
+mod rendered;
 mod sampled_data;
 #[cfg(test)]
 mod shipped_templates;
@@ -31,6 +31,7 @@ use crate::mapping::fhir::{FhirTemplate, TemplateKind};
 pub(crate) fn build(template: &FhirTemplate, content: &Content<'_>) -> Result<Built, ConversionFailure> {
     match &template.kind {
         TemplateKind::CodeValue(template) => observation::build(template, content),
+        TemplateKind::Handlebars(template) => rendered::build(template, content),
     }
 }
 
@@ -41,5 +42,6 @@ pub(crate) fn build(template: &FhirTemplate, content: &Content<'_>) -> Result<Bu
 pub(crate) fn merge(stored: &[u8], template: &FhirTemplate, content: &Content<'_>) -> Result<Merge, ConversionFailure> {
     match &template.kind {
         TemplateKind::CodeValue(template) => merge::merge(stored, template, content),
+        TemplateKind::Handlebars(template) => merge::rendered::merge(stored, template, content),
     }
 }

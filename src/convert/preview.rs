@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::content::{Boundary, Content, series_of};
+use super::content::{Boundary, Content, Names, series_of};
 use super::identifier::{DEFAULT_SYSTEM, Naming, Precision};
 use super::raw::RawObject;
 use super::reading::ConversionFailure;
@@ -31,7 +31,8 @@ pub(crate) struct Preview {
 /// When nothing can be written with its readings, or its period is correlation and it has no correlation id.
 pub(crate) fn preview(template: &FhirTemplate, measurement: &Measurement) -> Result<Preview, ConversionFailure> {
     let span = template.period.span(measurement.occurred_at);
-    let subject = Subject { patient_id: UNKNOWN.to_owned(), device_id: UNKNOWN.to_owned(), encounter_id: None };
+    let encounter_id = measurement.encounter_id.as_ref().map(|_| UNKNOWN.to_owned());
+    let subject = Subject { patient_id: UNKNOWN.to_owned(), device_id: UNKNOWN.to_owned(), encounter_id };
     let naming = Naming { system: DEFAULT_SYSTEM.into(), precision: Precision::Fraction };
     let measurement_type = &measurement.measurement_type;
     let identifier = naming.identifier(&subject, measurement_type, span, measurement.correlation_id.as_deref())?;
@@ -43,6 +44,7 @@ pub(crate) fn preview(template: &FhirTemplate, measurement: &Measurement) -> Res
         subject: &subject,
         issued: Timestamp::UNIX_EPOCH,
         identifier: &identifier,
+        names: Names::of(measurement),
     };
     let built = super::build(template, &content)?;
     let not_an_object = || ConversionFailure::not_supported("a resource that is no JSON object");

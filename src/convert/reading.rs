@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use jiff::Timestamp;
 
 use super::content::{Content, Point};
-use super::decimal::{compare, json_number};
+use crate::mapping::decimal::{compare, json_number, sample};
 use crate::mapping::fhir::code_value::{CodeValueFhir, Component, ValueKind, ValueTemplate};
 use crate::mapping::timestamp;
 
@@ -36,6 +36,11 @@ impl ConversionFailure {
 
     pub(crate) fn not_supported(reason: impl Into<String>) -> Self {
         Self { code: "NotSupportedException", reason: reason.into(), reading: None }
+    }
+
+    /// The readings would be filed under someone else.
+    pub(super) fn wrong_patient(reason: impl Into<String>) -> Self {
+        Self { code: "PatientDeviceMismatchException", reason: reason.into(), reading: None }
     }
 
     fn not_a_decimal(name: &str, (at, value): Point<'_>) -> Self {
@@ -256,15 +261,6 @@ fn samples<'c>(
     }
     rejected.append(&mut failures);
     Ok(Reading::Samples(samples))
-}
-
-/// A FHIR decimal in the very form FHIR gives it, or one of the letters.
-fn sample(value: &str) -> Option<&str> {
-    let token = value.trim();
-    match token {
-        "E" | "U" | "L" => Some(token),
-        decimal => json_number(decimal).is_some_and(|number| number == decimal).then_some(decimal),
-    }
 }
 
 /// A value has at least one reading, so there is a first failure when none converts.

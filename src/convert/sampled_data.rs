@@ -7,8 +7,7 @@ use jiff::Timestamp;
 
 use super::content::{Boundary, Point};
 use super::reading::ConversionFailure;
-use crate::mapping::SamplePeriod;
-use crate::mapping::fhir::SLOTS_MAX;
+use crate::mapping::{SLOTS_MAX, SamplePeriod};
 
 /// The slot without a value.
 const EMPTY: &str = "E";
@@ -28,25 +27,13 @@ pub(super) fn samples_of<'s>(points: &[Point<'s>]) -> Vec<Sample<'s>> {
 pub(super) fn slots<'s>(
     boundary: Boundary,
     period: &SamplePeriod,
-    mut samples: Vec<Sample<'s>>,
+    samples: Vec<Sample<'s>>,
 ) -> Result<Vec<&'s str>, ConversionFailure> {
-    let start_ns = boundary.start.as_nanosecond();
-    let last = period.slot_of(boundary.end.as_nanosecond() - start_ns);
-    let count =
-        usize::try_from(last + 1).ok().filter(|count| u64::try_from(*count).is_ok_and(|count| count <= SLOTS_MAX));
-    let Some(count) = count else {
+    let (start_ns, end_ns) = (boundary.start.as_nanosecond(), boundary.end.as_nanosecond());
+    period.slots(start_ns, end_ns, samples, EMPTY).ok_or_else(|| {
         let reason = format!("{} to {} has more than {SLOTS_MAX} samples", boundary.start, boundary.end);
-        return Err(ConversionFailure::not_supported(reason));
-    };
-    samples.sort_by_key(|(at_ns, _)| *at_ns);
-    let mut slots = vec![EMPTY; count];
-    for (at_ns, token) in samples {
-        let slot = usize::try_from(period.slot_of(at_ns - start_ns)).ok();
-        if let Some(slot) = slot.and_then(|slot| slots.get_mut(slot)) {
-            *slot = token;
-        }
-    }
-    Ok(slots)
+        ConversionFailure::not_supported(reason)
+    })
 }
 
 /// The samples of a stored stream, empty slots left out.

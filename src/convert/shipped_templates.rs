@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use super::build;
-use super::content::{Boundary, Content, series_of};
+use super::content::{Boundary, Content, Names, series_of};
 use super::identifier::{DEFAULT_SYSTEM, Naming, Precision};
 use crate::mapping::{Mappings, Source, shipped};
 use crate::model::envelope::{Envelope, Origin};
@@ -95,6 +95,7 @@ fn observation(mappings: &Mappings, key: &GroupKey, measurements: &[Measurement]
         subject: &subject,
         issued: Timestamp::UNIX_EPOCH,
         identifier: &identifier,
+        names: Names::of(&measurements[0]),
     };
     let built = build(mappings.fhir_template(measurement_type).unwrap(), &content).unwrap();
     assert_eq!(built.rejected, []);

@@ -1,4 +1,4 @@
-//! Observations as they were last written, so that merging into them needs no read (OB-1).
+//! Resources, mostly Observations, as they were last written, so that merging into them needs no read (OB-1).
 //!
 //! Only a shortcut: writes carry the version, so an entry that others have outdated costs one more round and nothing
 //! else. Observations of one instant are not kept; hardly any is written twice.
@@ -19,29 +19,29 @@ const BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// The cache of a connector.
 #[derive(Debug)]
 pub(super) struct KnownObservations {
-    by_id: Cache<String, Known>,
+    by_url: Cache<String, Known>,
 }
 
 impl KnownObservations {
     pub(super) fn new() -> Self {
         // Weighing each as at least its share keeps both bounds with one number.
-        let weigh = |_id: &String, known: &Known| {
+        let weigh = |_url: &String, known: &Known| {
             u32::try_from(known.body.len()).unwrap_or(u32::MAX).max(BYTES_MAX / ENTRIES_MAX)
         };
         let cache = Cache::builder().max_capacity(u64::from(BYTES_MAX)).weigher(weigh).time_to_live(AGE_MAX);
-        Self { by_id: cache.build() }
+        Self { by_url: cache.build() }
     }
 
-    /// The Observation of a target.
+    /// The resource of a target.
     pub(super) fn find(&self, target: &Target) -> Option<Known> {
-        if target.is_single() { None } else { self.by_id.get(&target.identifier.id) }
+        if target.is_single() { None } else { self.by_url.get(&target.url()) }
     }
 
     /// Keeps what was written, provided the server told its version.
     pub(super) fn keep(&self, target: &Target, request: Request, etag: Option<String>) {
         match (request, etag) {
             (Request::Put { resource, .. }, Some(etag)) if !target.is_single() => {
-                self.by_id.insert(target.identifier.id.clone(), Known { body: resource, etag: Some(etag) });
+                self.by_url.insert(target.url(), Known { body: resource, etag: Some(etag) });
             }
             (Request::Put { .. } | Request::Get { .. }, _) => self.forget(target),
         }
@@ -50,7 +50,7 @@ impl KnownObservations {
     /// Drops what turned out to be outdated.
     pub(super) fn forget(&self, target: &Target) {
         if !target.is_single() {
-            self.by_id.invalidate(&target.identifier.id);
+            self.by_url.invalidate(&target.url());
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::client::bundle::{Answer, Request};
 use crate::client::{GivenUp, Link};
 use crate::clock::Clock;
 use crate::convert::reading::ConversionFailure;
+use crate::mapping::fhir::FhirTemplate;
 use crate::mapping_store::Versions;
 use crate::model::Tracked;
 use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
@@ -125,8 +126,13 @@ impl Lane {
             let key = &resolved.group.key;
             let naming = &self.shared.settings.naming;
             let correlation_id = key.correlation_id.as_deref();
+            // Without a template nothing is written; what is missing is said when it is composed.
+            let version = resolved.group.contributions.iter().map(|contribution| contribution.mapping_version).max();
+            let mappings = self.shared.mappings.get(version.unwrap_or_default());
+            let template = mappings.fhir_template(&key.measurement_type);
+            let resource_type = template.map_or("Observation", FhirTemplate::resource_type);
             match naming.identifier(&resolved.subject, &key.measurement_type, key.span, correlation_id) {
-                Ok(identifier) => targets.add(identifier, resolved),
+                Ok(identifier) => targets.add(resource_type, identifier, resolved),
                 Err(failure) => self.bury(resolved.group.contributions, &failure, letters),
             }
         }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::client::bundle::{Answer, Condition, Request};
 use crate::convert;
-use crate::convert::content::{Boundary, Content, series_of};
+use crate::convert::content::{Boundary, Content, Names, series_of};
 use crate::convert::identifier::Identifier;
 use crate::convert::merge::Merged;
 use crate::convert::reading::ConversionFailure;
@@ -19,9 +19,10 @@ use crate::model::group::{Contribution, ResolvedGroup, Span};
 use crate::model::measurement::Measurement;
 use crate::model::receipt::Outcome;
 
-/// An Observation and what goes into it.
+/// A resource, mostly an Observation, and what goes into it.
 #[derive(Debug)]
 pub(super) struct Target {
+    pub(super) resource_type: &'static str,
     pub(super) identifier: Identifier,
     /// At least one, in order of arrival.
     pub(super) groups: Vec<ResolvedGroup>,
@@ -66,7 +67,7 @@ pub(super) struct Composed {
 impl Target {
     /// Where to read it.
     pub(super) fn url(&self) -> String {
-        format!("Observation/{}", self.identifier.id)
+        format!("{}/{}", self.resource_type, self.identifier.id)
     }
 
     /// All measurements, in order of arrival.
@@ -104,6 +105,7 @@ impl Target {
             subject: &first.subject,
             issued,
             identifier: &self.identifier,
+            names: self.measurements().next().map(Names::of).unwrap_or_default(),
         };
         match &self.stored {
             Stored::Unknown | Stored::Absent => {
@@ -164,23 +166,23 @@ impl Target {
 #[derive(Debug, Default)]
 pub(super) struct Targets {
     targets: Vec<Target>,
-    by_id: HashMap<String, usize>,
+    by_url: HashMap<String, usize>,
 }
 
 impl Targets {
     pub(super) fn with_capacity(capacity: usize) -> Self {
-        Self { targets: Vec::with_capacity(capacity), by_id: HashMap::with_capacity(capacity) }
+        Self { targets: Vec::with_capacity(capacity), by_url: HashMap::with_capacity(capacity) }
     }
 
-    /// Puts a group to the others of its Observation.
-    pub(super) fn add(&mut self, identifier: Identifier, group: ResolvedGroup) {
-        let known = self.by_id.get(&identifier.id).and_then(|place| self.targets.get_mut(*place));
-        match known {
-            Some(target) => target.groups.push(group),
-            None => {
-                self.by_id.insert(identifier.id.clone(), self.targets.len());
-                self.targets.push(Target { identifier, groups: vec![group], stored: Stored::Unknown });
-            }
+    /// Puts a group to the others of its resource.
+    pub(super) fn add(&mut self, resource_type: &'static str, identifier: Identifier, group: ResolvedGroup) {
+        let target = Target { resource_type, identifier, groups: Vec::new(), stored: Stored::Unknown };
+        let place = *self.by_url.entry(target.url()).or_insert(self.targets.len());
+        if place == self.targets.len() {
+            self.targets.push(target);
+        }
+        if let Some(target) = self.targets.get_mut(place) {
+            target.groups.push(group);
         }
     }
 

@@ -5,6 +5,7 @@
 //! have no IO and no clock; the numbered rules (DM, JP, FM, EV) are those of the mapping specification.
 
 mod clinical;
+pub(crate) mod decimal;
 mod device;
 mod expression;
 pub(crate) mod extract;
@@ -26,8 +27,8 @@ use std::sync::Arc;
 
 pub(crate) use extract::Failure;
 pub(crate) use problem::Problem;
-pub(crate) use sample_period::SamplePeriod;
-pub(crate) use source::{Position, Source};
+pub(crate) use sample_period::{SLOTS_MAX, SamplePeriod};
+pub(crate) use source::{Include, Position, Source};
 
 use device::DeviceTemplate;
 use fhir::FhirTemplate;
@@ -66,6 +67,9 @@ struct Bound {
     period: Option<Period>,
 }
 
+/// For mappings that are not files themselves.
+const NO_FILES: Include<'static> = &|_name| Err("this mapping has no directory".to_owned());
+
 /// What was read from a pair of mapping files, right or wrong: the templates without errors, and all that was found.
 #[derive(Debug)]
 pub(crate) struct Inspection {
@@ -80,24 +84,46 @@ pub(crate) struct Inspection {
 }
 
 impl Mappings {
-    /// Loads a pair of mapping files to run; the warnings come with the mapping.
+    /// As `load_with`, for mappings that name no other files.
+    ///
+    /// # Errors
+    /// As `load_with`, and when a mapping names another file.
+    pub(crate) fn load(device: Source<'_>, fhir: Source<'_>) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        Self::load_with(device, fhir, NO_FILES)
+    }
+
+    /// Loads a pair of mapping files to run, and those they name; the warnings come with the mapping.
     ///
     /// # Errors
     /// All problems of both files, warnings included, when any is an error: a mapping with an error does not run (DM-9).
-    pub(crate) fn load(device: Source<'_>, fhir: Source<'_>) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
-        let Inspection { mappings, device, fhir, between } = Self::inspect(Some(device), Some(fhir));
+    pub(crate) fn load_with(
+        device: Source<'_>,
+        fhir: Source<'_>,
+        include: Include<'_>,
+    ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        let Inspection { mappings, device, fhir, between } = Self::inspect_with(Some(device), Some(fhir), include);
         let problems: Vec<Problem> = device.into_iter().chain(between).chain(fhir).collect();
         if problems.iter().any(Problem::is_error) { Err(problems) } else { Ok((mappings, problems)) }
     }
 
-    /// Reads either mapping file or both, and keeps what is right of them (DM-9).
+    /// As `inspect_with`, for mappings that name no other files.
+    #[cfg(test)]
     pub(crate) fn inspect(device: Option<Source<'_>>, fhir: Option<Source<'_>>) -> Inspection {
+        Self::inspect_with(device, fhir, NO_FILES)
+    }
+
+    /// Reads either mapping file or both, and the files they name, and keeps what is right of them (DM-9).
+    pub(crate) fn inspect_with(
+        device: Option<Source<'_>>,
+        fhir: Option<Source<'_>>,
+        include: Include<'_>,
+    ) -> Inspection {
         let mut device_problems = Problems::of(device.map_or("", |source| source.name));
         let mut fhir_problems = Problems::of(fhir.map_or("", |source| source.name));
         let mut between = Problems::of(device.map_or("", |source| source.name));
         let is_pair = device.is_some() && fhir.is_some();
         let device = device.map_or_else(Vec::new, |source| device::load(source, &mut device_problems));
-        let fhir = fhir.map_or_else(Vec::new, |source| fhir::load(source, &mut fhir_problems));
+        let fhir = fhir.map_or_else(Vec::new, |source| fhir::load(source, include, &mut fhir_problems));
         clinical::lint(&fhir, &mut fhir_problems);
         let mappings = Self::bind(device, fhir);
         if is_pair && device_problems.errors() + fhir_problems.errors() == 0 {
@@ -162,7 +188,7 @@ impl Mappings {
                 );
                 continue;
             };
-            for name in device.value_names().filter(|name| !fhir.value_names().any(|used| used == *name)) {
+            for name in device.value_names().filter(|name| !fhir.uses(name)) {
                 let available: Vec<&str> = fhir.value_names().collect();
                 problems.warning(
                     at,

@@ -116,6 +116,12 @@ impl<'s> Problems<'s> {
         self.add(Problem { code: TEMPLATE_EXPRESSION, message, mark, hint, ..self.problem(Severity::Error, at) });
     }
 
+    /// Records an error in a file that the mapping file names.
+    pub(super) fn error_in(&mut self, file: &str, at: Position, message: impl Into<String>, hint: Option<String>) {
+        let (file, message) = (file.to_owned(), message.into());
+        self.add(Problem { file, message, hint, ..self.problem(Severity::Error, at) });
+    }
+
     /// Records a warning.
     pub(super) fn warning(&mut self, at: Position, message: impl Into<String>) {
         self.add(Problem { message: message.into(), ..self.problem(Severity::Warning, at) });

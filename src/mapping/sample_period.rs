@@ -17,6 +17,8 @@ pub(crate) struct SamplePeriod {
 const NS_PER_MS: i128 = 1_000_000;
 /// The finest time a measurement carries (DM-43).
 const SHORTEST_NS: i128 = 100;
+/// Most slots a stream may have; an hour's or a day's may have that many with 10 ms for a day.
+pub(crate) const SLOTS_MAX: u64 = 8_640_000;
 /// Most digits; keeps all arithmetic within 128 bits.
 const DIGITS_MAX: usize = 15;
 
@@ -52,6 +54,30 @@ impl SamplePeriod {
     /// The period as JSON number.
     pub(crate) fn as_str(&self) -> &str {
         &self.text
+    }
+
+    /// The token of each slot from `start_ns` to the one that holds `end_ns`; of several samples in one slot the latest,
+    /// of equal times the last in order. `None` when those are more than [`SLOTS_MAX`].
+    pub(crate) fn slots<'s>(
+        &self,
+        start_ns: i128,
+        end_ns: i128,
+        mut samples: Vec<(i128, &'s str)>,
+        empty: &'s str,
+    ) -> Option<Vec<&'s str>> {
+        let count = usize::try_from(self.slot_of(end_ns - start_ns) + 1).ok()?;
+        if u64::try_from(count).ok()? > SLOTS_MAX {
+            return None;
+        }
+        samples.sort_by_key(|(at_ns, _)| *at_ns);
+        let mut slots = vec![empty; count];
+        for (at_ns, token) in samples {
+            let slot = usize::try_from(self.slot_of(at_ns - start_ns)).ok();
+            if let Some(slot) = slot.and_then(|slot| slots.get_mut(slot)) {
+                *slot = token;
+            }
+        }
+        Some(slots)
     }
 
     fn unit(&self) -> i128 {

@@ -74,6 +74,13 @@ const TEXTS: [(&str, &str); 68] = [
     ("withings/fhir.json", include_str!("../../templates/withings/fhir.json")),
 ];
 
+/// The text of a file that a shipped mapping names; `None` when `mapping` is no shipped one.
+pub(crate) fn included(mapping: &str, name: &str) -> Option<Result<String, String>> {
+    let (directory, _) = mapping.strip_prefix(PREFIX)?.rsplit_once('/').unwrap_or_default();
+    let found = text(&format!("{PREFIX}{directory}/{name}"));
+    Some(found.map(str::to_owned).ok_or_else(|| "it is not shipped".to_owned()))
+}
+
 /// The text of the shipped mapping of this name, `None` when it names a file instead.
 pub(crate) fn text(name: &str) -> Option<&'static str> {
     let path = name.strip_prefix(PREFIX)?;

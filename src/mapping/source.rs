@@ -17,6 +17,9 @@ pub(crate) struct Source<'s> {
     pub(crate) text: &'s str,
 }
 
+/// Gives the text of a file that a mapping file names, by the name it has there, or says why there is none.
+pub(crate) type Include<'i> = &'i dyn Fn(&str) -> Result<String, String>;
+
 /// A place in a file, both counted from 1; the column counts characters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {

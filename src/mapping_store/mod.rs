@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use self::files::{Files, Stamps};
 use crate::mapping::{Payloads, Problem};
 
+pub(crate) use self::files::included;
 pub(crate) use self::versions::{Version, Versions};
 
 /// The mapping files of a connector.
@@ -69,7 +70,7 @@ impl MappingStore {
         (device, fhir): (PathBuf, PathBuf),
         payloads: Payloads,
     ) -> Result<(Self, Vec<Problem>), MappingError> {
-        let files = Files { device, fhir };
+        let files = Files::new(device, fhir);
         let stamps = files.stamps();
         let (mappings, warnings) = files.load()?;
         let (versions, version) = Versions::beginning_with(mappings.reading(payloads));
@@ -87,7 +88,7 @@ impl MappingStore {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         // Taken before reading: a change while the files are read shows in the next look.
         let stamps = self.files.stamps();
-        if stamps != state.stamps {
+        if stamps != state.stamps || self.files.included_changed() {
             state.stamps = stamps;
             state.in_force = self.reload();
         }
@@ -170,6 +171,24 @@ mod tests {
             "what is under way is finished with version 1"
         );
         assert_eq!(store.in_force().unwrap().number, 2);
+    }
+
+    #[test]
+    fn dm_51_a_file_that_a_mapping_names_is_part_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let fhir = r#"{"templateType": "CollectionFhir", "template": [{"templateType": "HandlebarsFhir",
+            "template": {"typeName": "pulse", "file": "pulse.hbs"}}]}"#;
+        let template = folder.path().join("pulse.hbs");
+        fs::write(&template, r#"{ "resourceType": "Media" }"#).unwrap();
+        fs::write(folder.path().join("fhir.json"), fhir).unwrap();
+        let resource_type = || store.in_force().unwrap().mappings.fhir_template("pulse").unwrap().resource_type();
+        assert_eq!(resource_type(), "Media");
+        assert_eq!(store.in_force().unwrap().number, 2);
+        fs::write(&template, r#"{ "resourceType": "Basic" "#).unwrap();
+        assert_eq!(store.in_force().unwrap_err(), Refused);
+        fs::write(&template, r#"{ "resourceType": "Basic" }"#).unwrap();
+        assert_eq!((resource_type(), store.in_force().unwrap().number), ("Basic", 3));
     }
 
     #[test]

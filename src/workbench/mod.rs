@@ -18,7 +18,7 @@ use exception::{Category, Exception};
 use sample::Wrapping;
 use trial::Trial;
 
-use crate::mapping::{Inspection, Problem, Source};
+use crate::mapping::{Include, Inspection, Problem, Source};
 
 /// A device mapping, a FHIR mapping or both, loaded to be tried out.
 #[derive(Debug)]
@@ -34,16 +34,21 @@ pub(crate) struct Workbench {
 pub(crate) struct NoMapping;
 
 impl Workbench {
-    /// Loads what is given, with all that is wrong with it (VA-3 to VA-5).
+    /// Loads what is given and the files it names, with all that is wrong with it (VA-3 to VA-5).
     ///
     /// # Errors
     /// When nothing is given.
-    pub(crate) fn open(device: Option<Source<'_>>, fhir: Option<Source<'_>>) -> Result<Self, NoMapping> {
+    pub(crate) fn open(
+        device: Option<Source<'_>>,
+        fhir: Option<Source<'_>>,
+        include: Include<'_>,
+    ) -> Result<Self, NoMapping> {
         let (has_device_mapping, has_fhir_mapping) = (device.is_some(), fhir.is_some());
         if !has_device_mapping && !has_fhir_mapping {
             return Err(NoMapping);
         }
-        Ok(Self { inspection: crate::mapping::Mappings::inspect(device, fhir), has_device_mapping, has_fhir_mapping })
+        let inspection = crate::mapping::Mappings::inspect_with(device, fhir, include);
+        Ok(Self { inspection, has_device_mapping, has_fhir_mapping })
     }
 
     /// All that was found in the files: the device mapping, the FHIR mapping, where they do not fit together.

@@ -34,7 +34,8 @@ const EVENT: &str = r#"{"Body":{"id":"d-1","at":"2024-03-02T07:15:00.250Z","puls
 
 fn open(device: Option<&str>, fhir: Option<&str>) -> Result<Workbench, NoMapping> {
     let device = device.map(|text| Source { name: "device.json", text });
-    Workbench::open(device, fhir.map(|text| Source { name: "fhir.json", text }))
+    let no_files = |_: &str| Err(String::new());
+    Workbench::open(device, fhir.map(|text| Source { name: "fhir.json", text }), &no_files)
 }
 
 /// The document of some events, one for each or aggregated.

@@ -30,3 +30,4 @@ mod startup;
 mod support;
 mod targets;
 mod tidy;
+mod whole_resources;

@@ -12,7 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
     ("model", &[]),
     ("database", &[]),
-    ("mapping", &["model", "json"]),
+    ("mapping", &["model", "json", "r4"]),
     ("mapping_store", &["mapping", "telemetry"]),
     ("convert", &["model", "mapping", "json"]),
     ("sources", &["model", "clock", "secret"]),

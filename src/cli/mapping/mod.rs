@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Failure;
 use crate::mapping::{Source, shipped};
+use crate::mapping_store;
 use crate::workbench::Workbench;
 
 /// What may be typed.
@@ -49,7 +50,8 @@ impl Files {
     fn open(&self) -> Result<Workbench, Failure> {
         let device = self.device_mapping.as_deref().map(read).transpose()?;
         let fhir = self.fhir_mapping.as_deref().map(read).transpose()?;
-        Workbench::open(device.as_ref().map(MappingFile::source), fhir.as_ref().map(MappingFile::source))
+        let include = |name: &str| mapping_store::included(self.fhir_mapping.as_deref().unwrap_or(Path::new("")), name);
+        Workbench::open(device.as_ref().map(MappingFile::source), fhir.as_ref().map(MappingFile::source), &include)
             .map_err(|error| Failure::Usage(format!("{error} (--device-mapping FILE, --fhir-mapping FILE)")))
     }
 }

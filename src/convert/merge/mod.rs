@@ -5,14 +5,16 @@
 //! the order of members (OB-11). A server may therefore spell things its own way without causing a new version for
 //! every redelivery.
 
+pub(crate) mod rendered;
+
 use super::content::{Boundary, Content};
-use super::decimal::same;
 use super::json_text::write_string;
 use super::observation::{value_member, write_category, write_component, write_period, write_value};
 use super::raw::{RawObject, elements};
 use super::reading::{ConversionFailure, Reading, convert};
 use super::sampled_data::{Sample, decode, samples_of, slots, write_stream};
 use crate::json::{self, Node};
+use crate::mapping::decimal::same;
 use crate::mapping::fhir::code_value::{CodeValueFhir, ValueKind, ValueTemplate};
 use crate::mapping::{SamplePeriod, timestamp};
 
@@ -80,8 +82,9 @@ struct Frame {
 }
 
 /// The stored boundary (OB-10).
-fn effective(observation: &RawObject<'_>) -> Result<Boundary, ConversionFailure> {
-    let boundary = match (observation.get("effectivePeriod"), observation.get("effectiveDateTime")) {
+pub(super) fn effective(observation: &RawObject<'_>) -> Result<Boundary, ConversionFailure> {
+    let instant = observation.get("effectiveDateTime").xor(observation.get("effectiveInstant"));
+    let boundary = match (observation.get("effectivePeriod"), instant) {
         (Some(period), None) => json::parse(period.as_bytes()).ok().and_then(|period| {
             let instant = |name| period.member(name).and_then(Node::as_str).and_then(timestamp::parse);
             instant("start").zip(instant("end"))
@@ -112,8 +115,9 @@ fn set_effective(observation: &mut RawObject<'_>, boundary: Boundary) {
         }
     }
     let period = period.map(|period| period.to_json());
-    observation.remove("effectiveDateTime");
-    observation.remove("_effectiveDateTime");
+    for name in ["effectiveDateTime", "_effectiveDateTime", "effectiveInstant", "_effectiveInstant"] {
+        observation.remove(name);
+    }
     observation.set("effectivePeriod", period.unwrap_or(written));
 }
 

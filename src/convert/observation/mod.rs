@@ -69,13 +69,13 @@ fn write_references(object: &mut ObjectWriter<'_>, content: &Content<'_>) {
     }
 }
 
-fn write_reference(out: &mut String, resource_type: &str, id: &str) {
+pub(super) fn write_reference(out: &mut String, resource_type: &str, id: &str) {
     let mut reference = ObjectWriter::open(out);
     reference.string("reference", &format!("{resource_type}/{id}"));
     reference.close();
 }
 
-fn write_time(out: &mut String, at: jiff::Timestamp) {
+pub(super) fn write_time(out: &mut String, at: jiff::Timestamp) {
     out.push('"');
     write_seven_digits(out, at);
     out.push('"');

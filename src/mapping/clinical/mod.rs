@@ -21,23 +21,31 @@ use serde_json::Value;
 use finding::Finding;
 use observed::Observation;
 
-use super::fhir::FhirTemplate;
+use super::fhir::{FhirTemplate, TemplateKind};
 use super::problem::Problems;
 use super::source::Position;
 
 /// Adds the warnings of each template to the problems of its file.
 pub(super) fn lint(templates: &[FhirTemplate], problems: &mut Problems<'_>) {
     for template in templates {
-        for finding in judge(&Observation::of(template)) {
-            problems.clinical(finding.at, finding.message, finding.hint);
+        match &template.kind {
+            TemplateKind::CodeValue(observation) => {
+                for finding in judge(&Observation::of_code_value(template, observation)) {
+                    problems.clinical(finding.at, finding.message, finding.hint);
+                }
+            }
+            TemplateKind::Handlebars(handlebars) => {
+                if let Some(resource) = handlebars.trial() {
+                    lint_resource(&resource, &template.type_name, template.at, problems);
+                }
+            }
         }
     }
 }
 
 /// Adds the warnings of a resource that a template gives on trial, all at `at`. Texts that come from data must be left out of
 /// it before: they are not the template's.
-#[expect(dead_code, reason = "for templates of whole resources")]
-pub(super) fn lint_resource(resource: &Value, type_name: &str, at: Position, problems: &mut Problems<'_>) {
+fn lint_resource(resource: &Value, type_name: &str, at: Position, problems: &mut Problems<'_>) {
     let observation = resource::read(resource, type_name, at);
     for finding in observation.iter().flat_map(judge) {
         problems.clinical(finding.at, finding.message, finding.hint);

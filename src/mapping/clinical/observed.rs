@@ -2,8 +2,8 @@
 //!
 //! The rules know nothing of template types. Whatever can be read as one of these is judged by the same rules.
 
+use super::super::fhir::FhirTemplate;
 use super::super::fhir::code_value::{Code, CodeValueFhir, Unit, ValueKind, ValueTemplate};
-use super::super::fhir::{FhirTemplate, TemplateKind};
 use super::super::source::Position;
 
 /// What a template says of its Observations. Blank texts count as missing.
@@ -67,12 +67,7 @@ pub(super) struct Quantity<'t> {
 }
 
 impl<'t> Observation<'t> {
-    pub(super) fn of(template: &'t FhirTemplate) -> Self {
-        let TemplateKind::CodeValue(observation) = &template.kind;
-        Self::of_code_value(template, observation)
-    }
-
-    fn of_code_value(template: &'t FhirTemplate, observation: &'t CodeValueFhir) -> Self {
+    pub(super) fn of_code_value(template: &'t FhirTemplate, observation: &'t CodeValueFhir) -> Self {
         let components = observation
             .components
             .iter()

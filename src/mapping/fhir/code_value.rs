@@ -2,9 +2,9 @@
 
 use super::super::load::Fields;
 use super::super::problem::Problems;
-use super::super::sample_period::SamplePeriod;
+use super::super::sample_period::{SLOTS_MAX, SamplePeriod};
 use super::super::source::{Located, Member, Position};
-use super::{Common, SLOTS_MAX};
+use super::Common;
 use crate::model::group::Period;
 
 /// An Observation by codes and kinds of values.

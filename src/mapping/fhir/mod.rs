@@ -3,12 +3,14 @@
 //! Templates only; turning readings into resources with them is `crate::convert`'s work.
 
 pub(crate) mod code_value;
+pub(crate) mod handlebars;
 
 use code_value::{CodeValueFhir, ValueTemplate};
+use handlebars::HandlebarsFhir;
 
 use super::load::{Collection, Element, Fields};
 use super::problem::Problems;
-use super::source::{Kind, Position, Source};
+use super::source::{Include, Kind, Position, Source};
 use crate::model::group::Period;
 
 /// A template of a FHIR mapping.
@@ -29,27 +31,49 @@ pub(crate) struct FhirTemplate {
 pub(crate) enum TemplateKind {
     /// An Observation by codes and kinds of values.
     CodeValue(CodeValueFhir),
+    /// A whole resource by Handlebars.
+    Handlebars(HandlebarsFhir),
 }
 
 impl FhirTemplate {
     /// The value names it asks for, in the order of the file; a name may be there twice.
     pub(crate) fn value_names(&self) -> impl Iterator<Item = &str> {
-        let TemplateKind::CodeValue(template) = &self.kind;
-        template.values().flat_map(ValueTemplate::names)
+        let (code_value, handlebars) = match &self.kind {
+            TemplateKind::CodeValue(template) => (Some(template), None),
+            TemplateKind::Handlebars(template) => (None, Some(template)),
+        };
+        let code_value = code_value.into_iter().flat_map(|template| template.values().flat_map(ValueTemplate::names));
+        code_value.chain(handlebars.into_iter().flat_map(HandlebarsFhir::value_names))
+    }
+}
+
+impl FhirTemplate {
+    /// Whether the resource may hold a value of this name.
+    pub(crate) fn uses(&self, name: &str) -> bool {
+        match &self.kind {
+            TemplateKind::CodeValue(_) => self.value_names().any(|used| used == name),
+            TemplateKind::Handlebars(template) => template.uses(name),
+        }
+    }
+
+    /// Name of the type of its resource.
+    pub(crate) fn resource_type(&self) -> &'static str {
+        match &self.kind {
+            TemplateKind::CodeValue(_) => "Observation",
+            TemplateKind::Handlebars(template) => template.resource_type.as_str(),
+        }
     }
 }
 
 const COLLECTION: Collection = Collection { root_types: &["CollectionFhir", "CollectionFhirTemplate"] };
 
-/// Most slots an hour's or a day's SampledData may have; 10 ms for a day.
-pub(crate) const SLOTS_MAX: u64 = 8_640_000;
-
 /// Loads a FHIR mapping; templates with problems and repeated type names are left out.
-pub(super) fn load(source: Source<'_>, problems: &mut Problems<'_>) -> Vec<FhirTemplate> {
+pub(super) fn load(source: Source<'_>, include: Include<'_>, problems: &mut Problems<'_>) -> Vec<FhirTemplate> {
     let mut templates: Vec<FhirTemplate> = Vec::new();
     for element in COLLECTION.read(source, problems) {
         let errors_before = problems.errors();
-        let Some(template) = template(&element, problems).filter(|_| problems.errors() == errors_before) else {
+        let Some(template) = template(&element, include, problems).filter(|_| problems.errors() == errors_before)
+        else {
             continue;
         };
         let name = template.type_name.to_lowercase();
@@ -63,7 +87,7 @@ pub(super) fn load(source: Source<'_>, problems: &mut Problems<'_>) -> Vec<FhirT
     templates
 }
 
-fn template(element: &Element, problems: &mut Problems<'_>) -> Option<FhirTemplate> {
+fn template(element: &Element, include: Include<'_>, problems: &mut Problems<'_>) -> Option<FhirTemplate> {
     let name = element.template_type.to_ascii_lowercase();
     let body = &element.body;
     match name.strip_suffix("template").unwrap_or(&name) {
@@ -73,9 +97,9 @@ fn template(element: &Element, problems: &mut Problems<'_>) -> Option<FhirTempla
             Some(common?.template(body.at, kind?))
         }
         "handlebarsfhir" => {
-            let message = "template type HandlebarsFhir is not available in this version";
-            problems.error_with_hint(element.at, message, "available: CodeValueFhir");
-            None
+            let common = Common::read(body, problems);
+            let kind = handlebars::read(body, include, problems).map(TemplateKind::Handlebars);
+            Some(common?.template(body.at, kind?))
         }
         _ => {
             let message = format!("expected template type CodeValueFhir, actual {}", element.template_type);

@@ -7,7 +7,7 @@ use std::cmp::Ordering;
 ///
 /// A sign, zeros in front and a point without digits on one side are tolerated as the reference tolerates them, and put
 /// right. A comma is not.
-pub(super) fn json_number(text: &str) -> Option<Cow<'_, str>> {
+pub(crate) fn json_number(text: &str) -> Option<Cow<'_, str>> {
     let text = text.trim();
     let parts = Parts::of(text)?;
     if !text.parse::<f64>().is_ok_and(f64::is_finite) {
@@ -17,13 +17,22 @@ pub(super) fn json_number(text: &str) -> Option<Cow<'_, str>> {
     Some(if canonical == text { Cow::Borrowed(text) } else { Cow::Owned(canonical) })
 }
 
+/// A token that a stream may hold: a decimal in the very form FHIR gives it, or one of the letters `E`, `U` and `L`.
+pub(crate) fn sample(value: &str) -> Option<&str> {
+    let token = value.trim();
+    match token {
+        "E" | "U" | "L" => Some(token),
+        decimal => json_number(decimal).is_some_and(|number| number == decimal).then_some(decimal),
+    }
+}
+
 /// Whether two texts are decimals of the same value.
-pub(super) fn same(left: &str, right: &str) -> bool {
+pub(crate) fn same(left: &str, right: &str) -> bool {
     left == right || Parts::of(left).zip(Parts::of(right)).is_some_and(|(left, right)| left.value() == right.value())
 }
 
 /// Which of two decimals is larger; `None` when one is no decimal.
-pub(super) fn compare(left: &str, right: &str) -> Option<Ordering> {
+pub(crate) fn compare(left: &str, right: &str) -> Option<Ordering> {
     let ((left_negative, left, left_power), (right_negative, right, right_power)) =
         (Parts::of(left)?.value(), Parts::of(right)?.value());
     // Zero has no digits, so its power says nothing.
