@@ -17,6 +17,7 @@ pub(crate) struct DeviceTemplate {
     pub(crate) type_name: Arc<str>,
     /// Where its body starts.
     pub(crate) at: Position,
+    pub(super) template_type: TemplateType,
     pub(super) scope: Scope,
     pub(super) type_match: Expression,
     pub(super) device_id: Expression,
@@ -67,8 +68,9 @@ pub(super) fn load(source: Source<'_>, problems: &mut Problems<'_>) -> Vec<Devic
     elements.iter().filter_map(|element| template(element, problems)).collect()
 }
 
+/// The types of device templates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TemplateType {
+pub(super) enum TemplateType {
     Calculated,
     JsonPath,
     IotJsonPath,
@@ -85,6 +87,16 @@ impl TemplateType {
             "iotjsonpathcontent" => Some(Self::IotJsonPath),
             "iotcentraljsonpathcontent" => Some(Self::IotCentralJsonPath),
             _ => None,
+        }
+    }
+
+    /// As it is written in mappings.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Calculated => "CalculatedContent",
+            Self::JsonPath => "JsonPathContent",
+            Self::IotJsonPath => "IotJsonPathContent",
+            Self::IotCentralJsonPath => "IotCentralJsonPathContent",
         }
     }
 
@@ -159,6 +171,7 @@ impl<'r, 's> Reader<'r, 's> {
         Some(DeviceTemplate {
             type_name: type_name?.into(),
             at: self.body.at,
+            template_type: self.template_type,
             scope: match self.template_type {
                 TemplateType::Calculated => Scope::ExtendedEnvelope,
                 TemplateType::JsonPath | TemplateType::IotJsonPath | TemplateType::IotCentralJsonPath => Scope::Token,

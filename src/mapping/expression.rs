@@ -40,6 +40,9 @@ impl Language {
 #[derive(Clone, Debug)]
 pub(super) struct Expression {
     at: Position,
+    /// As it is written, for those who ask why it gave what it gave.
+    text: String,
+    language: Language,
     engine: Engine,
 }
 
@@ -97,12 +100,31 @@ impl Expression {
                 hint: error.hint,
             }),
         }?;
-        Ok(Self { at, engine })
+        Ok(Self { at, text: text.to_owned(), language, engine })
     }
 
     /// Where it stands in its file.
     pub(super) fn at(&self) -> Position {
         self.at
+    }
+
+    /// As it is written.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The language it is written in.
+    pub(super) fn language(&self) -> Language {
+        self.language
+    }
+
+    /// How many values each beginning of it selects, with the text of the beginning; nothing for a language that is not
+    /// evaluated step by step.
+    pub(super) fn progress(&self, document: Item<'_, '_>) -> Vec<(&str, usize)> {
+        match &self.engine {
+            Engine::JsonPath(path) => path.progress(&self.text, document),
+            Engine::JmesPath(_) | Engine::Rfc9535(_) => Vec::new(),
+        }
     }
 
     /// Hands the tokens of a type match to `found`, in order (DM-23), until it breaks off.

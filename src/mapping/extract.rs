@@ -117,7 +117,7 @@ impl Mappings {
 }
 
 /// The envelope as templates see it (EV-1).
-fn envelope_node(envelope: &Envelope, payloads: Payloads) -> Result<Node<'_>, Failure> {
+pub(super) fn envelope_node(envelope: &Envelope, payloads: Payloads) -> Result<Node<'_>, Failure> {
     let properties = envelope.properties.iter().map(|(name, value)| (name.as_str().into(), node(value)));
     let system_properties = envelope.system_properties.iter().map(|(name, value)| (name.as_str().into(), node(value)));
     Ok(Node::Object(vec![
@@ -157,42 +157,47 @@ fn node(value: &Json) -> Node<'_> {
 }
 
 /// One template on one envelope.
-struct Run<'r, 'a> {
-    template: &'r DeviceTemplate,
-    period: Option<Period>,
-    root: &'r Node<'a>,
-    ingested_at: Timestamp,
+pub(super) struct Run<'r, 'a> {
+    pub(super) template: &'r DeviceTemplate,
+    pub(super) period: Option<Period>,
+    pub(super) root: &'r Node<'a>,
+    pub(super) ingested_at: Timestamp,
 }
 
 impl Run<'_, '_> {
     fn extract(&self, extraction: &mut Extraction) {
         let matched = self.template.type_match.tokens(self.root, &mut |token| {
-            let mut doubts = Vec::new();
-            match self.measurement(token, &mut doubts) {
-                Ok(measurement) => extraction.measurements.push(Extracted {
-                    measurement,
-                    period: self.period,
-                    template_at: self.template.at,
-                }),
-                Err(fault) => extraction.failures.push(self.failure(fault, Some(token))),
-            }
-            extraction.warnings.extend(doubts.into_iter().map(|fault| self.failure(fault, Some(token))));
+            self.token(token, extraction);
             ControlFlow::Continue(())
         });
         if let Err(unresolved) = matched {
-            let fault = Fault::unresolved(unresolved, "the type match", &self.template.type_match);
-            extraction.failures.push(self.failure(fault, None));
+            extraction.failures.push(self.unmatched(unresolved));
         }
+    }
+
+    /// What one token yields.
+    pub(super) fn token(&self, token: &Node<'_>, extraction: &mut Extraction) {
+        let mut doubts = Vec::new();
+        match self.measurement(token, &mut doubts) {
+            Ok(measurement) => extraction.measurements.push(Extracted {
+                measurement,
+                period: self.period,
+                template_at: self.template.at,
+            }),
+            Err(fault) => extraction.failures.push(self.failure(fault, Some(token))),
+        }
+        extraction.warnings.extend(doubts.into_iter().map(|fault| self.failure(fault, Some(token))));
+    }
+
+    /// Why the type match itself failed.
+    pub(super) fn unmatched(&self, unresolved: Unresolved) -> Failure {
+        self.failure(Fault::unresolved(unresolved, "the type match", &self.template.type_match), None)
     }
 
     /// Evaluates in the order of DM-36, so the first failure is the one reported.
     fn measurement(&self, token: &Node<'_>, doubts: &mut Vec<Fault>) -> Result<Measurement, Fault> {
         let template = self.template;
-        let document = match template.scope {
-            Scope::ExtendedEnvelope => Item::Extended { envelope: self.root, token },
-            Scope::Token => Item::Node(token),
-        };
-        let mut evaluation = Evaluation { document, doubts };
+        let mut evaluation = Evaluation { document: template.scope.document(self.root, token), doubts };
         let device_id = evaluation.required(&template.device_id, "device id")?;
         let occurred_at = evaluation.occurred_at(&template.timestamps)?;
         let correlation_id = template.correlation_id.as_ref();
@@ -222,6 +227,16 @@ impl Run<'_, '_> {
             code: fault.code,
             reason: format!("{}{}", fault.reason, place.unwrap_or_default()),
             template: Some((self.template.type_name.to_string(), fault.at)),
+        }
+    }
+}
+
+impl Scope {
+    /// What the expressions of a template run on for a token (DM-24, DM-38).
+    pub(super) fn document<'n, 'a>(self, root: &'n Node<'a>, token: &'n Node<'a>) -> Item<'n, 'a> {
+        match self {
+            Self::ExtendedEnvelope => Item::Extended { envelope: root, token },
+            Self::Token => Item::Node(token),
         }
     }
 }
@@ -326,7 +341,7 @@ impl<'n, 'a> Evaluation<'_, 'n, 'a> {
 }
 
 /// Where a token stands in the envelope, found by identity.
-fn path_to(token: &Node<'_>, within: &Node<'_>) -> Option<String> {
+pub(super) fn path_to(token: &Node<'_>, within: &Node<'_>) -> Option<String> {
     if std::ptr::eq(token, within) {
         return Some("$".to_owned());
     }

@@ -4,7 +4,9 @@
 //! under one feature of its own, a member name or a name with a text, and a message looks up its own names instead of
 //! running every template: the cost of a message does not depend on how many templates there are for others.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 
 use crate::json::Node;
 
@@ -26,6 +28,20 @@ impl Feature {
         Self { name: name.to_owned(), text: Some(text.to_owned()) }
     }
 
+    /// Whether a document has it.
+    pub(super) fn is_in(&self, document: &Node<'_>) -> bool {
+        let here = |(name, value): &(Cow<'_, str>, Node<'_>)| {
+            *name == self.name && self.text.as_deref().is_none_or(|text| value.as_str() == Some(text))
+        };
+        document.members().iter().any(|member| here(member) || self.is_in(&member.1))
+            || document.elements().iter().any(|element| self.is_in(element))
+    }
+
+    /// The name of the member.
+    pub(super) fn member(&self) -> &str {
+        &self.name
+    }
+
     /// What all of several alternatives have in common.
     pub(super) fn common(alternatives: impl Iterator<Item = Vec<Self>>) -> Vec<Self> {
         let common = alternatives.reduce(|mut common, other| {
@@ -33,6 +49,15 @@ impl Feature {
             common
         });
         common.unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Feature {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.text {
+            None => write!(f, "a member `{}`", self.name),
+            Some(text) => write!(f, "a member `{}` that is `{text}`", self.name),
+        }
     }
 }
 
@@ -185,6 +210,13 @@ mod tests {
         check(&templates, r#"{"t":"hr"}"#, &[0, 2]);
         check(&templates, r#"[{"t":"hr"},{"t":"spo2"}]"#, &[0, 1, 2]);
         check(&templates, r#"{"t":1}"#, &[2]);
+    }
+
+    #[test]
+    fn a_document_has_a_feature_at_any_depth() {
+        let document = parse(br#"{"x":[{"t":"hr"}]}"#).unwrap();
+        assert!(has("t").is_in(&document) && Feature::text("t", "hr").is_in(&document));
+        assert!(!has("hr").is_in(&document) && !Feature::text("t", "spo2").is_in(&document));
     }
 
     #[test]

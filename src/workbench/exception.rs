@@ -84,15 +84,21 @@ impl Exception {
     /// All that failed in one event, as one finding (VA-7); several causes are numbered. `None` when nothing failed.
     pub(super) fn of_failures(failures: &[Failure]) -> Option<Self> {
         let (first, others) = failures.split_first()?;
-        let place = |failure: &Failure| failure.template.as_ref().map(|(_, at)| *at).unwrap_or_default();
-        let error = |code, message| Self::new(Level::Error, Category::Normalization, code, message);
         if others.is_empty() {
-            return Some(error(first.code, first.reason.clone()).at(place(first)));
+            return Some(Self::of_failure(first));
         }
+        let place = |failure: &Failure| failure.template.as_ref().map(|(_, at)| *at).unwrap_or_default();
         let code = if others.iter().all(|other| other.code == first.code) { first.code } else { NORMALIZATION_FAILED };
         let causes = failures.iter().zip(1..).map(|(failure, number)| format!("{number}: {}", failure.message()));
         let line_info = LineInfo::of(place(first)).filter(|_| others.iter().all(|other| place(other) == place(first)));
-        Some(Self { line_info, ..error(code, causes.collect::<Vec<_>>().join("\n")) })
+        let message = causes.collect::<Vec<_>>().join("\n");
+        Some(Self { line_info, ..Self::new(Level::Error, Category::Normalization, code, message) })
+    }
+
+    /// One failure of the device mapping.
+    pub(super) fn of_failure(failure: &Failure) -> Self {
+        let at = failure.template.as_ref().map(|(_, at)| *at).unwrap_or_default();
+        Self::new(Level::Error, Category::Normalization, failure.code, failure.reason.clone()).at(at)
     }
 
     /// An optional value that is left out because a function failed (JM-21).

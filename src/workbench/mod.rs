@@ -79,11 +79,13 @@ impl Workbench {
 
     /// Runs sample events; `None` when there is no device mapping (VA-10), or an error in a mapping (VA-6).
     pub(crate) fn trial(&self, wrapping: Wrapping) -> Option<Trial<'_>> {
-        (self.has_device_mapping && !self.has_errors()).then_some(Trial {
-            mappings: &self.inspection.mappings,
-            converts: self.has_fhir_mapping,
-            wrapping,
-        })
+        self.trial_of_what_loaded(wrapping).filter(|_| !self.has_errors())
+    }
+
+    /// As `trial`, but the templates that loaded are run although others have errors (DM-9).
+    pub(crate) fn trial_of_what_loaded(&self, wrapping: Wrapping) -> Option<Trial<'_>> {
+        let (mappings, converts) = (&self.inspection.mappings, self.has_fhir_mapping);
+        self.has_device_mapping.then_some(Trial { mappings, converts, wrapping })
     }
 }
 

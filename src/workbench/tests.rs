@@ -307,6 +307,8 @@ fn va_12_what_may_surprise_is_a_warning() {
     let iot = PULSE.replace("CalculatedContent", "IotJsonPathContent");
     warned(&iot, PULSE_FHIR, "is ignored"); // DM-39
     warned(&PULSE.replace("$.matchedToken.pulse", "$.matchedToken..[0]"), PULSE_FHIR, "has no effect"); // JP-16
+    let boolean = PULSE.replace("\"$..[?(@pulse)]\"", r#"{ "value": "Body.pulse > `5`", "language": "JmesPath" }"#);
+    warned(&boolean, PULSE_FHIR, "false"); // JM-5
     let empty = r#"{ "templateType": "CodeValueFhir", "template": { "typeName": "pulse", "codes": [] } }"#;
     warned(PULSE, empty, "neither `value` nor `components`"); // FM-6
     let hourly = PULSE_FHIR.replace("\"typeName\"", "\"periodInterval\": 60, \"typeName\"");

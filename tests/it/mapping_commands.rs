@@ -180,3 +180,33 @@ fn misuse_is_exit_code_2_and_prints_no_document() {
     command.args(BOTH);
     misused(command, "cannot read the events none.json");
 }
+
+#[test]
+fn explain_shows_each_template_and_expression_of_one_event() {
+    let directory = directory();
+    let events = format!("{{\"Body\":{{\"High\":1}}}}\n{{\"Body\":{BODY}}}\n");
+    std::fs::write(directory.path().join("events.json"), events).unwrap();
+    let explain = |number: &str| {
+        let mut command = mapping(directory.path(), &["explain", "--events", "events.json", "--event", number]);
+        command.args(BOTH);
+        run(command)
+    };
+    let (code, output, errors) = explain("2");
+    assert_eq!(code, Some(0), "{errors}");
+    let lines: Vec<&str> = output.lines().skip_while(|line| !line.starts_with("device.json:6:")).collect();
+    assert_eq!(lines[0], "device.json:6:19: pressure (CalculatedContent) matches 1 token");
+    assert_eq!(lines[1], "  line 8, typeMatchExpression: JsonPath $..[?(@high)]");
+    assert_eq!(lines[2], "    $..[?(@high)] selects 1");
+    assert_eq!(lines[3], format!("  token $.Body: {BODY}"));
+    assert_eq!(lines[6], "    line 12, required value `high`: JsonPath $.matchedToken.high -> \"120.10\"");
+    assert_eq!(lines[7], "    pressure at 2024-03-02T07:15:00.25Z device cuff-9: high = 120.10");
+    assert!(lines[8].starts_with("    {\"resourceType\":\"Observation\","), "{output}");
+
+    let (code, output, _) = explain("1");
+    assert_eq!(code, Some(0));
+    assert!(output.contains("does not match"), "{output}");
+    assert!(output.ends_with("  the event lacks a member `high`; did you mean `High`?\n"), "{output}");
+    let (code, _, errors) = explain("3");
+    assert_eq!(code, Some(2));
+    assert_eq!(errors, "vitalwire: there is no event 3: events.json has 2 events\n");
+}

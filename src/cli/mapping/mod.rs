@@ -1,6 +1,8 @@
 //! `vitalwire mapping`: mapping files checked and tried out, with nothing running.
 
 mod check;
+mod events;
+mod explain;
 mod test;
 mod text;
 
@@ -24,6 +26,8 @@ enum Command {
     Check(Files),
     /// Run sample events through mappings and show the measurements, the Observations and what goes wrong
     Test(test::Arguments),
+    /// Show of one event, template by template, why it matched or not and what each expression gave
+    Explain(explain::Arguments),
 }
 
 /// The mappings a command is about; at least one of them (VA-1).
@@ -42,6 +46,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     match &arguments.command {
         Command::Check(files) => check::run(files),
         Command::Test(arguments) => test::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
     }
 }
 

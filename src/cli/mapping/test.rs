@@ -2,46 +2,35 @@
 //!
 //! The events are read one at a time and their results written as they come, so the file may be of any length.
 
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter};
-use std::path::{Path, PathBuf};
+use std::io::{self, BufWriter};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 
 use super::super::Failure;
 use super::Files;
+use super::events::{self, Wrap};
 use super::text::Text;
-use crate::telemetry::chain;
 use crate::workbench::Workbench;
 use crate::workbench::aggregate::Aggregate;
 use crate::workbench::document::{DeviceResult, Document};
-use crate::workbench::events::{Events, EventsError};
-use crate::workbench::sample::Wrapping;
 
 /// What may be typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
     files: Files,
+    /// Sample events: one JSON array, or one JSON object a line (NDJSON); at most 16 MiB each
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
     #[command(flatten)]
-    events: EventArguments,
+    wrap: Wrap,
     /// Show each problem once, with the number of events that have it and the first of them
     #[arg(long)]
     aggregate: bool,
     /// How the results are written
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
-}
-
-/// The sample events.
-#[derive(Debug, clap::Args)]
-pub(super) struct EventArguments {
-    /// Sample events: one JSON array, or one JSON object a line (NDJSON); at most 16 MiB each
-    #[arg(long, value_name = "FILE")]
-    pub(super) events: Option<PathBuf>,
-    /// The events are bare payloads, and not objects with `Body`, `Properties` and `SystemProperties`
-    #[arg(long)]
-    wrap_body: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,8 +44,8 @@ enum Format {
 /// Runs all events.
 pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let workbench = arguments.files.open()?;
-    if let Some(path) = &arguments.events.events {
-        check_events(path)?;
+    if let Some(path) = &arguments.events {
+        events::check(path)?;
     }
     let out = BufWriter::new(io::stdout().lock());
     let written = match arguments.format {
@@ -69,13 +58,6 @@ pub(super) fn run(arguments: &Arguments) -> Result<(), Failure> {
         Err(Stopped::Output(error)) => Err(Failure::Other(format!("cannot write the results: {error}"))),
         Err(Stopped::Input(failure)) => Err(failure),
         Ok(()) => Ok(()),
-    }
-}
-
-impl EventArguments {
-    /// How an event becomes an envelope.
-    pub(super) fn wrapping(&self) -> Wrapping {
-        if self.wrap_body { Wrapping::Body } else { Wrapping::Envelope }
     }
 }
 
@@ -110,10 +92,10 @@ impl<W: io::Write> Report<W> {
 }
 
 fn write<W: io::Write>(arguments: &Arguments, workbench: &Workbench, mut report: Report<W>) -> Result<(), Stopped> {
-    if let (Some(path), Some(trial)) = (&arguments.events.events, workbench.trial(arguments.events.wrapping())) {
+    if let (Some(path), Some(trial)) = (&arguments.events, workbench.trial(arguments.wrap.wrapping())) {
         let mut aggregate = arguments.aggregate.then(Aggregate::default);
-        let mut events = open_events(path).map_err(Stopped::Input)?;
-        while let Some(event) = events.next().map_err(|error| Stopped::Input(events_failure(path, &error)))? {
+        let mut events = events::open(path).map_err(Stopped::Input)?;
+        while let Some(event) = events.next().map_err(|error| Stopped::Input(events::failure(path, &error)))? {
             let result = trial.run(&event);
             match &mut aggregate {
                 Some(aggregate) => aggregate.add(result),
@@ -123,27 +105,4 @@ fn write<W: io::Write>(arguments: &Arguments, workbench: &Workbench, mut report:
         aggregate.iter().flat_map(Aggregate::results).try_for_each(|result| report.result(&result))?;
     }
     report.close()
-}
-
-/// Reads a file once before the first result is written: half a document is worse than none. What is no file, such as
-/// a pipe, can be read only once.
-pub(super) fn check_events(path: &Path) -> Result<(), Failure> {
-    if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
-        return Ok(());
-    }
-    let mut events = open_events(path)?;
-    while events.next().map_err(|error| events_failure(path, &error))?.is_some() {}
-    Ok(())
-}
-
-/// The events of a file; misuse when it cannot be opened.
-pub(super) fn open_events(path: &Path) -> Result<Events<BufReader<File>>, Failure> {
-    let file = File::open(path)
-        .map_err(|error| Failure::Usage(format!("cannot read the events {}: {error}", path.display())))?;
-    Ok(Events::from(BufReader::new(file)))
-}
-
-/// A file of events that cannot be used is misuse.
-pub(super) fn events_failure(path: &Path, error: &EventsError) -> Failure {
-    Failure::Usage(format!("events {}: {}", path.display(), chain(error)))
 }

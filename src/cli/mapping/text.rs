@@ -36,7 +36,6 @@ impl<W: Write> Text<W> {
     pub(super) fn result(&mut self, result: &DeviceResult<'_>) -> io::Result<()> {
         self.events += 1;
         self.measurements += result.measurements.len();
-        let is_error = |exception: &Exception| exception.level == Level::Error;
         self.with_errors += usize::from(result.exceptions.iter().any(is_error));
         if result.aggregated_count > 0 {
             let count = usize::try_from(result.aggregated_count).unwrap_or(usize::MAX);
@@ -44,18 +43,7 @@ impl<W: Write> Text<W> {
         } else {
             writeln!(self.out, "event {}: {}", self.events, counted(result.measurements.len(), "measurement"))?;
         }
-        for measurement in &result.measurements {
-            writeln!(self.out, "  {}", line(measurement))?;
-        }
-        for observation in &result.observations {
-            writeln!(self.out, "  {observation}")?;
-        }
-        for exception in &result.exceptions {
-            let level = if is_error(exception) { "error" } else { "warning" };
-            let message = exception.message.replace('\n', "\n    ");
-            writeln!(self.out, "  {level}: {message} [{}]", exception.code)?;
-        }
-        Ok(())
+        write_findings(&mut self.out, "  ", result)
     }
 
     /// Ends with a summary.
@@ -70,8 +58,30 @@ impl<W: Write> Text<W> {
     }
 }
 
+/// Measurements, resources and problems of a result, each on a line of its own.
+pub(super) fn write_findings(out: &mut impl Write, indent: &str, result: &DeviceResult<'_>) -> io::Result<()> {
+    for measurement in &result.measurements {
+        writeln!(out, "{indent}{}", line(measurement))?;
+    }
+    for observation in &result.observations {
+        writeln!(out, "{indent}{observation}")?;
+    }
+    result.exceptions.iter().try_for_each(|exception| write_exception(out, indent, exception))
+}
+
+/// A problem; several causes on lines of their own.
+pub(super) fn write_exception(out: &mut impl Write, indent: &str, exception: &Exception) -> io::Result<()> {
+    let level = if is_error(exception) { "error" } else { "warning" };
+    let message = exception.message.replace('\n', &format!("\n{indent}  "));
+    writeln!(out, "{indent}{level}: {message} [{}]", exception.code)
+}
+
+fn is_error(exception: &Exception) -> bool {
+    exception.level == Level::Error
+}
+
 /// A measurement on one line; what it does not have is left out.
-pub(super) fn line(measurement: &NormalizedMeasurement) -> String {
+fn line(measurement: &NormalizedMeasurement) -> String {
     let ids = [
         ("device", Some(&measurement.device_id)),
         ("patient", measurement.patient_id.as_ref()),

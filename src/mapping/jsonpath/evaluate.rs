@@ -33,9 +33,7 @@ impl Path {
         document: Item<'n, 'a>,
         found: &mut dyn FnMut(Item<'n, 'a>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Unselected> {
-        let run = Run { root: document, looks_left: Cell::new(LOOKS_MAX) };
-        let walked = walk(&self.steps, &run, document, found);
-        if run.looks_left.get() == 0 { Err(Unselected::TooMuchWork) } else { Ok(walked) }
+        select(&self.steps, document, found)
     }
 
     /// The only value the path selects in `document`, if any.
@@ -50,6 +48,17 @@ impl Path {
         })?;
         if walked.is_break() { Err(Unselected::Several) } else { Ok(only) }
     }
+}
+
+/// As `Path::select`, for some of the steps of a path.
+pub(super) fn select<'n, 'a>(
+    steps: &[Step],
+    document: Item<'n, 'a>,
+    found: Found<'_, 'n, 'a>,
+) -> Result<ControlFlow<()>, Unselected> {
+    let run = Run { root: document, looks_left: Cell::new(LOOKS_MAX) };
+    let walked = walk(steps, &run, document, found);
+    if run.looks_left.get() == 0 { Err(Unselected::TooMuchWork) } else { Ok(walked) }
 }
 
 /// What one evaluation knows.

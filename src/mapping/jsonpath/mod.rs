@@ -11,6 +11,7 @@ mod evaluate;
 mod features;
 mod item;
 mod parse;
+mod progress;
 
 pub(crate) use evaluate::Unselected;
 pub(crate) use item::{Item, MATCHED_TOKEN};
@@ -22,6 +23,8 @@ use crate::json::Node;
 #[derive(Clone, Debug)]
 pub(crate) struct Path {
     steps: Vec<Step>,
+    /// Where each step ends in the text that was parsed, in bytes.
+    ends: Vec<usize>,
     /// Whether a `..` stands before a step that cannot scan, and so has no effect (JP-16).
     has_idle_scan: bool,
 }

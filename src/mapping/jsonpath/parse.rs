@@ -112,26 +112,26 @@ impl<'t> Parser<'t> {
 
     /// Steps up to the end of the path; the first name starts at `name_start`.
     fn steps(&mut self, mut name_start: usize, ends: Ends) -> Result<Path, PathError> {
-        let mut steps = Vec::new();
+        let mut path = Path { steps: Vec::new(), ends: Vec::new(), has_idle_scan: false };
         let mut scan = false;
-        let mut has_idle_scan = false;
         let mut after = After::Start;
         loop {
-            if steps.len() > STEPS_MAX {
+            if path.steps.len() > STEPS_MAX {
                 return Err(self.error(format!("a path has at most {STEPS_MAX} steps")));
             }
             match self.peek() {
                 Some(open @ ('[' | '(')) => {
-                    self.name_before(name_start, &mut scan, &mut steps);
+                    self.name_before(name_start, &mut scan, &mut path);
                     self.at += 1;
                     let close = if open == '[' { ']' } else { ')' };
                     let step = self.bracket(close, scan)?;
-                    has_idle_scan |= std::mem::take(&mut scan) && !step.scans();
-                    steps.push(step);
+                    path.has_idle_scan |= std::mem::take(&mut scan) && !step.scans();
+                    path.steps.push(step);
+                    path.ends.push(self.at);
                     (name_start, after) = (self.at, After::Bracket);
                 }
                 Some('.') => {
-                    self.name_before(name_start, &mut scan, &mut steps);
+                    self.name_before(name_start, &mut scan, &mut path);
                     self.at += 1;
                     scan |= self.takes(".");
                     (name_start, after) = (self.at, After::Dot);
@@ -145,20 +145,21 @@ impl<'t> Parser<'t> {
         if self.at == name_start && after == After::Dot && (ends == Ends::InFilter || self.peek().is_none()) {
             return Err(self.error("a path cannot end in a dot"));
         }
-        self.name_before(name_start, &mut scan, &mut steps);
+        self.name_before(name_start, &mut scan, &mut path);
         match (ends, self.peek()) {
             (Ends::InFilter, None) => Err(self.error("the filter is not closed")),
-            _ => Ok(Path { steps, has_idle_scan }),
+            _ => Ok(path),
         }
     }
 
     /// Adds the step for the name between `start` and here, if there is one.
-    fn name_before(&self, start: usize, scan: &mut bool, steps: &mut Vec<Step>) {
+    fn name_before(&self, start: usize, scan: &mut bool, path: &mut Path) {
         let name = self.text.get(start..self.at).unwrap_or_default();
         if name.is_empty() {
             return;
         }
-        steps.push(match (name, std::mem::take(scan)) {
+        path.ends.push(self.at);
+        path.steps.push(match (name, std::mem::take(scan)) {
             ("*", true) => Step::DescendAll,
             ("*", false) => Step::AllMembers,
             (name, true) => Step::DescendMembers(vec![name.to_owned()]),

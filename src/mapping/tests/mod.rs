@@ -2,6 +2,7 @@
 
 use crate::model::envelope::{Envelope, Origin};
 
+mod explaining;
 mod extracting;
 mod languages;
 mod loading_device;
