@@ -3,7 +3,7 @@
 /// What their names begin with.
 const PREFIX: &str = "shipped:";
 
-const TEXTS: [(&str, &str); 68] = [
+const TEXTS: [(&str, &str); 70] = [
     ("demo/device.json", include_str!("../demo/data/device.json")),
     ("demo/fhir.json", include_str!("../demo/data/fhir.json")),
     ("apple-health/device.json", include_str!("../../templates/apple-health/device.json")),
@@ -16,6 +16,8 @@ const TEXTS: [(&str, &str); 68] = [
     ("body-scale/fhir.json", include_str!("../../templates/body-scale/fhir.json")),
     ("dexcom-cgm/device.json", include_str!("../../templates/dexcom-cgm/device.json")),
     ("dexcom-cgm/fhir.json", include_str!("../../templates/dexcom-cgm/fhir.json")),
+    ("ecg-strip/device.json", include_str!("../../templates/ecg-strip/device.json")),
+    ("ecg-strip/fhir.json", include_str!("../../templates/ecg-strip/fhir.json")),
     ("exercise-session/device.json", include_str!("../../templates/exercise-session/device.json")),
     ("exercise-session/fhir.json", include_str!("../../templates/exercise-session/fhir.json")),
     ("fitbit-heart-rate/device.json", include_str!("../../templates/fitbit-heart-rate/device.json")),
