@@ -10,9 +10,6 @@ use crate::mapping::decimal::{compare, json_number, sample};
 use crate::mapping::fhir::code_value::{CodeValueFhir, Component, ValueKind, ValueTemplate};
 use crate::mapping::timestamp;
 
-/// Length of `yyyy-MM-dd`.
-const DATE_LEN: usize = 10;
-
 /// Why readings cannot become, or join, an Observation.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -232,14 +229,9 @@ fn truth(name: &str, point: Point<'_>) -> Result<bool, ConversionFailure> {
     }
 }
 
-/// A date has no instant, so it stays as it is.
 fn date_time<'c>(name: &str, point: Point<'c>) -> Result<Cow<'c, str>, ConversionFailure> {
-    let text = point.1.trim();
-    match timestamp::parse(text) {
-        Some(_) if text.len() == DATE_LEN && text.as_bytes().get(4) == Some(&b'-') => Ok(Cow::Borrowed(text)),
-        Some(at) => Ok(Cow::Owned(at.to_string())),
-        None => Err(ConversionFailure::not_of_type("a date or time", name, point)),
-    }
+    let date_time = timestamp::fhir_date_time(point.1);
+    date_time.ok_or_else(|| ConversionFailure::not_of_type("a date or time", name, point))
 }
 
 /// The readings a stream may hold (FM-23).

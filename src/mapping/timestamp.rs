@@ -3,6 +3,8 @@
 //! Times are UTC instants kept to 100 ns. A text without zone is UTC. Numbers and texts of digits are no times: nobody
 //! could tell seconds from milliseconds (DM-44).
 
+use std::borrow::Cow;
+
 use jiff::civil::{Date, DateTime, Time, Weekday};
 use jiff::tz::Offset;
 use jiff::{SignedDuration, Span, Timestamp};
@@ -11,6 +13,16 @@ use jiff::{SignedDuration, Span, Timestamp};
 pub(crate) fn parse(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     iso(text).or_else(|| epoch(text)).or_else(|| month_first(text)).or_else(|| english(text))
+}
+
+/// A text that names an instant, in the form of a FHIR dateTime. A date has no instant, so it stays a date.
+pub(crate) fn fhir_date_time(text: &str) -> Option<Cow<'_, str>> {
+    /// Length of `yyyy-MM-dd`.
+    const DATE_LEN: usize = 10;
+    let text = text.trim();
+    let at = parse(text)?;
+    let is_date = text.len() == DATE_LEN && text.as_bytes().get(4) == Some(&b'-');
+    Some(if is_date { Cow::Borrowed(text) } else { Cow::Owned(at.to_string()) })
 }
 
 /// ISO 8601: a date, or a date-time with `T` or a space.

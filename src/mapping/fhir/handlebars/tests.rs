@@ -263,6 +263,9 @@ fn choosing_mapping_and_joining() {
     check("{{default (quantity values.x) (quantity values.w)}}", json!({ "value": 5 }));
     check("{{map values.w '4' 'four' '5' 'five'}}", json!("five"));
     check("{{map values.v '4' 'four' default='other'}}", json!("other"));
+    check("{{map values.v '4' 'four' default=''}}", Value::Null);
+    check("{{map values.x '4' 'four' default=''}}", Value::Null);
+    check("{{default values.x ''}}", Value::Null);
     check_failure("{{map values.w '4' 'four'}}", "is not in the table");
     check("{{join values.v values.x values.w separator=', '}}", json!("36.60, 5"));
     check("{{join series.v separator=' '}}", json!("35 36.60"));
@@ -441,7 +444,7 @@ fn check_hostile(value: &str) {
         let [tame, hostile] =
             ["tame", value].map(|value| rendered(&template, &[("s", &[("1", value)]), ("v", &[("1", "1")])]).unwrap());
         assert_eq!(shape(&hostile), shape(&tame), "{value:?}");
-        let exact = hostile.pointer("/f/0/g").or(hostile.pointer("/code/text").filter(|text| *text != "c"));
+        let exact = hostile.pointer("/f/0/g").or(hostile.pointer("/code/text"));
         assert_eq!(exact, Some(&Value::from(value)), "{value:?}");
     }
 }

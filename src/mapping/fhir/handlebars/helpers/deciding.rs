@@ -63,20 +63,22 @@ pub(super) fn len(call: &Call<'_, '_>) -> Answer {
     })
 }
 
+/// A blank one is as good as none, unless there is nothing else.
 pub(super) fn default(call: &Call<'_, '_>) -> Answer {
     let is_blank = |value: &&Value| value.as_str().is_some_and(|text| text.trim().is_empty());
-    Ok(call.params().find(|value| !is_blank(value)).cloned())
+    Ok(call.params().find(|value| !is_blank(value)).or_else(|| call.params().last()).cloned())
 }
 
 pub(super) fn map(call: &Call<'_, '_>) -> Answer {
-    let Some(value) = call.text(0)? else { return Ok(call.option("default")?.map(Value::from)) };
+    let default = call.helper.hash_get("default").map(handlebars::PathAndJson::value).filter(|value| !value.is_null());
+    let Some(value) = call.text(0)? else { return Ok(default.cloned()) };
     for index in (1..call.count()).step_by(2) {
         if call.text(index)?.as_deref() == Some(value.as_str()) {
             return Ok(call.param(index + 1).cloned());
         }
     }
     let refusal = || call.refuse("InvalidFhirValueException", 0, "in the table of `map`", &value);
-    Ok(Some(call.option("default")?.ok_or_else(refusal)?.into()))
+    default.cloned().map(Some).ok_or_else(refusal)
 }
 
 pub(super) fn join(call: &Call<'_, '_>) -> Answer {

@@ -10,8 +10,6 @@ use crate::mapping::timestamp;
 const UCUM: &str = "http://unitsofmeasure.org";
 const NOT_A_DECIMAL: &str = "InvalidQuantityFhirValueException";
 const NOT_OF_TYPE: &str = "InvalidFhirValueException";
-/// Length of `yyyy-MM-dd`.
-const DATE_LEN: usize = 10;
 /// Longest logical id.
 const ID_LEN_MAX: usize = 64;
 
@@ -42,12 +40,8 @@ pub(super) fn boolean(call: &Call<'_, '_>) -> Answer {
 
 pub(super) fn date_time(call: &Call<'_, '_>) -> Answer {
     let Some(text) = call.text(0)? else { return Ok(None) };
-    let is_date = text.len() == DATE_LEN && text.as_bytes().get(4) == Some(&b'-');
-    match timestamp::parse(&text) {
-        Some(_) if is_date => Ok(Some(text.into())),
-        Some(at) => Ok(Some(at.to_string().into())),
-        None => Err(call.refuse(NOT_OF_TYPE, 0, "a date or time", &text)),
-    }
+    let date_time = timestamp::fhir_date_time(&text).map(|date_time| Some(Value::from(date_time.into_owned())));
+    date_time.ok_or_else(|| call.refuse(NOT_OF_TYPE, 0, "a date or time", &text))
 }
 
 pub(super) fn instant(call: &Call<'_, '_>) -> Answer {
