@@ -11,7 +11,6 @@ mod known;
 mod lane;
 mod target;
 
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -26,6 +25,7 @@ use crate::convert::identifier::Naming;
 use crate::mapping_store::Versions;
 use crate::model::dead_letter::LetterBox;
 use crate::model::group::ResolvedGroup;
+use crate::model::partition;
 
 /// Batches that may wait for a lane beside the one it works on.
 const BATCHES_PER_LANE_MAX: usize = 1;
@@ -91,17 +91,15 @@ impl Deliver {
     }
 }
 
-/// Groups in as many parts as there are lanes; those of one device stay together and in order.
+/// Groups in as many parts as there are lanes; those of one device stay together and in order (NM-5).
 fn by_lane(groups: Vec<ResolvedGroup>, lanes: NonZeroUsize) -> Vec<Vec<ResolvedGroup>> {
     if lanes.get() == 1 {
         return vec![groups];
     }
     let mut parts: Vec<Vec<ResolvedGroup>> = (0..lanes.get()).map(|_| Vec::new()).collect();
     for group in groups {
-        let mut hasher = DefaultHasher::new();
-        group.subject.device_id.hash(&mut hasher);
-        let lane = usize::try_from(hasher.finish() % u64::try_from(lanes.get()).unwrap_or(1)).unwrap_or(0);
-        if let Some(part) = parts.get_mut(lane) {
+        let partition = usize::try_from(partition::of(&group.subject.device_id)).unwrap_or(0);
+        if let Some(part) = parts.get_mut(partition % lanes) {
             part.push(group);
         }
     }

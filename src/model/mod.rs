@@ -8,6 +8,7 @@ pub(crate) mod group;
 pub(crate) mod intake;
 pub(crate) mod logical_id;
 pub(crate) mod measurement;
+pub(crate) mod partition;
 pub(crate) mod receipt;
 pub(crate) mod subject;
 
