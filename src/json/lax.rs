@@ -5,15 +5,12 @@
 //! first complete value. Octal integers are refused: nobody writes `010` and means eight.
 
 use jsonc_parser::ast;
-use jsonc_parser::errors::ParseError;
+use jsonc_parser::errors::{ParseError, ParseErrorKind};
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
 
-use super::{Members, Node};
+use super::{DEPTH_MAX, Members, Node};
 
-/// Deepest nesting accepted, as in strict JSON.
-const DEPTH_MAX: usize = 128;
-
-/// Why a text cannot be read even leniently: line and column (from 1) of the first character that does not fit.
+/// Why a text cannot be read even leniently, and where.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not JSON, however leniently read")]
 pub(crate) struct LaxError {
@@ -21,6 +18,15 @@ pub(crate) struct LaxError {
     pub(crate) line: usize,
     /// Column, from 1.
     pub(crate) column: usize,
+    /// Whether the text nests deeper than `DEPTH_MAX`.
+    pub(crate) is_too_deep: bool,
+}
+
+impl LaxError {
+    /// What is wrong with the text as a whole.
+    fn at_start(is_too_deep: bool) -> Self {
+        Self { line: 1, column: 1, is_too_deep }
+    }
 }
 
 /// Reads the first value of a text.
@@ -28,17 +34,19 @@ pub(crate) struct LaxError {
 /// # Errors
 /// When the text does not begin with a value, is not UTF-8, or nests deeper than 128.
 pub(crate) fn parse_lax(text: &[u8]) -> Result<Node<'_>, LaxError> {
-    let text = std::str::from_utf8(text).map_err(|_not_text| LaxError { line: 1, column: 1 })?;
+    let text = std::str::from_utf8(text).map_err(|_not_text| LaxError::at_start(false))?;
     let value = match value(text) {
         Ok(value) => value,
         // Where the text stops fitting a value may be complete; what follows it is ignored then.
         Err(error) => {
             let fitting = text.get(..error.range().start).unwrap_or_default();
-            let position = LaxError { line: error.line_display(), column: error.column_display() };
-            value(fitting).map_err(|_incomplete| position)?
+            let is_too_deep = matches!(error.kind(), ParseErrorKind::NestingDepthExceeded);
+            let error = LaxError { line: error.line_display(), column: error.column_display(), is_too_deep };
+            value(fitting).map_err(|_incomplete| error)?
         }
     };
-    value.and_then(|value| node(value, DEPTH_MAX)).ok_or(LaxError { line: 1, column: 1 })
+    let value = value.ok_or(LaxError::at_start(false))?;
+    node(value, DEPTH_MAX).ok_or(LaxError::at_start(true))
 }
 
 fn value(text: &str) -> Result<Option<ast::Value<'_>>, ParseError> {
@@ -126,16 +134,17 @@ mod tests {
         for text in ["", "  ", "{\"a\":", "[1", "{\"a\" 1}", "[010]"] {
             assert!(parse_lax(text.as_bytes()).is_err(), "{text}");
         }
-        assert_eq!(parse_lax(b"{\n \"a\" 1}"), Err(LaxError { line: 2, column: 6 }));
+        assert_eq!(parse_lax(b"{\n \"a\" 1}"), Err(LaxError { line: 2, column: 6, is_too_deep: false }));
         assert!(parse_lax(&[b'"', 0xff, b'"']).is_err());
     }
 
     #[test]
     fn nesting_has_a_bound() {
-        assert!(parse_lax("[".repeat(100_000).as_bytes()).is_err());
+        assert!(parse_lax("[".repeat(100_000).as_bytes()).unwrap_err().is_too_deep);
+        assert!(!parse_lax(b"[").unwrap_err().is_too_deep);
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(parse_lax(nested(128).as_bytes()).is_ok());
-        assert!(parse_lax(nested(129).as_bytes()).is_err());
+        assert!(parse_lax(nested(129).as_bytes()).unwrap_err().is_too_deep);
     }
 
     proptest::proptest! {

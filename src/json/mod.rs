@@ -15,6 +15,9 @@ use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Seq
 
 pub(crate) use self::lax::parse_lax;
 
+/// Deepest nesting that is read; a value within 127 arrays is 128 deep.
+pub(crate) const DEPTH_MAX: usize = 128;
+
 /// One JSON value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum Node<'a> {
@@ -47,7 +50,7 @@ impl JsonError {
         (self.cause.line(), self.cause.column())
     }
 
-    /// Whether the text may be JSON, but nests deeper than 128.
+    /// Whether the text may be JSON, but nests deeper than `DEPTH_MAX`.
     pub(crate) fn is_too_deep(&self) -> bool {
         // serde_json tells this apart by nothing but the text.
         self.cause.to_string().starts_with("recursion limit exceeded")

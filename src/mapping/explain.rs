@@ -8,11 +8,12 @@ use std::ops::ControlFlow;
 
 use super::device::{DeviceTemplate, Need};
 use super::expression::{Expression, Unresolved};
-use super::extract::{Extraction, Failure, Run, envelope_node, path_to};
+use super::extract::{Extraction, Failure, Findings, Run, envelope_node};
 use super::jsonpath::Item;
 use super::load::nearest;
 use super::source::Position;
 use super::text::{self, Text};
+use super::token_path;
 use super::{Bound, Mappings};
 use crate::json::Node;
 use crate::model::envelope::Envelope;
@@ -120,7 +121,7 @@ impl Mappings {
     }
 }
 
-fn explain(run: &Run<'_, '_>) -> Explanation {
+fn explain(run: &Run<'_, '_, '_>) -> Explanation {
     let template = run.template;
     let (mut tokens, mut token_count) = (Vec::new(), 0);
     let matched = template.type_match.tokens(run.root, &mut |token| {
@@ -139,23 +140,27 @@ fn explain(run: &Run<'_, '_>) -> Explanation {
         token_count,
         tokens,
         lacks: if token_count == 0 { lacks(&template.type_match, run.root) } else { Vec::new() },
-        failure: matched.err().map(|unresolved| run.unmatched(unresolved)),
+        failure: matched.err().and_then(|unresolved| {
+            let mut findings = Findings::default();
+            run.unmatched(unresolved, &mut findings);
+            findings.into_extraction(run.root).failures.pop()
+        }),
     }
 }
 
-fn explain_token(run: &Run<'_, '_>, token: &Node<'_>) -> Token {
+fn explain_token(run: &Run<'_, '_, '_>, token: &Node<'_>) -> Token {
     let document = run.template.scope.document(run.root, token);
-    let mut extraction = Extraction::default();
-    run.token(token, &mut extraction);
+    let mut findings = Findings::default();
+    run.token(token, &mut findings);
     let evaluated = |(name, expression): (String, &Expression)| Evaluated {
         written: Written::of(name, expression),
         outcome: outcome(expression, document),
     };
     Token {
-        path: path_to(token, run.root).unwrap_or_else(|| "computed".to_owned()),
+        path: token_path::of_one(token, run.root).unwrap_or_else(|| "computed".to_owned()),
         shown: shown(token),
         expressions: expressions(run.template).into_iter().map(evaluated).collect(),
-        extraction,
+        extraction: findings.into_extraction(run.root),
     }
 }
 

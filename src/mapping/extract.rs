@@ -3,6 +3,7 @@
 //! The envelope exists once, as a tree that borrows from the payload; what a template sees is a view of it. A failure
 //! concerns one token of one template and nothing else (DM-37).
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -16,22 +17,29 @@ use super::problem::TEMPLATE_EXPRESSION;
 use super::source::Position;
 use super::text::{self, Text};
 use super::timestamp;
+use super::token_path::{self, Token};
 use super::{Bound, Mappings, Payloads};
-use crate::json::{self, Node};
+use crate::json::{self, DEPTH_MAX, Node};
 use crate::model::envelope::Envelope;
 use crate::model::group::Period;
 use crate::model::measurement::{Measurement, Property};
 
 /// What an envelope yields. With neither measurements nor failures no template matched it (DM-48).
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(crate) struct Extraction {
     /// Measurements, by template and then by token in document order (DM-23).
     pub(crate) measurements: Vec<Extracted>,
-    /// What failed beside them.
+    /// What failed beside them, `FAILURES_TOLD_MAX` at most one by one.
     pub(crate) failures: Vec<Failure>,
-    /// Optional values that are left out because a function failed (JM-21).
+    /// Optional values that are left out because a function failed (JM-21), as many at most.
     pub(crate) warnings: Vec<Failure>,
+    /// How many values are left out so, with those not told.
+    pub(crate) omitted: u64,
 }
+
+/// Failures of one message that are told one by one; a last one counts the others. Each becomes a dead letter that holds
+/// the whole message, and a message may have hundreds of thousands of bad rows.
+pub(crate) const FAILURES_TOLD_MAX: usize = 100;
 
 impl Extraction {
     /// Measurements with the period of their type, and all failures: of a type without FHIR template there is one however
@@ -39,14 +47,14 @@ impl Extraction {
     pub(crate) fn into_bound(self) -> (Vec<(Measurement, Period)>, Vec<Failure>) {
         let mut failures = self.failures;
         let mut bound = Vec::with_capacity(self.measurements.len());
-        let mut unbound: Vec<Arc<str>> = Vec::new();
+        let mut unbound: HashSet<Arc<str>> = HashSet::new();
         for Extracted { measurement, period, template_at } in self.measurements {
             match period {
                 Some(period) => bound.push((measurement, period)),
                 None if unbound.contains(&measurement.measurement_type) => {}
                 None => {
                     failures.push(template_not_found(&measurement.measurement_type, template_at));
-                    unbound.push(measurement.measurement_type);
+                    unbound.insert(measurement.measurement_type);
                 }
             }
         }
@@ -99,6 +107,7 @@ const INVALID_FORMAT: &str = "InvalidDataFormatException";
 const INCOMPATIBLE: &str = "IncompatibleDataException";
 const TEMPLATE_NOT_FOUND: &str = "TemplateNotFoundException";
 const EXPRESSION_FUNCTION: &str = "ExpressionFunctionException";
+const NORMALIZATION_FAILED: &str = "NormalizationDataMappingException";
 
 impl Mappings {
     /// Runs every template that can match on one envelope.
@@ -107,12 +116,79 @@ impl Mappings {
     /// When the payload is not JSON (EV-4); nothing can be extracted then.
     pub(crate) fn extract(&self, envelope: &Envelope) -> Result<Extraction, Failure> {
         let root = envelope_node(envelope, self.payloads)?;
-        let mut extraction = Extraction::default();
-        for Bound { template, period } in self.index.candidates(&root).into_iter().filter_map(|at| self.device.get(at))
-        {
-            Run { template, period: *period, root: &root, ingested_at: envelope.enqueued_at }.extract(&mut extraction);
+        Ok(self.run(self.index.candidates(&root), &root, envelope.enqueued_at))
+    }
+
+    /// As `extract`, without the index.
+    ///
+    /// # Errors
+    /// As `extract`.
+    #[cfg(test)]
+    pub(super) fn extract_with_every_template(&self, envelope: &Envelope) -> Result<Extraction, Failure> {
+        let root = envelope_node(envelope, self.payloads)?;
+        Ok(self.run((0..self.device.len()).collect(), &root, envelope.enqueued_at))
+    }
+
+    fn run(&self, templates: Vec<usize>, root: &Node<'_>, ingested_at: Timestamp) -> Extraction {
+        let mut findings = Findings::default();
+        for Bound { template, period } in templates.into_iter().filter_map(|at| self.device.get(at)) {
+            Run { template, period: *period, root, ingested_at }.extract(&mut findings);
         }
-        Ok(extraction)
+        findings.into_extraction(root)
+    }
+}
+
+/// What the templates found so far, places of failures not yet looked up.
+#[derive(Default)]
+pub(super) struct Findings<'t> {
+    measurements: Vec<Extracted>,
+    failures: Faults<'t>,
+    doubts: Faults<'t>,
+}
+
+impl Findings<'_> {
+    /// Them all, with the places of what failed looked up.
+    pub(super) fn into_extraction(self, root: &Node<'_>) -> Extraction {
+        Extraction {
+            measurements: self.measurements,
+            omitted: self.doubts.count,
+            failures: self.failures.into_failures(root, "failures in this message"),
+            warnings: self.doubts.into_failures(root, "values of this message left out for such reasons"),
+        }
+    }
+}
+
+/// Faults in the order in which they occurred; of those beyond `FAILURES_TOLD_MAX` the number.
+#[derive(Default)]
+struct Faults<'t> {
+    told: Vec<(&'t DeviceTemplate, Fault, Option<Token>)>,
+    count: u64,
+}
+
+impl<'t> Faults<'t> {
+    fn add(&mut self, template: &'t DeviceTemplate, fault: Fault, token: Option<Token>) {
+        self.count += 1;
+        if self.told.len() < FAILURES_TOLD_MAX {
+            self.told.push((template, fault, token));
+        }
+    }
+
+    fn into_failures(self, root: &Node<'_>, of_others: &str) -> Vec<Failure> {
+        let paths = token_path::of(self.told.iter().filter_map(|(_, _, token)| *token), root);
+        let untold = self.count - u64::try_from(self.told.len()).unwrap_or(u64::MAX);
+        let told = self.told.into_iter().map(|(template, fault, token)| {
+            // A token that an expression computed stands nowhere in the envelope.
+            let place = token.map(|token| paths.get(&token).map_or("computed", String::as_str));
+            let place = place.map(|path| format!(" (token {path})")).unwrap_or_default();
+            let template = Some((template.type_name.to_string(), fault.at));
+            Failure { code: fault.code, reason: format!("{}{place}", fault.reason), template }
+        });
+        let others = (untold > 0).then(|| Failure {
+            code: NORMALIZATION_FAILED,
+            reason: format!("{untold} more {of_others}, which are not told one by one"),
+            template: None,
+        });
+        told.chain(others).collect()
     }
 }
 
@@ -133,13 +209,13 @@ fn body(payload: &[u8], payloads: Payloads) -> Result<Node<'_>, Failure> {
     }
     let text = payload.strip_prefix(b"\xef\xbb\xbf").unwrap_or(payload);
     let parsed = match payloads {
-        Payloads::Strict => json::parse(text).map_err(|error| error.position()),
-        Payloads::Lax => json::parse_lax(text).map_err(|error| (error.line, error.column)),
+        Payloads::Strict => json::parse(text).map_err(|error| (error.position(), error.is_too_deep())),
+        Payloads::Lax => json::parse_lax(text).map_err(|error| ((error.line, error.column), error.is_too_deep)),
     };
-    parsed.map_err(|(line, column)| Failure {
-        code: INVALID_FORMAT,
-        reason: format!("the payload is not JSON (line {line}, column {column})"),
-        template: None,
+    parsed.map_err(|((line, column), is_too_deep)| {
+        let what = if is_too_deep { format!("nests deeper than {DEPTH_MAX}") } else { "is not JSON".to_owned() };
+        let reason = format!("the payload {what} (line {line}, column {column})");
+        Failure { code: INVALID_FORMAT, reason, template: None }
     })
 }
 
@@ -157,41 +233,42 @@ fn node(value: &Json) -> Node<'_> {
 }
 
 /// One template on one envelope.
-pub(super) struct Run<'r, 'a> {
-    pub(super) template: &'r DeviceTemplate,
+pub(super) struct Run<'t, 'r, 'a> {
+    pub(super) template: &'t DeviceTemplate,
     pub(super) period: Option<Period>,
     pub(super) root: &'r Node<'a>,
     pub(super) ingested_at: Timestamp,
 }
 
-impl Run<'_, '_> {
-    fn extract(&self, extraction: &mut Extraction) {
+impl<'t> Run<'t, '_, '_> {
+    fn extract(&self, findings: &mut Findings<'t>) {
         let matched = self.template.type_match.tokens(self.root, &mut |token| {
-            self.token(token, extraction);
+            self.token(token, findings);
             ControlFlow::Continue(())
         });
         if let Err(unresolved) = matched {
-            extraction.failures.push(self.unmatched(unresolved));
+            self.unmatched(unresolved, findings);
         }
     }
 
-    /// What one token yields.
-    pub(super) fn token(&self, token: &Node<'_>, extraction: &mut Extraction) {
+    /// Notes what one token yields.
+    pub(super) fn token(&self, token: &Node<'_>, findings: &mut Findings<'t>) {
+        let template = self.template;
         let mut doubts = Vec::new();
+        let at = Some(Token::of(token));
         match self.measurement(token, &mut doubts) {
-            Ok(measurement) => extraction.measurements.push(Extracted {
-                measurement,
-                period: self.period,
-                template_at: self.template.at,
-            }),
-            Err(fault) => extraction.failures.push(self.failure(fault, Some(token))),
+            Ok(measurement) => {
+                findings.measurements.push(Extracted { measurement, period: self.period, template_at: template.at });
+            }
+            Err(fault) => findings.failures.add(template, fault, at),
         }
-        extraction.warnings.extend(doubts.into_iter().map(|fault| self.failure(fault, Some(token))));
+        doubts.into_iter().for_each(|fault| findings.doubts.add(template, fault, at));
     }
 
-    /// Why the type match itself failed.
-    pub(super) fn unmatched(&self, unresolved: Unresolved) -> Failure {
-        self.failure(Fault::unresolved(unresolved, "the type match", &self.template.type_match), None)
+    /// Notes why the type match itself failed.
+    pub(super) fn unmatched(&self, unresolved: Unresolved, findings: &mut Findings<'t>) {
+        let fault = Fault::unresolved(unresolved, "the type match", &self.template.type_match);
+        findings.failures.add(self.template, fault, None);
     }
 
     /// Evaluates in the order of DM-36, so the first failure is the one reported.
@@ -215,19 +292,6 @@ impl Run<'_, '_> {
             correlation_id,
             properties: evaluation.properties(&template.values)?,
         })
-    }
-
-    fn failure(&self, fault: Fault, token: Option<&Node<'_>>) -> Failure {
-        let place = token.map(|token| {
-            // A token that an expression computed stands nowhere in the envelope.
-            let path = path_to(token, self.root).unwrap_or_else(|| "computed".to_owned());
-            format!(" (token {path})")
-        });
-        Failure {
-            code: fault.code,
-            reason: format!("{}{}", fault.reason, place.unwrap_or_default()),
-            template: Some((self.template.type_name.to_string(), fault.at)),
-        }
     }
 }
 
@@ -338,21 +402,4 @@ impl<'n, 'a> Evaluation<'_, 'n, 'a> {
         }
         Ok(properties)
     }
-}
-
-/// Where a token stands in the envelope, found by identity.
-pub(super) fn path_to(token: &Node<'_>, within: &Node<'_>) -> Option<String> {
-    if std::ptr::eq(token, within) {
-        return Some("$".to_owned());
-    }
-    let below_member = within.members().iter().find_map(|(name, value)| {
-        let path = path_to(token, value)?;
-        Some(format!("$.{name}{}", path.trim_start_matches('$')))
-    });
-    below_member.or_else(|| {
-        within.elements().iter().enumerate().find_map(|(index, value)| {
-            let path = path_to(token, value)?;
-            Some(format!("$[{index}]{}", path.trim_start_matches('$')))
-        })
-    })
 }

@@ -22,6 +22,7 @@ pub(crate) mod shipped;
 mod source;
 mod text;
 pub(crate) mod timestamp;
+mod token_path;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -86,11 +86,12 @@ impl fmt::Display for Problem {
 pub(super) struct Problems<'s> {
     file: &'s str,
     found: Vec<Problem>,
+    errors: usize,
 }
 
 impl<'s> Problems<'s> {
     pub(super) fn of(file: &'s str) -> Self {
-        Self { file, found: Vec::new() }
+        Self { file, found: Vec::new(), errors: 0 }
     }
 
     /// Records an error of template shape.
@@ -145,12 +146,13 @@ impl<'s> Problems<'s> {
     }
 
     fn add(&mut self, problem: Problem) {
+        self.errors += usize::from(problem.is_error());
         self.found.push(problem);
     }
 
     /// How many errors there are so far.
     pub(super) fn errors(&self) -> usize {
-        self.found.iter().filter(|problem| problem.is_error()).count()
+        self.errors
     }
 
     pub(super) fn into_found(self) -> Vec<Problem> {

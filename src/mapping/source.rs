@@ -4,6 +4,8 @@
 //! else; payloads are read by `crate::json`. Member names are found without regard to case (DM-5). Everything is copied
 //! out of the parser's tree: mappings are small and are loaded once.
 
+use std::cell::Cell;
+
 use jsonc_parser::ast;
 use jsonc_parser::common::Ranged;
 use jsonc_parser::{CollectOptions, ParseOptions, parse_to_ast};
@@ -28,6 +30,9 @@ pub(crate) struct Position {
     /// Character in the line.
     pub(crate) column: usize,
 }
+
+/// Where every file starts.
+const START: Position = Position { line: 1, column: 1 };
 
 impl Position {
     /// How messages about it begin (DM-47).
@@ -122,7 +127,7 @@ pub(super) fn read(text: &str) -> Result<Located, (Position, String)> {
     .map_err(|error| (lines.position(error.range().start), error.kind().to_string()))?;
     match parsed.value {
         Some(value) => Ok(located(value, &lines)),
-        None => Err((Position { line: 1, column: 1 }, "the file is empty".to_owned())),
+        None => Err((START, "the file is empty".to_owned())),
     }
 }
 
@@ -151,21 +156,28 @@ fn member_of(property: ast::ObjectProp<'_>, lines: &Lines<'_>) -> Member {
     }
 }
 
+/// Offsets to places. The tree asks in the order of the text, so each search goes on where the last one ended: a file
+/// may be one long line.
 struct Lines<'t> {
     text: &'t str,
-    starts: Vec<usize>,
+    last: Cell<(usize, Position)>,
 }
 
 impl<'t> Lines<'t> {
     fn of(text: &'t str) -> Self {
-        let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Self { text, starts: std::iter::once(0).chain(ends.map(|(index, _)| index + 1)).collect() }
+        Self { text, last: Cell::new((0, START)) }
     }
 
     fn position(&self, offset: usize) -> Position {
-        let line = self.starts.partition_point(|start| *start <= offset);
-        let start = line.checked_sub(1).and_then(|index| self.starts.get(index)).copied().unwrap_or(0);
-        let column = self.text.get(start..offset).map_or(0, |before| before.chars().count()) + 1;
-        Position { line, column }
+        let (from, at) = Some(self.last.get()).filter(|(last, _)| *last <= offset).unwrap_or((0, START));
+        let passed = self.text.get(from..offset).unwrap_or_default();
+        let position = match passed.rsplit_once('\n') {
+            None => Position { column: at.column + passed.chars().count(), ..at },
+            Some((before, line)) => {
+                Position { line: at.line + 1 + before.matches('\n').count(), column: 1 + line.chars().count() }
+            }
+        };
+        self.last.set((offset, position));
+        position
     }
 }

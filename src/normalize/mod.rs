@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::mapping::Failure;
+use crate::mapping::extract::Extraction;
 use crate::mapping_store::{MappingStore, Version};
 use crate::model::Tracked;
 use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
@@ -112,7 +113,7 @@ impl Normalize {
             self.unmatched.count(&envelope.body);
             return receipt.complete(Outcome::Unmatched);
         }
-        count_doubts(&extraction.warnings);
+        count_omitted(&extraction);
         let (measurements, failures) = extraction.into_bound();
         for failure in failures {
             yielded.letters.push(self.letter(failure, &envelope, receipt.share()));
@@ -145,10 +146,10 @@ fn too_large(envelope: &Envelope) -> Option<Failure> {
     })
 }
 
-/// Counts optional values left out because a function failed (JM-21).
-fn count_doubts(doubts: &[Failure]) {
-    for doubt in doubts {
-        metrics::counter!("values_omitted_total", "code" => doubt.code).increment(1);
+/// Counts optional values left out because a function failed (JM-21), which is the only reason there is.
+fn count_omitted(extraction: &Extraction) {
+    if let Some(first) = extraction.warnings.first() {
+        metrics::counter!("values_omitted_total", "code" => first.code).increment(extraction.omitted);
     }
 }
 

@@ -6,8 +6,11 @@ use tokio_util::sync::CancellationToken;
 use super::{Normalize, Shapes};
 use crate::clock::Clock;
 use crate::mapping::Payloads;
+use crate::mapping::extract::FAILURES_TOLD_MAX;
 use crate::mapping_store::MappingStore;
 use crate::model::Tracked;
+use crate::model::dead_letter::{DeadLetter, Stage};
+use crate::model::envelope::Envelope;
 use crate::model::receipt::{Outcome, Settlement};
 use crate::model::samples::{Heard, envelope};
 
@@ -20,41 +23,48 @@ const FHIR: &str = r#"{"templateType": "CollectionFhir", "template": [{"template
 
 /// What becomes of payloads: how many measurements, the codes of the letters, the ends of the messages.
 async fn run(payloads: &[&str], shapes: &Arc<Shapes>) -> (usize, Vec<&'static str>, Vec<Settlement>) {
+    let envelopes = payloads.iter().zip(1..).map(|(payload, position)| envelope(position, payload));
+    let (count, letters, ends) = run_envelopes(envelopes.collect(), shapes).await;
+    (count, letters.iter().map(|letter| letter.code).collect(), ends)
+}
+
+/// As `run`, with the letters themselves.
+async fn run_envelopes(envelopes: Vec<Envelope>, shapes: &Arc<Shapes>) -> (usize, Vec<DeadLetter>, Vec<Settlement>) {
     let folder = tempfile::tempdir().unwrap();
     let (device, fhir) = (folder.path().join("device.json"), folder.path().join("fhir.json"));
     std::fs::write(&device, DEVICE).unwrap();
     std::fs::write(&fhir, FHIR).unwrap();
     let (mappings, _warnings) = MappingStore::open("wards", (device, fhir), Payloads::Strict).unwrap();
     let heard = Arc::new(Heard::default());
-    let (envelopes_in, envelopes) = mpsc::channel(100);
+    let (envelopes_in, inbox) = mpsc::channel(100);
     let (measurements_in, mut measurements) = mpsc::channel(100);
     let (letters_in, mut letters) = mpsc::channel(100);
-    for (payload, position) in payloads.iter().zip(1..) {
-        let tracked = Tracked { value: envelope(position, payload), receipt: heard.receipt(position) };
-        envelopes_in.send(tracked).await.unwrap();
+    for envelope in envelopes {
+        let receipt = heard.receipt(envelope.origin.position);
+        envelopes_in.send(Tracked { value: envelope, receipt }).await.unwrap();
     }
     drop(envelopes_in);
     Normalize::new(mappings, Clock::default(), Arc::clone(shapes), CancellationToken::new())
-        .run(envelopes, measurements_in, letters_in)
+        .run(inbox, measurements_in, letters_in)
         .await;
-    let (mut count, mut codes) = (0, Vec::new());
+    let (mut count, mut kept) = (0, Vec::new());
     while let Some(measurement) = measurements.recv().await {
         count += 1;
         measurement.contribution.receipt.complete(Outcome::Stored);
     }
     while let Some(batch) = letters.recv().await {
         for letter in batch {
-            codes.push(letter.value.code);
+            kept.push(letter.value);
             letter.receipt.complete(Outcome::DeadLettered);
         }
     }
-    (count, codes, heard.settlements().into_iter().map(|(_, settlement)| settlement).collect())
+    (count, kept, heard.settlements().into_iter().map(|(_, settlement)| settlement).collect())
 }
 
 const GOOD: &str = r#"{"id": "d", "at": "2024-03-02T07:15:00Z", "hr": 65.0}"#;
 
 #[tokio::test]
-async fn bad_payloads_go_to_the_dead_letters_and_their_neighbours_go_on() {
+async fn er_4_ev_4_bad_payloads_go_to_the_dead_letters_and_their_neighbours_go_on() {
     let payloads = [GOOD, "{\"hr\":", r#"{"at": "2024-03-02T07:15:00Z", "hr": 1}"#, GOOD];
     let (count, codes, ends) = run(&payloads, &Arc::default()).await;
     assert_eq!((count, codes), (2, vec!["InvalidDataFormatException", "IncompatibleDataException"]));
@@ -75,5 +85,40 @@ async fn a_message_with_good_and_bad_parts_stores_the_good_ones() {
     let payload = r#"[{"id": "d", "at": "2024-03-02T07:15:00Z", "hr": 1}, {"id": "d", "at": "never", "hr": 2}]"#;
     let (count, codes, ends) = run(&[payload], &Arc::default()).await;
     assert_eq!((count, codes.len()), (1, 1));
+    assert_eq!(ends, [Settlement::Settled(Outcome::DeadLettered)]);
+}
+
+#[tokio::test]
+async fn er_5_er_12_a_letter_tells_code_reason_template_line_and_time_and_holds_the_message() {
+    let payload = r#"{"id": "d", "at": "2024-03-02T07:15:00Z", "hr": null}"#;
+    let (count, letters, ends) = run_envelopes(vec![envelope(7, payload)], &Arc::default()).await;
+    assert_eq!((count, ends), (0, vec![Settlement::Settled(Outcome::DeadLettered)]));
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    assert_eq!((letter.stage, letter.code, letter.origin.position), (Stage::Normalize, "IncompatibleDataException", 7));
+    assert_eq!(letter.template, Some(("pulse".to_owned(), 4)));
+    assert!(letter.reason.starts_with("Line Number: 4, Position: "), "{}", letter.reason);
+    assert!(letter.reason.ends_with("the required hr is null (token $.Body)"), "{}", letter.reason);
+    assert_eq!(letter.payload, payload);
+    assert!(letter.at > jiff::Timestamp::UNIX_EPOCH);
+}
+
+#[tokio::test]
+async fn nm_6_a_message_that_is_too_large_becomes_a_letter_and_its_neighbours_go_on() {
+    let limited = |position, bytes| Envelope { body_bytes_max: bytes, ..envelope(position, GOOD) };
+    let envelopes = vec![limited(1, GOOD.len()), limited(2, GOOD.len() - 1), limited(3, GOOD.len())];
+    let (count, letters, ends) = run_envelopes(envelopes, &Arc::default()).await;
+    assert_eq!((count, letters.len(), letters[0].code), (2, 1, "InvalidDataFormatException"));
+    assert!(letters[0].reason.contains("`message_bytes_max` of its source is"), "{}", letters[0].reason);
+    assert_eq!(letters[0].payload, GOOD);
+    let [stored, dead] = [Outcome::Stored, Outcome::DeadLettered].map(Settlement::Settled);
+    assert_eq!(ends, [stored, dead, stored]);
+}
+
+#[tokio::test]
+async fn dm_37_the_letters_of_one_message_have_a_bound_and_the_last_counts_the_others() {
+    let rows = vec![r#"{"hr": 1}"#; 1_000].join(",");
+    let (count, letters, ends) = run_envelopes(vec![envelope(1, &format!("[{rows}]"))], &Arc::default()).await;
+    assert_eq!((count, letters.len()), (0, FAILURES_TOLD_MAX + 1));
+    assert_eq!(letters[FAILURES_TOLD_MAX].reason, "900 more failures in this message, which are not told one by one");
     assert_eq!(ends, [Settlement::Settled(Outcome::DeadLettered)]);
 }

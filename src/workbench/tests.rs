@@ -209,7 +209,7 @@ fn va_8_a_sample_must_be_an_envelope() {
     let workbench = open(Some(&device(&[PULSE])), None).unwrap();
     let deep = RawValue::from_string(deep).unwrap();
     let result = workbench.trial(Wrapping::Envelope).unwrap().run(&deep);
-    assert!(result.exceptions[0].message.contains("not JSON"), "{:?}", result.exceptions);
+    assert!(result.exceptions[0].message.contains("nests deeper than 128"), "{:?}", result.exceptions);
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use crate::model::envelope::{Envelope, Origin};
 
+mod bounds;
 mod explaining;
 mod extracting;
+mod iot;
 mod languages;
 mod loading_device;
 mod loading_fhir;
