@@ -60,10 +60,20 @@ fn iso_date(text: &str) -> Option<Timestamp> {
     if text.len() == 10 { timestamp::iso(text) } else { iso_date_time(text) }
 }
 
+/// A date-time of the shape EV-8 describes: with `T`, seconds, at most 7 digits of fraction, and no zone by name.
 fn iso_date_time(text: &str) -> Option<Timestamp> {
-    let typed = (19..=40).contains(&text.len()) && text.as_bytes().get(10) == Some(&b'T');
-    timestamp::iso(text).filter(|_| typed)
+    let bytes = text.as_bytes();
+    let has_shape = (19..=40).contains(&bytes.len()) && bytes.get(10) == Some(&b'T') && bytes.get(16) == Some(&b':');
+    let after_seconds = text.get(19..).filter(|_| has_shape)?;
+    let fraction = after_seconds.bytes().skip(1).take_while(u8::is_ascii_digit).count();
+    let has_fraction = after_seconds.starts_with('.');
+    let zone = if has_fraction { after_seconds.get(1 + fraction..)? } else { after_seconds };
+    let is_typed = (!has_fraction || fraction <= FRACTION_DIGITS_MAX) && !zone.contains([' ', 'G', 'U']);
+    timestamp::iso(text).filter(|_| is_typed)
 }
+
+/// Digits of a fraction of a second that a typed date-time has at most (EV-8).
+const FRACTION_DIGITS_MAX: usize = 7;
 
 fn same_instant(left: &str, right: &str) -> bool {
     iso_date_time(left).is_some_and(|left| Some(left) == iso_date_time(right))
