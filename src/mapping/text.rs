@@ -81,6 +81,15 @@ mod tests {
             ("1e2", "100"),
             ("-2.50", "-2.5"),
             ("0.1", "0.1"),
+            ("0.00015", "0.00015"),
+            ("0.000099", "9.9E-05"),
+            ("-0.00001", "-1E-05"),
+            ("1e-100", "1E-100"),
+            ("123456789012345.6", "123456789012345.6"),
+            ("1234567890123456.0", "1.234567890123456E+15"),
+            ("1e300", "1E+300"),
+            ("0.0", "0"),
+            ("5e-324", "5E-324"),
         ] {
             check(json, expected);
         }
@@ -88,7 +97,12 @@ mod tests {
 
     #[test]
     fn dm_29_null_is_missing_and_containers_are_unconvertible() {
-        for (json, expected) in [("null", Text::Null), ("{}", Text::Unconvertible), ("[1]", Text::Unconvertible)] {
+        for (json, expected) in [
+            ("null", Text::Null),
+            ("{}", Text::Unconvertible),
+            ("[1]", Text::Unconvertible),
+            ("1e400", Text::Unconvertible),
+        ] {
             assert_eq!(of(&Value::Computed(parse(json.as_bytes()).unwrap())), expected, "{json}");
         }
     }

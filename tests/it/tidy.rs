@@ -1,6 +1,6 @@
 //! The import table: what each module may know of this crate. The crate docs say why.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +36,113 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("app", &["*"]),
     ("cli", &["*"]),
 ];
+
+/// The rules of the mapping specification that the mapping engine keeps: prefix, first and last number.
+const RULES: &[(&str, u32, u32)] = &[
+    ("ev", 1, 12),
+    ("dm", 1, 51),
+    ("jp", 1, 36),
+    ("jm", 1, 22),
+    ("nm", 1, 6),
+    ("fm", 1, 13),
+    ("va", 1, 12),
+    ("er", 1, 5),
+    ("er", 7, 7),
+    ("er", 12, 12),
+];
+
+/// Rules that do not apply, and why.
+const NOT_APPLICABLE: &[(&str, &str)] =
+    &[("nm_4", "the stages are parts of one process; no broker with messages of its own is between them")];
+
+/// The error codes of section 11 of the mapping specification, and one more.
+const ERROR_CODES: &[&str] = &[
+    "InvalidTemplateException",
+    "TemplateExpressionException",
+    "ValidationException",
+    "InvalidDataFormatException",
+    "IncompatibleDataException",
+    "ExpressionFunctionException",
+    "NormalizationDataMappingException",
+    "TemplateNotFoundException",
+    "CorrelationIdNotDefinedException",
+    "InvalidQuantityFhirValueException",
+    "InvalidSampledDataValueException",
+    "NotSupportedException",
+    "DeviceNotFoundException",
+    "PatientNotFoundException",
+    "EncounterNotFoundException",
+    "PatientIdentityNotDefinedException",
+    "EncounterIdentityNotDefinedException",
+    "DeviceIdentityNotDefinedException",
+    "MultipleDeviceFoundException",
+    "MultiplePatientFoundException",
+    "MultipleEncounterFoundException",
+    "MultipleObservationFoundException",
+    "PatientDeviceMismatchException",
+    "FhirDataMappingException",
+    "MeasurementProcessingException",
+    "MeasurementGroupProcessingException",
+    "CompressionNotSupportedException",
+    "EventHubProducerClientException",
+    "StorageCheckpointClientException",
+    "UnclaimedPartitionException",
+    "ProcessorCountException",
+    // Of this product: a value does not fit its FHIR type.
+    "InvalidFhirValueException",
+];
+
+#[test]
+fn every_rule_of_the_mapping_has_a_test() {
+    let tested: BTreeSet<String> = [rust_files(Path::new("src")), rust_files(Path::new("tests"))]
+        .concat()
+        .iter()
+        .flat_map(|file| test_names_in(&fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()))
+        .flat_map(|name| rules_in(&name))
+        .collect();
+    let rules = RULES.iter().flat_map(|(prefix, first, last)| (*first..=*last).map(move |n| format!("{prefix}_{n}")));
+    let missing: Vec<String> = rules
+        .filter(|rule| !tested.contains(rule) && !NOT_APPLICABLE.iter().any(|(excused, _)| excused == rule))
+        .collect();
+    assert!(missing.is_empty(), "no test is named after {}", missing.join(", "));
+}
+
+#[test]
+fn er_1_every_error_code_is_one_that_operators_know() {
+    let mut unknown: BTreeMap<String, PathBuf> = BTreeMap::new();
+    for file in rust_files(Path::new("src")) {
+        for code in production_part(&file).split('"').filter(|text| is_error_code(text)) {
+            if !ERROR_CODES.contains(&code) {
+                unknown.insert(code.to_owned(), file.clone());
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{unknown:?}");
+}
+
+fn is_error_code(text: &str) -> bool {
+    text.strip_suffix("Exception").is_some_and(|name| !name.is_empty() && name.chars().all(char::is_alphanumeric))
+}
+
+/// The names of the functions that carry a test attribute, or stand in `proptest!`.
+fn test_names_in(text: &str) -> Vec<String> {
+    let lines: Vec<&str> = text.lines().map(str::trim_start).collect();
+    let pairs = lines.iter().zip(lines.iter().skip(1));
+    let tests =
+        pairs.filter(|(attribute, _)| attribute.starts_with("#[test]") || attribute.starts_with("#[tokio::test"));
+    tests
+        .filter_map(|(_, line)| line.strip_prefix("async ").unwrap_or(line).strip_prefix("fn "))
+        .filter_map(|rest| rest.split_once('(').map(|(name, _)| name.to_owned()))
+        .collect()
+}
+
+/// The rules a test name begins with: `dm_39_dm_40_iot_templates` is about two.
+fn rules_in(name: &str) -> Vec<String> {
+    let parts: Vec<&str> = name.split('_').collect();
+    let pairs = parts.chunks_exact(2);
+    let is_rule = |pair: &&[&str]| pair[0].len() == 2 && pair[1].chars().all(|c| c.is_ascii_digit());
+    pairs.take_while(is_rule).map(|pair| pair.join("_")).collect()
+}
 
 #[test]
 fn modules_import_only_what_they_may() {

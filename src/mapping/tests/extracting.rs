@@ -123,10 +123,98 @@ fn ev_9_properties_keep_their_types() {
 }
 
 #[test]
+fn ev_1_the_envelope_has_three_members_in_their_order() {
+    let device = collection(&[element(
+        "CalculatedContent",
+        r#""typeName": "pulse", "typeMatchExpression": "$.*", "deviceIdExpression": "$.Body.id",
+        "timestampExpression": "$.Body.at",
+        "values": [ { "valueName": "bpm", "valueExpression": { "value": "type(matchedToken)", "language": "JmesPath" } },
+            { "valueName": "bpm", "valueExpression": "$.matchedToken.pulse" },
+            { "valueName": "bpm", "valueExpression": "$.matchedToken.site" },
+            { "valueName": "bpm", "valueExpression": "$.matchedToken.partition" } ]"#,
+    )]);
+    check(
+        &device,
+        &format!(r#"{{{AT},"pulse":61}}"#),
+        &["61", "ward-4", "7"]
+            .map(|value| format!("pulse c 2024-03-02T07:15:00Z - - - bpm=object bpm={value}"))
+            .each_ref()
+            .map(String::as_str),
+    );
+}
+
+#[test]
+fn ev_6_ev_7_members_and_numbers_are_read_as_written() {
+    let device = with_value("$.matchedToken.pulse", true);
+    let twice = format!(r#"{{{AT},"pulse":1,"pulse":2}}"#);
+    check(&device, &twice, &["pulse c 2024-03-02T07:15:00Z - - - bpm=2"]);
+    // An integer divides as one, a float does not; an integer beyond 64 bits keeps its digits.
+    let halved = device.replace(
+        "\"$.matchedToken.pulse\"",
+        r#"{ "value": "divide(matchedToken.pulse, `2`)", "language": "JmesPath" }"#,
+    );
+    for (number, half) in [("61", "30"), ("61.0", "30.5"), ("6.1e1", "30.5"), ("61E0", "30.5")] {
+        check(
+            &halved,
+            &format!(r#"{{{AT},"pulse":{number}}}"#),
+            &[&format!("pulse c 2024-03-02T07:15:00Z - - - bpm={half}")],
+        );
+    }
+    let long = "123456789012345678901234567890";
+    check(
+        &device,
+        &format!(r#"{{{AT},"pulse":{long}}}"#),
+        &[&format!("pulse c 2024-03-02T07:15:00Z - - - bpm={long}")],
+    );
+}
+
+#[test]
 fn ev_12_the_enqueued_time_is_the_ingestion_time() {
     let extraction = extract(&pulse(), &format!(r#"{{{AT},"pulse":61}}"#));
     let ingested_at = extraction.measurements[0].measurement.ingested_at;
     assert_eq!(ingested_at.to_string(), "2024-03-02T07:15:01Z");
+}
+
+#[test]
+fn dm_12_templates_of_one_type_feed_it_from_payloads_of_different_shapes() {
+    let shape = |name: &str| {
+        element(
+            "JsonPathContent",
+            &format!(
+                r#""typeName": "pulse", "typeMatchExpression": "$..[?(@{name})]", "deviceIdExpression": "$.id",
+                "timestampExpression": "$.at",
+                "values": [ {{ "required": true, "valueName": "bpm", "valueExpression": "$.{name}" }} ]"#
+            ),
+        )
+    };
+    let device = collection(&[shape("hr"), shape("heartrate")]);
+    for name in ["hr", "heartrate"] {
+        let body = format!(r#"{{{AT},"{name}":61}}"#);
+        check(&device, &body, &["pulse c 2024-03-02T07:15:00Z - - - bpm=61"]);
+    }
+}
+
+#[test]
+fn dm_18_a_value_is_required_when_it_says_so_in_any_way() {
+    for (required, is_required) in [
+        ("true", true),
+        ("\"TRUE\"", true),
+        ("1", true),
+        ("-0.5", true),
+        ("false", false),
+        ("\"False\"", false),
+        ("0", false),
+        ("0.0", false),
+    ] {
+        let device =
+            with_value("$.matchedToken.x", true).replace("\"required\": true", &format!("\"required\": {required}"));
+        let extraction = extract(&device, &format!(r#"{{{AT},"pulse":1}}"#));
+        assert_eq!(
+            (extraction.failures.len() == 1, extraction.measurements.is_empty()),
+            (is_required, is_required),
+            "{required}"
+        );
+    }
 }
 
 #[test]
@@ -249,6 +337,103 @@ fn dm_37_a_failing_token_hides_no_neighbour_and_is_named() {
     assert!(extraction.failures[0].reason.contains("$.Body.rows[1]"), "{}", extraction.failures[0].reason);
     let (template, at) = extraction.failures[0].template.clone().unwrap();
     assert_eq!((template.as_str(), at.line), ("pulse", 1));
+}
+
+#[test]
+fn dm_37_a_failing_template_hides_no_other_and_each_failure_names_its_own() {
+    let one = |name: &str, value: &str| {
+        element(
+            "CalculatedContent",
+            &format!(
+                r#""typeName": "pulse", "typeMatchExpression": "$..[?(@pulse)]", "deviceIdExpression": "$.matchedToken.id",
+                "timestampExpression": "$.matchedToken.at",
+                "values": [ {{ "required": true, "valueName": "{name}", "valueExpression": "{value}" }} ]"#
+            ),
+        )
+    };
+    let good = "$.matchedToken.pulse";
+    let device = collection(&[one("a", "$.x"), one("b", good), one("c", "$.Body.*"), one("d", good)]);
+    let extraction = extract(&device, &format!(r#"{{{AT},"pulse":1}}"#));
+    assert_eq!(
+        measurements(&extraction),
+        ["pulse c 2024-03-02T07:15:00Z - - - b=1", "pulse c 2024-03-02T07:15:00Z - - - d=1"]
+    );
+    let codes: Vec<&str> = extraction.failures.iter().map(|failure| failure.code).collect();
+    assert_eq!(codes, ["IncompatibleDataException", "TemplateExpressionException"]);
+    assert!(extraction.failures.iter().all(|failure| failure.reason.ends_with("(token $.Body)")), "{extraction:?}");
+}
+
+#[test]
+fn dm_47_an_evaluation_error_names_the_line_of_its_expression() {
+    let line = |template_type: &str, values: &str| {
+        let members = format!(
+            "\"typeName\": \"pulse\", \"typeMatchExpression\": \"$..[?(@pulse)]\",\n\"deviceIdExpression\": \"$..id\", \"timestampExpression\": \"$..at\",\n{values}"
+        );
+        let extraction =
+            extract(&collection(&[element(template_type, &members)]), r#"{"pulse":{"id":"c","at":"2024-03-02"}}"#);
+        let failure = extraction.failures[0].clone();
+        assert!(failure.message().starts_with("Line Number: "), "{}", failure.message());
+        failure.template.unwrap().1.line
+    };
+    let text = "\"values\": [ { \"valueName\": \"bpm\",\n\"required\": true,\n\"valueExpression\": \"$.x\" } ]";
+    let object = text.replace("\"$.x\"", "{ \"language\": \"JsonPath\",\n\"value\": \"$.x\" }");
+    let unique = text.replace("$.x", "$.matchedToken.x");
+    // The device id is found twice: in the body and in the token.
+    assert_eq!(line("CalculatedContent", &unique), 2);
+    assert_eq!(line("JsonPathContent", text), 3);
+    let calculated = |values: &str| {
+        let device = collection(&[element(
+            "CalculatedContent",
+            &format!(
+                "\"typeName\": \"pulse\", \"typeMatchExpression\": \"$..[?(@pulse)]\",\n\"deviceIdExpression\": \"$.Body.id\", \"timestampExpression\": \"$.Body.at\",\n{values}"
+            ),
+        )]);
+        extract(&device, &format!(r#"{{{AT},"pulse":1}}"#)).failures[0].template.clone().unwrap().1.line
+    };
+    assert_eq!((calculated(text), calculated(&object)), (5, 6));
+}
+
+#[test]
+fn dm_36_of_several_failures_the_first_in_the_order_of_evaluation_is_reported() {
+    // Each expression selects two values where it fails; what fails is told by the members of the message.
+    let device = calculated(
+        r#""encounterIdExpression": "$.matchedToken.encounter[*]", "patientIdExpression": "$.matchedToken.patient[*]",
+        "correlationIdExpression": "$.matchedToken.correlation[*]",
+        "values": [ { "valueName": "first", "valueExpression": "$.matchedToken.first[*]" },
+            { "required": true, "valueName": "second", "valueExpression": "$.matchedToken.second[*]" } ]"#,
+    )
+    .replace("matchedToken.id", "matchedToken.device[*]")
+    .replace("matchedToken.at", "matchedToken.timestamp[*]");
+    let order = ["device", "timestamp", "correlation", "patient", "encounter", "first", "second"];
+    for (failing, name) in order.iter().enumerate() {
+        let members = order.iter().enumerate().map(|(place, name)| match place < failing {
+            true => format!(r#""{name}":["2024-03-02"]"#),
+            false => format!(r#""{name}":[1,2]"#),
+        });
+        let body = format!(r#"{{"pulse":1,{}}}"#, members.collect::<Vec<_>>().join(","));
+        check_failure(&device, &body, "TemplateExpressionException", name);
+    }
+}
+
+#[test]
+fn jp_36_nothing_that_one_template_does_is_seen_by_another() {
+    let device = collection(&[
+        element(
+            "CalculatedContent",
+            r#""typeName": "pulse", "typeMatchExpression": "$..[?(@pulse)]", "deviceIdExpression": "$.Body.id",
+            "timestampExpression": "$.Body.at", "values": [ { "valueName": "bpm", "valueExpression": {
+                "value": "sort(Body.pulse)[0]", "language": "JmesPath" } } ]"#,
+        ),
+        element(
+            "CalculatedContent",
+            r#""typeName": "pulse", "typeMatchExpression": "$.Body.pulse", "deviceIdExpression": "$.Body.id",
+            "timestampExpression": "$.Body.at", "values": [ { "valueName": "bpm", "valueExpression": {
+                "value": "to_string(Body)", "language": "JmesPath" } } ]"#,
+        ),
+    ]);
+    let body = r#"{"id":"c","at":"2024-03-02T07:15:00Z","pulse":[3,1,2]}"#;
+    let at = "pulse c 2024-03-02T07:15:00Z - - -";
+    check(&device, body, &[&format!("{at} bpm=1"), &format!("{at} bpm={body}")]);
 }
 
 #[test]

@@ -76,6 +76,20 @@ fn dm_2_what_is_not_json_is_refused_with_its_place() {
 }
 
 #[test]
+fn dm_2_places_are_right_in_annotated_files_whatever_ends_their_lines() {
+    let device =
+        "// first\n{ \"templateType\": \"CollectionContent\", /* two\nlines */ \"template\": [\n\tnull,\n ],\n}\n";
+    for text in [device.to_owned(), device.replace('\n', "\r\n"), format!("\u{feff}{device}")] {
+        check_errors(&text, &["device.json:4:2: error: an element of the collection is not an object"]);
+    }
+    check_errors(
+        "{ \"templateType\": \"CollectionContent\", \"template\": [ /* größer 😀 */ 5 ] }",
+        &["device.json:1:69: error"],
+    );
+    check_errors("\u{feff}5", &["device.json:1:1: error: the root is not an object"]);
+}
+
+#[test]
 fn dm_3_an_empty_file_is_refused() {
     for text in ["", "  \n ", "null", "// nothing"] {
         assert_eq!(errors(text).len(), 1, "{text:?}");
@@ -96,6 +110,32 @@ fn dm_4_the_root_says_what_was_expected() {
 #[test]
 fn dm_5_member_names_are_found_without_regard_to_case() {
     check_loads(&calculated("").replace("typeName", "TYPENAME").replace("values", "Values").replace("], }", "] }"));
+}
+
+#[test]
+fn dm_5_dm_13_each_member_of_a_calculated_content_is_known_in_any_case_and_no_other() {
+    let members = [
+        ("typeName", "\"pulse\""),
+        ("typeMatchExpression", "\"$\""),
+        ("deviceIdExpression", "\"$.a\""),
+        ("timestampExpression", "\"$.a\""),
+        ("patientIdExpression", "\"$.a\""),
+        ("encounterIdExpression", "\"$.a\""),
+        ("correlationIdExpression", "\"$.a\""),
+        ("values", "[]"),
+        ("defaultExpressionLanguage", "\"JsonPath\""),
+    ];
+    let spelled = |spelling: fn(&str) -> String| {
+        let members = members.map(|(name, value)| format!("\"{}\": {value}", spelling(name)));
+        collection(&[element("CalculatedContent", &members.join(", "))])
+    };
+    for text in [spelled(str::to_owned), spelled(str::to_uppercase), spelled(str::to_lowercase)] {
+        check_loads(&text);
+        check_loads(&text.replace("\"template", "\"TEMPLATE"));
+    }
+    for other in ["groupIdExpression", "value", "templateType", "language", "type Name"] {
+        check_errors(&calculated(&format!("\"{other}\": \"x\"")), &[&format!("member `{other}` is not known")]);
+    }
 }
 
 #[test]
@@ -153,6 +193,19 @@ fn dm_9_every_element_is_judged_on_its_own_and_all_errors_are_reported() {
 }
 
 #[test]
+fn dm_9_er_2_the_good_templates_are_kept_in_order_and_the_mapping_is_refused() {
+    let good =
+        |name: &str| element("CalculatedContent", &format!(r#"{BODY}, "values": []"#)).replace("\"pulse\"", name);
+    let device = collection(&[good("\"a\""), "null".to_owned(), good("\"b\""), good("\" \""), good("\"c\"")]);
+    let source = Source { name: "device.json", text: &device };
+    let inspection = Mappings::inspect(Some(source), None);
+    assert_eq!(inspection.device.iter().filter(|problem| problem.is_error()).count(), 2);
+    let names: Vec<&str> = inspection.mappings.device.iter().map(|bound| &*bound.template.type_name).collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert!(Mappings::load(source, Source { name: "fhir.json", text: FHIR }).is_err());
+}
+
+#[test]
 fn dm_10_dm_11_elements_and_their_templates_are_objects() {
     let elements = [
         "null",
@@ -199,6 +252,11 @@ fn dm_17_missing_values_are_an_empty_list() {
     for values in [r#""values": null"#, r#""values": []"#] {
         check_loads(&calculated(values));
     }
+    check_warning(&calculated(r#""values": null"#), "has no `values`");
+    assert_eq!(load(&calculated(r#""values": []"#)), []);
+    for family in ["JsonPathContent", "IotJsonPathContent", "IotCentralJsonPathContent"] {
+        check_loads(&collection(&[element(family, BODY)]));
+    }
     check_warning(&collection(&[element("CalculatedContent", BODY)]), "has no `values`");
     check_errors(&with_value("null"), &["an entry of `values` is not an object"]);
 }
@@ -224,7 +282,10 @@ fn dm_19_expressions_are_texts_or_objects() {
     check_loads(&calculated(r#""patientIdExpression": { "Value": "$.a", "Language": "jsonpath" }"#));
     check_errors(&calculated(r#""patientIdExpression": { "value": " " }"#), &["`value` must not be blank"]);
     check_errors(&calculated(r#""patientIdExpression": { "language": "JsonPath" }"#), &["'Value' not found"]);
-    check_errors(&calculated(r#""patientIdExpression": 5"#), &["an expression is a text or an object"]);
+    for other in ["5", "true", "[]"] {
+        let device = calculated(&format!(r#""patientIdExpression": {other}"#));
+        check_errors(&device, &["an expression is a text or an object"]);
+    }
 }
 
 #[test]

@@ -76,6 +76,70 @@ fn fm_1_roots_and_elements() {
 }
 
 #[test]
+fn fm_1_dm_2_dm_6_what_holds_for_device_mappings_holds_for_fhir_mappings() {
+    check_loads(&format!("\u{feff}// about\r\n{}", template("")));
+    check_loads(
+        &template("").replace("typeName", "TYPENAME").replace("codes", "Codes").replace("\"template\"", "\"Template\""),
+    );
+    check_loads(&template("").replacen("\"templateType\"", "\"x\": 1, \"templateType\"", 1));
+    check_loads(&template("").replace("\"template\": {", "\"y\": 1, \"template\": {"));
+    for text in ["", " \n", "null", "// nothing"] {
+        assert_eq!(load(text).map(|_| ()).unwrap_err().len(), 1, "{text:?}");
+    }
+    check_error("{} x", "not a JSON document");
+    check_error("[]", "the root is not an object");
+    check_error(r#"{ "template": [] }"#, "expected templateType CollectionFhir, but it was not found");
+    check_error(r#"{ "templateType": "CollectionFhir" }"#, "an array was expected");
+    check_loads(r#"{ "templateType": "CollectionFhir", "template": [] }"#);
+}
+
+#[test]
+fn fm_1_dm_9_dm_10_dm_11_every_element_is_judged_on_its_own() {
+    let good = |name: &str| {
+        format!(r#"{{ "templateType": "CodeValueFhir", "template": {{ "typeName": "{name}", "codes": [] }} }}"#)
+    };
+    let elements = [
+        good("a"),
+        "null".to_owned(),
+        r#"{ "templateType": "CodeValueFhir", "template": 5 }"#.to_owned(),
+        "7".to_owned(),
+        good("b"),
+    ];
+    let fhir = collection(&elements.join(", "));
+    let inspection = Mappings::inspect(None, Some(Source { name: "fhir.json", text: &fhir }));
+    let errors: Vec<&str> =
+        inspection.fhir.iter().filter(|problem| problem.is_error()).map(|problem| problem.message.as_str()).collect();
+    assert_eq!(errors.len(), 3, "{errors:?}");
+    assert_eq!(inspection.mappings.counts(), (0, 2));
+}
+
+#[test]
+fn fm_3_of_two_templates_with_one_name_the_first_stays() {
+    let one = |name: &str, period: &str| {
+        format!(
+            r#"{{ "templateType": "CodeValueFhir", "template": {{ "typeName": "{name}", "codes": [], "periodInterval": {period} }} }}"#
+        )
+    };
+    let fhir = collection(&[one("HR", "60"), one("hr", "0")].join(", "));
+    let inspection = Mappings::inspect(None, Some(Source { name: "fhir.json", text: &fhir }));
+    assert_eq!(inspection.mappings.counts(), (0, 1));
+    assert_eq!(inspection.mappings.fhir_template("hr").unwrap().period, Period::Hour);
+}
+
+#[test]
+fn fm_4_fm_6_everything_but_name_and_codes_may_be_missing() {
+    let mappings = check_loads(&template(r#""category": null"#));
+    let template = code_value(&mappings);
+    assert!(template.value.is_none() && template.components.is_empty() && template.category.is_empty());
+    let both = r#""value": { "valueName": "v", "valueType": "String" },
+        "components": [ { "codes": [ {}, { "system": "s" } ], "value": { "valueName": "w", "valueType": "String" } } ]"#;
+    let mappings = check_loads(&self::template(both));
+    assert_eq!(mappings.fhir_template("t").unwrap().value_names().collect::<Vec<_>>(), ["v", "w"]);
+    assert_eq!(code_value(&mappings).components[0].codes[1].system.as_deref(), Some("s"));
+    assert_eq!(code_value(&mappings).components[0].codes[0].code, None);
+}
+
+#[test]
 fn fm_2_members() {
     check_error(
         &collection(r#"{ "templateType": "CodeValueFhir", "template": { "codes": [] } }"#),
@@ -156,7 +220,14 @@ fn fm_7_fm_9_value_types_and_the_spelling_of_their_member() {
     ] {
         check_loads(&value(&format!(r#""{name}": "{kind}", "defaultPeriod": 1, "text": "x""#)));
     }
-    check_error(&value(r#""valuetype": "String""#), "`valueType` is missing");
+    for spelling in ["valuetype", "VALUETYPE", "Valuetype"] {
+        check_error(&value(&format!(r#""{spelling}": "String""#)), "`valueType` is missing");
+    }
+    let shouted = r#""value": { "VALUENAME": "v", "valueType": "SampledData", "DEFAULTPERIOD": 1, "UNIT": "u" }"#;
+    let mappings = check_loads(&template(shouted));
+    let kind = &code_value(&mappings).value.as_ref().unwrap().kind;
+    assert!(matches!(kind, ValueKind::SampledData { unit: Some(unit), .. } if unit == "u"), "{kind:?}");
+    check_error(&template(r#""value": { "valueName": "v" }"#), "`valueType` is missing");
     check_error(&value(r#""valueType": "Period""#), "not known: `Period`");
 }
 
@@ -167,7 +238,8 @@ fn fm_8_a_value_needs_a_name() {
 
 #[test]
 fn fm_10_null_is_missing() {
-    check_loads(&template(r#""value": null, "components": null"#));
+    let mappings = check_loads(&template(r#""value": null, "components": null"#));
+    assert!(code_value(&mappings).value.is_none() && code_value(&mappings).components.is_empty());
 }
 
 #[test]

@@ -53,7 +53,6 @@ fn expression() -> impl Strategy<Value = String> {
             "max(X)",
             "min(X)",
             "to_string(X)",
-            "to_number(X)",
             "[X]",
             "{a: X}",
             "X[*].a",

@@ -1,3 +1,5 @@
+mod properties;
+
 use std::ops::ControlFlow;
 
 use super::{Item, Path, Unselected};
@@ -73,6 +75,11 @@ fn jp_2_an_at_sign_outside_filters_is_a_name() {
 
 #[test]
 fn jp_3_dot_names_take_almost_any_character() {
+    check(r#"[{"a-b:c":1}]"#, "$[?(@a-b:c==1 )]", &[r#"{"a-b:c":1}"#]);
+    check(r#"[{"a":1,"b":1}]"#, "$[?(@a&&@b||@c)]", &[r#"{"a":1,"b":1}"#]);
+    for filter in ["@x==1 ", "@x<>2 ", "@x<2 ", "@x>0 ", "@x!=2 ", "@x&&@x", "@y||@x"] {
+        check_filter("1", filter, true);
+    }
     for name in ["iothub-connection-device-id", "x:y/z#", "9lives", "a=b", "größe", "a'b", "a,b", "a?b"] {
         check(&format!(r#"{{"{name}":1}}"#), &format!("$.{name}"), &["1"]);
     }
@@ -180,6 +187,10 @@ fn jp_13_a_recursive_name_selects_below_what_is_selected() {
 
 #[test]
 fn jp_14_document_order_parents_first() {
+    let nested = r#"{"p":{"id":1,"q":{"id":2}},"r":{"id":3}}"#;
+    check(nested, "$..[?(@id)]", &[r#"{"id":1,"q":{"id":2}}"#, r#"{"id":2}"#, r#"{"id":3}"#]);
+    check(r#"{"a":{"b":1},"c":[2]}"#, "$..*", &[r#"{"a":{"b":1},"c":[2]}"#, r#"{"b":1}"#, "1", "[2]", "2"]);
+
     check(r#"{"p":{"v":1,"q":{"v":2}},"r":{"v":3}}"#, "$..v", &["1", "2", "3"]);
     check(r#"[[1],[2,[3]]]"#, "$..[?(@ > 0)]", &["1", "2", "3"]);
 }
@@ -353,6 +364,48 @@ fn jp_30_ordering() {
 }
 
 #[test]
+fn jp_30_every_pair_of_types_has_its_order_or_none() {
+    // Value, literal, and of < <= > >= those that hold.
+    for (value, literal, holding) in [
+        ("null", "null", "<= >="),
+        ("null", "0", "< <="),
+        ("null", "''", "< <="),
+        ("null", "false", "< <="),
+        ("0", "null", "> >="),
+        ("\"\"", "null", "> >="),
+        ("false", "null", "> >="),
+        ("1", "2", "< <="),
+        ("2.0", "2", "<= >="),
+        ("7", "'7.5'", "< <="),
+        ("7", "'abc'", ""),
+        ("2", "true", "> >="),
+        ("0", "false", "<= >="),
+        ("\"7.5\"", "7", "> >="),
+        ("\" 7 \"", "7", "<= >="),
+        ("\"1e1\"", "10", "<= >="),
+        ("\"abc\"", "7", ""),
+        ("\"\"", "7", ""),
+        ("\"a\"", "'b'", "< <="),
+        ("\"B\"", "'a'", "< <="),
+        ("\"true\"", "false", "> >="),
+        ("\"yes\"", "false", ""),
+        ("true", "'false'", "> >="),
+        ("true", "'abc'", ""),
+        ("false", "true", "< <="),
+        ("true", "1", "<= >="),
+        ("{}", "1", ""),
+        ("[]", "null", ""),
+    ] {
+        let holding: Vec<&str> = holding.split(' ').collect();
+        for operator in ["<", "<=", ">", ">="] {
+            check_filter(value, &format!("@.x {operator} {literal}"), holding.contains(&operator));
+        }
+    }
+    // Code units of UTF-16: a surrogate pair is below U+FFFF.
+    check_filter("\"\u{1f600}\"", "@.x < '\u{ffff}'", true);
+}
+
+#[test]
 fn jp_31_dates_compare_by_instant() {
     let at = r#""2024-03-02T07:15:00.2500000Z""#;
     check_filter(at, "@.x == '2024-03-02T07:15:00.2500000Z'", true);
@@ -362,6 +415,21 @@ fn jp_31_dates_compare_by_instant() {
     check_filter(at, "@.x > '2024-03-02T09:00:00+02:00'", true);
     check_filter(at, "@.x > '2024-03-02'", true);
     check_filter(at, "@.x < '2024-03-03'", true);
+    check_filter(at, "@.x >= '2024-03-02T07:15:00.25Z'", true);
+    // Only what has the shape of EV-8 on both sides is a date for `==`: with seconds, seven digits, no zone by name.
+    for (value, literal) in [
+        ("2024-03-02T07:15Z", "2024-03-02T07:15+00:00"),
+        ("2024-03-02T07:15:00.00000000Z", "2024-03-02T07:15:00Z"),
+        ("2024-03-02T07:15:00 GMT", "2024-03-02T07:15:00Z"),
+        ("2024-03-02 07:15:00Z", "2024-03-02T07:15:00Z"),
+        ("2024-03-02", "2024-03-02T00:00:00Z"),
+    ] {
+        check_filter(&format!("\"{value}\""), &format!("@.x == '{literal}'"), false);
+        check_filter(&format!("\"{value}\""), &format!("@.x == '{value}'"), true);
+    }
+    for zone in ["Z", "+00:00", "+0000", "+00", ""] {
+        check_filter("\"2024-03-02T07:15:00.2500000Z\"", &format!("@.x == '2024-03-02T07:15:00.25{zone}'"), true);
+    }
 }
 
 #[test]
