@@ -9,6 +9,7 @@ mod iot;
 mod languages;
 mod loading_device;
 mod loading_fhir;
+mod properties;
 
 /// An envelope with a body and one property of each kind.
 fn envelope(body: &str) -> Envelope {
