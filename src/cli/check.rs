@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
+use super::mapping::example;
 use super::{Failure, load_config, say};
 use crate::app::{self, AppError, Exposure};
 use crate::client::FhirClient;
@@ -51,9 +52,16 @@ fn check_mappings(config: &Config) -> Result<(), Failure> {
     let mut problems = Vec::new();
     for connector in &config.connectors {
         match app::open_mapping(connector) {
-            Ok((_, warnings)) => {
+            Ok((mappings, warnings)) => {
                 warnings.iter().for_each(|warning| say(&warning.to_string()));
                 say(&format!("ok    mappings of connector `{}`", connector.name));
+                let (device, fhir) = (&connector.device_mapping, &connector.fhir_mapping);
+                let in_force = mappings.in_force().ok();
+                match in_force.and_then(|version| example::run(device, fhir, &version.mappings)) {
+                    Some(Ok(())) => say(&format!("ok    example of connector `{}`", connector.name)),
+                    Some(Err(problem)) => problems.push(problem),
+                    None => {}
+                }
             }
             Err(AppError::Mappings(found)) => problems.extend(found.iter().map(ToString::to_string)),
             Err(error) => problems.push(chain(&error)),

@@ -15,8 +15,6 @@ mod raw;
 pub(crate) mod reading;
 mod rendered;
 mod sampled_data;
-#[cfg(test)]
-mod shipped_templates;
 
 use self::content::Content;
 use self::merge::Merge;

@@ -26,6 +26,20 @@ pub(crate) struct GroupKey {
     pub(crate) span: Span,
 }
 
+impl GroupKey {
+    /// The Observation of a measurement whose type has this period.
+    pub(crate) fn of(measurement: &Measurement, period: Period) -> Self {
+        Self {
+            measurement_type: Arc::clone(&measurement.measurement_type),
+            device_id: measurement.device_id.clone(),
+            patient_id: measurement.patient_id.clone(),
+            encounter_id: measurement.encounter_id.clone(),
+            correlation_id: measurement.correlation_id.clone(),
+            span: period.span(measurement.occurred_at),
+        }
+    }
+}
+
 /// The span of time one Observation covers (GR-5 to GR-7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Span {

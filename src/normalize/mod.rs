@@ -154,15 +154,7 @@ fn count_omitted(extraction: &Extraction) {
 }
 
 fn keyed(contribution: Contribution, period: Period) -> Keyed {
-    let measurement = &contribution.measurement;
-    let key = GroupKey {
-        measurement_type: Arc::clone(&measurement.measurement_type),
-        device_id: measurement.device_id.clone(),
-        patient_id: measurement.patient_id.clone(),
-        encounter_id: measurement.encounter_id.clone(),
-        correlation_id: measurement.correlation_id.clone(),
-        span: period.span(measurement.occurred_at),
-    };
+    let key = GroupKey::of(&contribution.measurement, period);
     Keyed { key, contribution }
 }
 

@@ -7,6 +7,7 @@ pub(crate) mod aggregate;
 pub(crate) mod document;
 mod engine;
 pub(crate) mod events;
+pub(crate) mod example;
 pub(crate) mod exception;
 pub(crate) mod sample;
 pub(crate) mod trial;
@@ -18,7 +19,7 @@ use exception::{Category, Exception};
 use sample::Wrapping;
 use trial::Trial;
 
-use crate::mapping::{Include, Inspection, Problem, Source};
+use crate::mapping::{Include, Inspection, Mappings, Problem, Source};
 
 /// A device mapping, a FHIR mapping or both, loaded to be tried out.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl Workbench {
         if !has_device_mapping && !has_fhir_mapping {
             return Err(NoMapping);
         }
-        let inspection = crate::mapping::Mappings::inspect_with(device, fhir, include);
+        let inspection = Mappings::inspect_with(device, fhir, include);
         Ok(Self { inspection, has_device_mapping, has_fhir_mapping })
     }
 
@@ -60,6 +61,11 @@ impl Workbench {
     /// Whether a mapping has an error, so that it would not run (DM-9).
     pub(crate) fn has_errors(&self) -> bool {
         self.problems().any(Problem::is_error)
+    }
+
+    /// The templates that loaded.
+    pub(crate) fn mappings(&self) -> &Mappings {
+        &self.inspection.mappings
     }
 
     /// How many device templates and how many FHIR templates loaded.

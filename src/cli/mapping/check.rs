@@ -1,7 +1,7 @@
 //! `vitalwire mapping check`: all that is wrong with mapping files.
 
 use super::super::{Failure, say};
-use super::{Files, counted};
+use super::{Files, counted, example};
 
 /// Tells of each problem on standard output.
 pub(super) fn run(files: &Files) -> Result<(), Failure> {
@@ -12,6 +12,12 @@ pub(super) fn run(files: &Files) -> Result<(), Failure> {
     if errors > 0 {
         let summary = format!("{}, {}", counted(errors, "error"), counted(warnings, "warning"));
         return Err(Failure::Configuration(vec![summary]));
+    }
+    if let (Some(device), Some(fhir)) = (&files.device_mapping, &files.fhir_mapping)
+        && let Some(example) = example::run(device, fhir, workbench.mappings())
+    {
+        example.map_err(|problem| Failure::Configuration(vec![problem]))?;
+        say("ok: the example beside the mappings makes what it says");
     }
     let (device, fhir) = workbench.counts();
     let templates = [

@@ -2,6 +2,7 @@
 
 mod check;
 mod events;
+pub(in crate::cli) mod example;
 mod explain;
 mod test;
 mod text;
