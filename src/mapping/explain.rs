@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use super::device::{DeviceTemplate, Need};
+use super::effort::Effort;
 use super::expression::{Expression, Unresolved};
 use super::extract::{Extraction, Failure, Findings, Run, envelope_node};
 use super::jsonpath::Item;
@@ -115,7 +116,8 @@ impl Mappings {
         let root = envelope_node(envelope, self.payloads)?;
         let run = |bound: &Bound| {
             let Bound { template, period } = bound;
-            explain(&Run { template, period: *period, root: &root, ingested_at: envelope.enqueued_at })
+            let effort = Effort::full();
+            explain(&Run { template, period: *period, root: &root, ingested_at: envelope.enqueued_at, effort })
         };
         Ok(self.device.iter().map(run).collect())
     }
@@ -124,7 +126,7 @@ impl Mappings {
 fn explain(run: &Run<'_, '_, '_>) -> Explanation {
     let template = run.template;
     let (mut tokens, mut token_count) = (Vec::new(), 0);
-    let matched = template.type_match.tokens(run.root, &mut |token| {
+    let matched = template.type_match.tokens(run.root, &run.effort, &mut |token| {
         token_count += 1;
         if tokens.len() < TOKENS_EXPLAINED_MAX {
             tokens.push(explain_token(run, token));
@@ -185,7 +187,7 @@ fn expressions(template: &DeviceTemplate) -> Vec<(String, &Expression)> {
 }
 
 fn outcome(expression: &Expression, document: Item<'_, '_>) -> Outcome {
-    match expression.single(document) {
+    match expression.single(document, &Effort::full()) {
         Ok(Some(value)) => Outcome::Value {
             selected: value.node().map_or_else(|| "the envelope with its matchedToken".to_owned(), shown),
             text: match text::of(&value) {

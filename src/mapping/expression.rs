@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 
+use super::effort::Effort;
 use super::index::Feature;
 use super::jmespath::{self, FunctionFailure, Yield};
 use super::jsonpath::{Item, Path, Unselected};
@@ -130,34 +131,41 @@ impl Expression {
     /// Hands the tokens of a type match to `found`, in order (DM-23), until it breaks off.
     ///
     /// # Errors
-    /// When a function fails; there are no tokens then.
+    /// When a function fails, or it takes too much work; tokens handed over before that stand.
     pub(super) fn tokens(
         &self,
         envelope: &Node<'_>,
+        effort: &Effort,
         found: &mut dyn FnMut(&Node<'_>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Unresolved> {
         Ok(match &self.engine {
-            Engine::JsonPath(path) => path.select(Item::Node(envelope), &mut |item| match item.node() {
+            Engine::JsonPath(path) => path.select(Item::Node(envelope), effort, &mut |item| match item.node() {
                 Some(token) => found(token),
                 None => ControlFlow::Continue(()),
             })?,
-            Engine::JmesPath(query) => match query.evaluate(Item::Node(envelope))? {
+            Engine::JmesPath(query) => match query.evaluate(Item::Node(envelope), effort)? {
                 Yield::Nothing => ControlFlow::Continue(()),
                 Yield::Value(token) => found(&token),
                 Yield::Projection(tokens) => tokens.iter().try_for_each(|token| found(token)),
             },
-            Engine::Rfc9535(query) => query.select(Item::Node(envelope))?.iter().try_for_each(|token| found(token)),
+            Engine::Rfc9535(query) => {
+                query.select(Item::Node(envelope), effort)?.iter().try_for_each(|token| found(token))
+            }
         })
     }
 
     /// The only value it gives, if any.
     ///
     /// # Errors
-    /// When it gives several, or a function fails.
-    pub(super) fn single<'n, 'a>(&'n self, document: Item<'n, 'a>) -> Result<Option<Value<'n, 'a>>, Unresolved> {
+    /// When it gives several, a function fails, or it takes too much work.
+    pub(super) fn single<'n, 'a>(
+        &'n self,
+        document: Item<'n, 'a>,
+        effort: &Effort,
+    ) -> Result<Option<Value<'n, 'a>>, Unresolved> {
         match &self.engine {
-            Engine::JsonPath(path) => Ok(path.single(document)?.map(Value::Item)),
-            Engine::JmesPath(query) => match query.evaluate(document)? {
+            Engine::JsonPath(path) => Ok(path.single(document, effort)?.map(Value::Item)),
+            Engine::JmesPath(query) => match query.evaluate(document, effort)? {
                 Yield::Nothing => Ok(None),
                 Yield::Value(value) => Ok(Some(value.into())),
                 Yield::Projection(values) if values.len() > 1 => Err(Unresolved::Several),
@@ -167,7 +175,7 @@ impl Expression {
                 }
             },
             Engine::Rfc9535(query) => {
-                let mut selected = query.select(document)?;
+                let mut selected = query.select(document, effort)?;
                 let only = selected.pop();
                 if selected.is_empty() { Ok(only.map(Value::from)) } else { Err(Unresolved::Several) }
             }

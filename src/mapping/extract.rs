@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value as Json;
 
 use super::device::{DeviceTemplate, Need, Scope, ValueTemplate};
+use super::effort::Effort;
 use super::expression::{Expression, Unresolved, Value};
 use super::jsonpath::Item;
 use super::problem::TEMPLATE_EXPRESSION;
@@ -132,7 +133,7 @@ impl Mappings {
     fn run(&self, templates: Vec<usize>, root: &Node<'_>, ingested_at: Timestamp) -> Extraction {
         let mut findings = Findings::default();
         for Bound { template, period } in templates.into_iter().filter_map(|at| self.device.get(at)) {
-            Run { template, period: *period, root, ingested_at }.extract(&mut findings);
+            Run { template, period: *period, root, ingested_at, effort: Effort::full() }.extract(&mut findings);
         }
         findings.into_extraction(root)
     }
@@ -238,11 +239,13 @@ pub(super) struct Run<'t, 'r, 'a> {
     pub(super) period: Option<Period>,
     pub(super) root: &'r Node<'a>,
     pub(super) ingested_at: Timestamp,
+    /// What all of its expressions may do on the envelope.
+    pub(super) effort: Effort,
 }
 
 impl<'t> Run<'t, '_, '_> {
     fn extract(&self, findings: &mut Findings<'t>) {
-        let matched = self.template.type_match.tokens(self.root, &mut |token| {
+        let matched = self.template.type_match.tokens(self.root, &self.effort, &mut |token| {
             self.token(token, findings);
             ControlFlow::Continue(())
         });
@@ -274,7 +277,8 @@ impl<'t> Run<'t, '_, '_> {
     /// Evaluates in the order of DM-36, so the first failure is the one reported.
     fn measurement(&self, token: &Node<'_>, doubts: &mut Vec<Fault>) -> Result<Measurement, Fault> {
         let template = self.template;
-        let mut evaluation = Evaluation { document: template.scope.document(self.root, token), doubts };
+        let document = template.scope.document(self.root, token);
+        let mut evaluation = Evaluation { document, effort: &self.effort, doubts };
         let device_id = evaluation.required(&template.device_id, "device id")?;
         let occurred_at = evaluation.occurred_at(&template.timestamps)?;
         let correlation_id = template.correlation_id.as_ref();
@@ -334,6 +338,7 @@ impl Fault {
 /// The expressions of a template on what they see of one token.
 struct Evaluation<'e, 'n, 'a> {
     document: Item<'n, 'a>,
+    effort: &'e Effort,
     /// What was left out and why.
     doubts: &'e mut Vec<Fault>,
 }
@@ -341,7 +346,7 @@ struct Evaluation<'e, 'n, 'a> {
 impl<'n, 'a> Evaluation<'_, 'n, 'a> {
     /// A text that must be there and not be blank (DM-30, DM-31).
     fn required(&self, expression: &Expression, what: &str) -> Result<String, Fault> {
-        let value = expression.single(self.document);
+        let value = expression.single(self.document, self.effort);
         let value = value.map_err(|unresolved| Fault::unresolved(unresolved, what, expression))?;
         let reason = match value.as_ref().map(text::of) {
             Some(Text::Scalar(text)) if !text.trim().is_empty() => return Ok(text.into_owned()),
@@ -359,7 +364,7 @@ impl<'n, 'a> Evaluation<'_, 'n, 'a> {
         let Some(expression) = expression else {
             return Ok(None);
         };
-        let value = match expression.single(self.document) {
+        let value = match expression.single(self.document, self.effort) {
             Ok(value) => value,
             Err(function @ Unresolved::Function { .. }) => {
                 self.doubts.push(Fault::unresolved(function, what, expression));
@@ -380,7 +385,7 @@ impl<'n, 'a> Evaluation<'_, 'n, 'a> {
         let mut at = Position::default();
         for expression in expressions {
             at = expression.at();
-            let value = expression.single(self.document);
+            let value = expression.single(self.document, self.effort);
             let value = value.map_err(|unresolved| Fault::unresolved(unresolved, "timestamp", expression))?;
             let text = value.as_ref().and_then(Value::node).and_then(Node::as_str);
             if let Some(occurred_at) = text.and_then(timestamp::parse) {

@@ -7,6 +7,7 @@
 mod clinical;
 pub(crate) mod decimal;
 mod device;
+mod effort;
 pub(crate) mod explain;
 mod expression;
 pub(crate) mod extract;

@@ -155,7 +155,13 @@ impl<'s> Problems<'s> {
         self.errors
     }
 
-    pub(super) fn into_found(self) -> Vec<Problem> {
+    /// All of them in the order of their file; those of files it names come after.
+    pub(super) fn into_found(mut self) -> Vec<Problem> {
+        let file = self.file;
+        self.found.sort_by(|one, other| {
+            let is_included = (one.file != file).cmp(&(other.file != file));
+            is_included.then_with(|| one.file.cmp(&other.file)).then_with(|| one.at.cmp(&other.at))
+        });
         self.found
     }
 }

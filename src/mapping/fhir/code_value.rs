@@ -290,8 +290,9 @@ fn sampled_data(fields: &Fields, problems: &mut Problems<'_>) -> Option<ValueKin
 
 fn codeable_concept(fields: &Fields, problems: &mut Problems<'_>) -> Option<ValueKind> {
     let text = fields.text("text", problems);
-    if text.is_none() && fields.given("codes").is_none() {
+    let codes = codes(fields, problems);
+    if text.is_none() && codes.is_empty() {
         problems.error(fields.at, "a CodeableConcept needs `codes` or `text`");
     }
-    Some(ValueKind::CodeableConcept { text, codes: codes(fields, problems) })
+    Some(ValueKind::CodeableConcept { text, codes })
 }

@@ -20,6 +20,11 @@ pub(super) struct Evaluator {
 }
 
 impl Evaluator {
+    /// The work done so far.
+    pub(super) fn work(&self) -> usize {
+        self.work.get()
+    }
+
     /// Counts work done.
     pub(super) fn charge(&self, work: usize) -> Result<(), FunctionFailure> {
         self.work.set(self.work.get().saturating_add(work));

@@ -22,6 +22,7 @@ mod value;
 
 use std::borrow::Cow;
 
+use super::effort::Effort;
 use super::jsonpath::Item;
 use crate::json::Node;
 use evaluate::Evaluator;
@@ -80,8 +81,18 @@ impl Query {
     ///
     /// # Errors
     /// When a function cannot work with its arguments, or the bound of work is reached.
-    pub(crate) fn evaluate<'n, 'a>(&'n self, document: Item<'n, 'a>) -> Result<Yield<'n, 'a>, FunctionFailure> {
-        Evaluator::default().outcome(&self.expression, &Some(document.into()))
+    pub(crate) fn evaluate<'n, 'a>(
+        &'n self,
+        document: Item<'n, 'a>,
+        effort: &Effort,
+    ) -> Result<Yield<'n, 'a>, FunctionFailure> {
+        let evaluator = Evaluator::default();
+        let outcome = evaluator.outcome(&self.expression, &Some(document.into()));
+        effort.spend(evaluator.work()).map_err(|_exhausted| FunctionFailure {
+            function: "expression",
+            reason: "takes too much work on a message of this size".to_owned(),
+        })?;
+        outcome
     }
 
     /// Whether a boolean may come out, which as a type match also matches when it is `false` (JM-5).

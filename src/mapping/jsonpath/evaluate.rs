@@ -1,15 +1,11 @@
 //! The walk that selects.
 
-use std::cell::Cell;
 use std::ops::ControlFlow;
 
+use super::super::effort::Effort;
 use super::compare::{equal, is_ordered, strictly_equal};
 use super::{Comparison, Filter, Item, Path, Side, Slice, Step};
 use crate::json::Node;
-
-/// Values one evaluation may look at. A filter that searches the whole document for each candidate costs the square of
-/// the document's size; with this bound it costs a failure of that one message.
-const LOOKS_MAX: u32 = 20_000_000;
 
 /// Why a path does not give what is asked of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,18 +27,23 @@ impl Path {
     pub(crate) fn select<'n, 'a>(
         &self,
         document: Item<'n, 'a>,
+        effort: &Effort,
         found: &mut dyn FnMut(Item<'n, 'a>) -> ControlFlow<()>,
     ) -> Result<ControlFlow<()>, Unselected> {
-        select(&self.steps, document, found)
+        select(&self.steps, document, effort, found)
     }
 
     /// The only value the path selects in `document`, if any.
     ///
     /// # Errors
     /// When it selects several, or takes too much work.
-    pub(crate) fn single<'n, 'a>(&self, document: Item<'n, 'a>) -> Result<Option<Item<'n, 'a>>, Unselected> {
+    pub(crate) fn single<'n, 'a>(
+        &self,
+        document: Item<'n, 'a>,
+        effort: &Effort,
+    ) -> Result<Option<Item<'n, 'a>>, Unselected> {
         let mut only = None;
-        let walked = self.select(document, &mut |item| match only.replace(item) {
+        let walked = self.select(document, effort, &mut |item| match only.replace(item) {
             None => ControlFlow::Continue(()),
             Some(_) => ControlFlow::Break(()),
         })?;
@@ -54,31 +55,37 @@ impl Path {
 pub(super) fn select<'n, 'a>(
     steps: &[Step],
     document: Item<'n, 'a>,
+    effort: &Effort,
     found: Found<'_, 'n, 'a>,
 ) -> Result<ControlFlow<()>, Unselected> {
-    let run = Run { root: document, looks_left: Cell::new(LOOKS_MAX) };
-    let walked = walk(steps, &run, document, found);
-    if run.looks_left.get() == 0 { Err(Unselected::TooMuchWork) } else { Ok(walked) }
+    let walked = walk(steps, &Run { root: document, effort }, document, found);
+    if effort.is_exhausted() { Err(Unselected::TooMuchWork) } else { Ok(walked) }
 }
 
 /// What one evaluation knows.
-struct Run<'n, 'a> {
+struct Run<'e, 'n, 'a> {
     /// What `$` means in filters.
     root: Item<'n, 'a>,
-    looks_left: Cell<u32>,
+    effort: &'e Effort,
 }
 
-impl Run<'_, '_> {
+impl Run<'_, '_, '_> {
     /// Counts a look at a value, and breaks off when it was the last.
     fn look(&self) -> ControlFlow<()> {
-        let left = self.looks_left.get().saturating_sub(1);
-        self.looks_left.set(left);
-        if left == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        match self.effort.spend(1) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(_exhausted) => ControlFlow::Break(()),
+        }
     }
 }
 
 /// Applies the first of `steps` to `current` and the others to what it selects.
-fn walk<'n, 'a>(steps: &[Step], run: &Run<'n, 'a>, current: Item<'n, 'a>, found: Found<'_, 'n, 'a>) -> ControlFlow<()> {
+fn walk<'n, 'a>(
+    steps: &[Step],
+    run: &Run<'_, 'n, 'a>,
+    current: Item<'n, 'a>,
+    found: Found<'_, 'n, 'a>,
+) -> ControlFlow<()> {
     run.look()?;
     let Some((step, rest)) = steps.split_first() else {
         return found(current);
@@ -117,7 +124,7 @@ fn walk<'n, 'a>(steps: &[Step], run: &Run<'n, 'a>, current: Item<'n, 'a>, found:
 
 /// Visits everything below `item` in document order, parents first, with the name it has as a member.
 fn descend<'n, 'a>(
-    run: &Run<'n, 'a>,
+    run: &Run<'_, 'n, 'a>,
     item: Item<'n, 'a>,
     visit: &mut dyn FnMut(Option<&'n str>, Item<'n, 'a>) -> ControlFlow<()>,
 ) -> ControlFlow<()> {
@@ -159,7 +166,7 @@ fn sliced<'n, 'a>(elements: &'n [Node<'a>], slice: Slice) -> impl Iterator<Item 
     positions.filter_map(|position| elements.get(usize::try_from(position).ok()?))
 }
 
-fn holds<'n, 'a>(filter: &Filter, run: &Run<'n, 'a>, candidate: Item<'n, 'a>) -> bool {
+fn holds<'n, 'a>(filter: &Filter, run: &Run<'_, 'n, 'a>, candidate: Item<'n, 'a>) -> bool {
     match filter {
         Filter::All(filters) => filters.iter().all(|filter| holds(filter, run, candidate)),
         Filter::Any(filters) => filters.iter().any(|filter| holds(filter, run, candidate)),
@@ -176,7 +183,7 @@ fn holds<'n, 'a>(filter: &Filter, run: &Run<'n, 'a>, candidate: Item<'n, 'a>) ->
 /// Whether some value of a side passes the test (JP-26).
 fn any_value<'n, 'a>(
     side: &Side,
-    run: &Run<'n, 'a>,
+    run: &Run<'_, 'n, 'a>,
     candidate: Item<'n, 'a>,
     passes: &mut dyn FnMut(Item<'_, '_>) -> bool,
 ) -> bool {

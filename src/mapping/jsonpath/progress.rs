@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use super::super::effort::Effort;
 use super::evaluate::select;
 use super::{Item, Path};
 
@@ -13,7 +14,7 @@ impl Path {
         for (index, end) in self.ends.iter().enumerate() {
             let mut count = 0;
             let steps = self.steps.get(..=index).unwrap_or_default();
-            let selected = select(steps, document, &mut |_| {
+            let selected = select(steps, document, &Effort::full(), &mut |_| {
                 count += 1;
                 ControlFlow::Continue(())
             });

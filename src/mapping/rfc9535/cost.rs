@@ -15,14 +15,19 @@ pub(super) fn searches_document(query: &JpQuery) -> bool {
     query.segments.iter().any(in_segment)
 }
 
-/// Whether a document has more values than `max`; looks at no more than that.
-pub(super) fn has_more_values(document: Item<'_, '_>, max: usize) -> bool {
-    fn count(node: &Node<'_>, left: usize) -> Option<usize> {
+/// Whether the query goes straight to one value, so that it costs the same on every document.
+pub(super) fn is_singular(query: &JpQuery) -> bool {
+    query.segments.iter().all(selects_one)
+}
+
+/// How many values a document has.
+pub(super) fn values(document: Item<'_, '_>) -> usize {
+    fn count(node: &Node<'_>) -> usize {
         let below = node.members().iter().map(|(_, value)| value).chain(node.elements());
-        below.fold(left.checked_sub(1), |left, value| count(value, left?))
+        1 + below.map(count).sum::<usize>()
     }
     let (Item::Node(node) | Item::Extended { envelope: node, .. }) = document;
-    count(node, max).is_none()
+    count(node)
 }
 
 fn in_segment(segment: &Segment) -> bool {
@@ -59,7 +64,7 @@ fn in_filter(filter: &Filter) -> bool {
 fn in_test(test: &Test) -> bool {
     match test {
         Test::RelQuery(segments) => segments.iter().any(in_segment),
-        Test::AbsQuery(query) => !query.segments.iter().all(selects_one),
+        Test::AbsQuery(query) => !is_singular(query),
         Test::Function(function) => in_function(function),
     }
 }

@@ -17,6 +17,7 @@ use jsonpath_rust::query::js_path_process;
 use jsonpath_rust::query::queryable::Queryable;
 use pest::error::LineColLocation;
 
+use super::effort::Effort;
 use super::index::Feature;
 use super::jsonpath::{Item, MATCHED_TOKEN};
 use crate::json::Node;
@@ -34,6 +35,8 @@ pub(crate) struct Query {
     query: JpQuery,
     /// Whether a filter of it searches the whole document.
     searches_document: bool,
+    /// Whether it goes straight to one value.
+    is_singular: bool,
     /// What is left of it, and how it begins, when it begins with a member of the extended envelope.
     start: Start,
 }
@@ -86,17 +89,24 @@ impl Query {
             }
             Some(_) | None => Start::Anywhere,
         };
-        Ok(Self { searches_document: cost::searches_document(&query), query, start })
+        let searches_document = cost::searches_document(&query);
+        Ok(Self { searches_document, is_singular: cost::is_singular(&query), query, start })
     }
 
     /// Every value the query selects, in the order of its node list.
     ///
     /// # Errors
     /// When the document is too large for what the query does with it.
-    pub(crate) fn select<'n, 'a>(&self, document: Item<'n, 'a>) -> Result<Vec<Cow<'n, Node<'a>>>, TooMuchWork> {
-        if self.searches_document && cost::has_more_values(document, SEARCHED_VALUES_MAX) {
+    pub(crate) fn select<'n, 'a>(
+        &self,
+        document: Item<'n, 'a>,
+        effort: &Effort,
+    ) -> Result<Vec<Cow<'n, Node<'a>>>, TooMuchWork> {
+        let looks = if self.is_singular { self.query.segments.len() } else { cost::values(document) };
+        if self.searches_document && looks > SEARCHED_VALUES_MAX {
             return Err(TooMuchWork);
         }
+        effort.spend(looks).map_err(|_exhausted| TooMuchWork)?;
         Ok(self.selected(document))
     }
 
@@ -191,6 +201,7 @@ impl Queryable for Node<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::effort::Effort;
     use super::super::jsonpath::Item;
     use super::{Node, Query};
     use crate::json::parse;
@@ -198,7 +209,7 @@ mod tests {
     #[track_caller]
     fn check(query: &str, document: &str, expected: &[&str]) {
         let node = parse(document.as_bytes()).unwrap();
-        let selected = Query::parse(query).unwrap().select(Item::Node(&node)).unwrap();
+        let selected = Query::parse(query).unwrap().select(Item::Node(&node), &Effort::full()).unwrap();
         assert_eq!(selected.iter().map(|node| node.to_string()).collect::<Vec<_>>(), expected, "{query}");
     }
 
@@ -223,7 +234,7 @@ mod tests {
         let envelope = parse(br#"{"Body":{"t":{"v":1},"want":1},"Properties":{}}"#).unwrap();
         let token = envelope.member("Body").and_then(|body| body.member("t")).unwrap();
         let document = Item::Extended { envelope: &envelope, token };
-        let selected = Query::parse(query).unwrap().select(document).unwrap();
+        let selected = Query::parse(query).unwrap().select(document, &Effort::full()).unwrap();
         assert_eq!(selected.iter().map(|node| node.to_string()).collect::<Vec<_>>(), expected, "{query}");
     }
 
@@ -263,14 +274,15 @@ mod tests {
         for query in ["$[?$..x]", "$[?count($.*) == @]", "$[?@[?$[*]]]", "$[?!(@.a || $[?@.b])]"] {
             let query = Query::parse(query).unwrap();
             for (count, expected) in [(100, true), (10_000, false)] {
-                let (text, is_taken) =
-                    (rows(count), |text: &str| query.select(Item::Node(&parse(text.as_bytes()).unwrap())).is_ok());
+                let (text, is_taken) = (rows(count), |text: &str| {
+                    query.select(Item::Node(&parse(text.as_bytes()).unwrap()), &Effort::full()).is_ok()
+                });
                 assert_eq!(is_taken(&text), expected, "{query:?} {count}");
             }
         }
         let direct = Query::parse("$[?@ == $[0] && $.a.b != @..c && length(@) > 1 || @[?@.x]]");
         assert!(direct.is_err(), "a comparison takes single values only");
         let direct = Query::parse("$[?@ == $[0] && $[1] != @.c || @[?@.x]]").unwrap();
-        assert!(direct.select(Item::Node(&parse(rows(10_000).as_bytes()).unwrap())).is_ok());
+        assert!(direct.select(Item::Node(&parse(rows(10_000).as_bytes()).unwrap()), &Effort::full()).is_ok());
     }
 }

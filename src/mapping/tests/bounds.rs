@@ -76,6 +76,22 @@ fn the_other_languages_walk_the_same_documents() {
 }
 
 #[test]
+fn an_expression_that_looks_through_the_message_for_every_row_is_given_up() {
+    for (language, search) in [("JsonPath", "$..none"), ("JmesPath", "Body.rows[?none] | [0]"), ("Rfc9535", "$..none")]
+    {
+        let device = device("JsonPath", "$.Body.rows[*]").replace(
+            r#""valueExpression": "$.matchedToken.a""#,
+            &format!(r#""valueExpression": {{ "value": "{search}", "language": "{language}" }}"#),
+        );
+        let extraction = extract(&device, &wide_array());
+        let about = |failure: &super::super::Failure| failure.reason.contains("takes too much work on a message");
+        let told = extraction.failures.iter().chain(&extraction.warnings);
+        assert!(told.into_iter().any(about), "{language}: {:?}", extraction.failures.first());
+        assert!(extraction.measurements.len() < 100, "{language}");
+    }
+}
+
+#[test]
 fn dm_37_of_very_many_bad_rows_some_are_told_and_the_others_counted() {
     let body = wide_array().replace(r#""id":"c","#, "");
     for language_and_match in

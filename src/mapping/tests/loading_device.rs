@@ -226,8 +226,8 @@ fn dm_14_required_members_that_are_missing_null_or_empty() {
     check_errors(
         &collection(&[element("CalculatedContent", &format!(r#"{members}, "values": [ {{ }} ]"#))]),
         &[
-            "Required property 'TypeMatchExpression' expects a value but got null.",
             "Required property 'DeviceIdExpression' not found in JSON.",
+            "Required property 'TypeMatchExpression' expects a value but got null.",
             "Required property 'ValueName' not found in JSON.",
             "Required property 'ValueExpression' not found in JSON.",
         ],
@@ -347,9 +347,9 @@ fn dm_47_problems_name_line_and_column() {
     check_errors(
         device,
         &[
+            "device.json:4:19: error: Required property 'TimestampExpression' not found",
             "device.json:6:9: error: JsonPath",
             "device.json:8:11: error: JsonPath",
-            "device.json:4:19: error: Required property 'TimestampExpression' not found",
             "device.json:11:7: error: No match found for template type Nope",
         ],
     );

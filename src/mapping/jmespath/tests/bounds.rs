@@ -2,6 +2,7 @@ use super::super::compile::CALLS_DEEP_MAX;
 use super::super::scan::OPERATORS_MAX;
 use super::{Item, Query, fails, query};
 use crate::json::{Node, parse};
+use crate::mapping::effort::Effort;
 
 /// The smallest stack the program's threads may have half used up.
 const STACK_BYTES: usize = 1 << 20;
@@ -12,7 +13,7 @@ fn survives(text: String, document: String) -> bool {
         let document = parse(document.as_bytes()).unwrap();
         let query = Query::parse(&text);
         if let Ok(query) = &query {
-            drop(query.evaluate(Item::Node(&document)));
+            drop(query.evaluate(Item::Node(&document), &Effort::full()));
             drop(query.needs());
         }
         query.is_ok()
@@ -74,11 +75,11 @@ fn deep_and_wide_documents_are_evaluated() {
     let wide = format!(r#"{{"rows":[{}]}}"#, vec![r#"{"v":1}"#; 50_000].join(","));
     let wide = parse(wide.as_bytes()).unwrap();
     let sum = query("sum(rows[?v == `1`].v)");
-    assert_eq!(super::shown(&sum.evaluate(Item::Node(&wide)).unwrap()), "50000");
+    assert_eq!(super::shown(&sum.evaluate(Item::Node(&wide), &Effort::full()).unwrap()), "50000");
     let members: Vec<String> = (0..20_000).map(|number| format!(r#""m{number}":{number}"#)).collect();
     let wide = format!("{{{}}}", members.join(","));
     let wide: Node<'_> = parse(wide.as_bytes()).unwrap();
     for text in ["length(merge(@, @))", "@ == @ && length(@)", "length(keys(@))", "length(sort(values(@)))"] {
-        assert_eq!(super::shown(&query(text).evaluate(Item::Node(&wide)).unwrap()), "20000", "{text}");
+        assert_eq!(super::shown(&query(text).evaluate(Item::Node(&wide), &Effort::full()).unwrap()), "20000", "{text}");
     }
 }

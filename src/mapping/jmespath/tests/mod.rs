@@ -6,6 +6,7 @@ mod syntax;
 
 use super::{FunctionFailure, Item, Query, Yield};
 use crate::json::{Node, parse};
+use crate::mapping::effort::Effort;
 
 fn query(text: &str) -> Query {
     Query::parse(text).unwrap_or_else(|error| panic!("{text}: {error} at {:?}", error.column))
@@ -13,7 +14,7 @@ fn query(text: &str) -> Query {
 
 /// The result as text: `nothing`, a value as JSON, or the elements of a projection after `each`.
 fn outcome(document: &Node<'_>, text: &str) -> Result<String, FunctionFailure> {
-    query(text).evaluate(Item::Node(document)).map(|outcome| shown(&outcome))
+    query(text).evaluate(Item::Node(document), &Effort::full()).map(|outcome| shown(&outcome))
 }
 
 fn shown(outcome: &Yield<'_, '_>) -> String {

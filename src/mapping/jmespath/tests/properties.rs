@@ -1,3 +1,4 @@
+use crate::mapping::effort::Effort;
 use proptest::prelude::*;
 
 use super::super::number;
@@ -132,7 +133,7 @@ fn tokens(query: &Query, document: &Node<'_>) -> Result<Vec<Node<'static>>, Stri
     let fixed = |node: &Node<'_>| {
         serde_json::from_str::<Box<serde_json::value::RawValue>>(&node.to_string()).map(|raw| own(raw.get()))
     };
-    match query.evaluate(Item::Node(document)) {
+    match query.evaluate(Item::Node(document), &Effort::full()) {
         Ok(Yield::Nothing) => Ok(Vec::new()),
         Ok(Yield::Value(value)) => Ok(vec![fixed(&value).unwrap()]),
         Ok(Yield::Projection(values)) => Ok(values.iter().map(|value| fixed(value).unwrap()).collect()),
@@ -162,7 +163,7 @@ proptest! {
     #[test]
     fn evaluation_agrees_with_the_crate(document in document(), text in expression()) {
         let ours = query(&text);
-        let found = match ours.evaluate(Item::Node(&document)) {
+        let found = match ours.evaluate(Item::Node(&document), &Effort::full()) {
             Ok(Yield::Nothing) => Some(Node::Null),
             Ok(Yield::Value(value)) => Some(own(&value.to_string())),
             Ok(Yield::Projection(_)) => Some(Node::Array(tokens(&ours, &document).unwrap())),
@@ -191,7 +192,7 @@ proptest! {
         text in r#"([@.\[\]()?*'",:=<>!&|`ab01{} -]|a|b|c|add|sum|length|sort_by|`1`|\[\*\]|\[\?|&&){0,20}"#,
     ) {
         if let Ok(query) = Query::parse(&text) {
-            drop(query.evaluate(Item::Node(&document)));
+            drop(query.evaluate(Item::Node(&document), &Effort::full()));
             drop(query.needs());
         }
     }

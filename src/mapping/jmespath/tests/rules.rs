@@ -1,5 +1,6 @@
 use super::{Item, Query, Yield, check, fails, gives, query, refused, shown};
 use crate::json::{Node, parse};
+use crate::mapping::effort::Effort;
 use crate::mapping::expression;
 use crate::mapping::text::{self, Text};
 use crate::mapping::timestamp;
@@ -286,7 +287,7 @@ fn jm_17_unix_times_are_integers() {
 #[test]
 fn jm_18_dates_are_texts_that_are_timestamps() {
     let dated = query("fromUnixTimestampMs(`1700000000250`)");
-    let Ok(Yield::Value(date)) = dated.evaluate(Item::Node(&Node::Null)) else { panic!() };
+    let Ok(Yield::Value(date)) = dated.evaluate(Item::Node(&Node::Null), &Effort::full()) else { panic!() };
     let at = date.as_str().and_then(timestamp::parse).unwrap();
     assert_eq!(at.as_millisecond(), 1_700_000_000_250);
     assert_eq!(text::of(&expression::Value::Item(Item::Node(&date))), Text::Scalar("2023-11-14T22:13:20.250Z".into()));
@@ -301,7 +302,7 @@ fn jm_19_nothing_is_converted_for_an_argument() {
     fails("null", "insertString(`1`, 'a', `0`)", "insertString");
     fails("null", "insertString('a', 'b', '0')", "insertString");
     check(r#"{"at":"2024-03-02T07:15:00Z"}"#, "insertString(at, 'on ', `0`)", r#""on 2024-03-02T07:15:00Z""#);
-    let failure = query("add('a secret', `1`)").evaluate(Item::Node(&Node::Null)).unwrap_err();
+    let failure = query("add('a secret', `1`)").evaluate(Item::Node(&Node::Null), &Effort::full()).unwrap_err();
     assert_eq!(failure.to_string(), "add: a number is needed, not string");
 }
 
@@ -327,7 +328,7 @@ fn jm_20_names_are_case_sensitive_and_arity_is_fixed() {
 fn jm_21_a_failure_names_the_function_and_what_did_not_fit() {
     let document = parse(br#"{"Body":{"v":"61"}}"#).unwrap();
     let failed = query("Body | multiply(v, `2`)");
-    let failure = failed.evaluate(Item::Node(&document)).unwrap_err();
+    let failure = failed.evaluate(Item::Node(&document), &Effort::full()).unwrap_err();
     assert_eq!((failure.function, failure.reason.as_str()), ("multiply", "a number is needed, not string"));
 }
 
@@ -336,7 +337,7 @@ fn jm_22_the_document_is_the_extended_envelope() {
     let envelope = parse(br#"{"Body":{"rows":[{"v":1},{"v":2}]},"matchedToken":"old"}"#).unwrap();
     let token = &envelope.member("Body").unwrap().member("rows").unwrap().elements()[1];
     let extended = Item::Extended { envelope: &envelope, token };
-    let on = |text: &str| shown(&Query::parse(text).unwrap().evaluate(extended).unwrap());
+    let on = |text: &str| shown(&Query::parse(text).unwrap().evaluate(extended, &Effort::full()).unwrap());
     assert_eq!(on("matchedToken.v"), "2");
     assert_eq!(on("Body.rows[0].v"), "1");
     assert_eq!(on("@.matchedToken"), r#"{"v":2}"#);

@@ -1,5 +1,6 @@
 mod properties;
 
+use crate::mapping::effort::Effort;
 use std::ops::ControlFlow;
 
 use super::{Item, Path, Unselected};
@@ -12,7 +13,7 @@ fn select(document: &str, path: &str) -> Vec<String> {
     let path = Path::parse(path).unwrap_or_else(|error| panic!("{path}: {error}"));
     let root = parse(document.as_bytes()).unwrap();
     let mut selected = Vec::new();
-    let walked = path.select(Item::Node(&root), &mut |item| {
+    let walked = path.select(Item::Node(&root), &Effort::full(), &mut |item| {
         selected.push(item.node().map(Node::to_string).unwrap_or_default());
         ControlFlow::Continue(())
     });
@@ -486,7 +487,7 @@ fn a_filter_that_searches_the_document_for_every_candidate_is_given_up() {
     for (count, expected) in [(100, Ok(None)), (20_000, Err(Unselected::TooMuchWork))] {
         let document = rows(count);
         let node = parse(document.as_bytes()).unwrap();
-        let selected = path.single(Item::Node(&node)).map(|item| item.map(|_| ()));
+        let selected = path.single(Item::Node(&node), &Effort::full()).map(|item| item.map(|_| ()));
         assert_eq!(selected, expected, "{count}");
     }
 }
@@ -502,7 +503,7 @@ proptest::proptest! {
         if let Ok(path) = Path::parse(&text) {
             let root = parse(DOCUMENT.as_bytes()).unwrap();
             let mut selected = 0;
-            let walked = path.select(Item::Node(&root), &mut |_| {
+            let walked = path.select(Item::Node(&root), &Effort::full(), &mut |_| {
                 selected += 1;
                 if selected < 1000 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
             });
@@ -515,7 +516,7 @@ proptest::proptest! {
         let document = Node::Object(vec![(name.as_str().into(), Node::Bool(true))]);
         let quoted = name.replace('\\', r"\\").replace('\'', r"\'");
         let path = Path::parse(&format!("$['{quoted}']")).unwrap();
-        let selected = path.single(Item::Node(&document)).unwrap().and_then(Item::node);
+        let selected = path.single(Item::Node(&document), &Effort::full()).unwrap().and_then(Item::node);
         proptest::prop_assert_eq!(selected, Some(&Node::Bool(true)));
     }
 }

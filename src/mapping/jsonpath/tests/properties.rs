@@ -1,6 +1,7 @@
 //! The evaluator against a second, naive one that is written from the specification: it lists every value of the
 //! document first and selects by looking through the list. And against the standard, where section 3.6 says how.
 
+use crate::mapping::effort::Effort;
 use std::cmp::Ordering;
 use std::ops::ControlFlow;
 
@@ -375,7 +376,7 @@ fn order(left: &Node<'_>, right: &Node<'_>) -> Option<Ordering> {
 fn selected(text: &str, document: &Node<'static>, listed: &Listed<'_>) -> Vec<usize> {
     let path = Path::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
     let mut selected = Vec::new();
-    let walked = path.select(Item::Node(document), &mut |item| {
+    let walked = path.select(Item::Node(document), &Effort::full(), &mut |item| {
         selected.push(number_of(item.node().unwrap(), listed));
         ControlFlow::Continue(())
     });
@@ -461,7 +462,7 @@ fn standard(step: &Step, at: usize, listed: &Listed<'_>) -> Vec<usize> {
     let node = listed.values[at].node;
     let find = |text: &str, node: &Node<'static>| {
         let query = rfc9535::Query::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        let found = query.select(Item::Node(node)).unwrap();
+        let found = query.select(Item::Node(node), &Effort::full()).unwrap();
         found.iter().map(|node| number_of(node, listed)).collect::<Vec<usize>>()
     };
     let step = if let Step::IdleScan(step) = step { step } else { step };
