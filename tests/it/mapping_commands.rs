@@ -210,3 +210,24 @@ fn explain_shows_each_template_and_expression_of_one_event() {
     assert_eq!(code, Some(2));
     assert_eq!(errors, "vitalwire: there is no event 3: events.json has 2 events\n");
 }
+
+#[test]
+fn checking_a_mapping_runs_the_example_beside_it() {
+    let directory = tempfile::tempdir().unwrap();
+    for file in ["device.json", "fhir.json", "sample.json", "expected.json"] {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates/heart-rate").join(file);
+        std::fs::copy(shipped, directory.path().join(file)).unwrap();
+    }
+    let check = || {
+        let mut command = mapping(directory.path(), &["check"]);
+        command.args(BOTH);
+        run(command)
+    };
+    let (code, output, _) = check();
+    assert_eq!(code, Some(0));
+    assert!(output.contains("ok: the example beside the mappings makes what it says"), "{output}");
+    std::fs::write(directory.path().join("expected.json"), "{}").unwrap();
+    let (code, _, errors) = check();
+    assert_eq!(code, Some(78));
+    assert!(errors.contains("the example makes something else than expected.json"), "{errors}");
+}

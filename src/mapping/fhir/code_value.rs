@@ -155,7 +155,8 @@ pub(super) fn read(body: &Fields, common: Option<&Common>, problems: &mut Proble
 }
 
 fn check_values(template: &CodeValueFhir, period: Period, body: &Fields, problems: &mut Problems<'_>) {
-    if template.value.is_none() && template.components.is_empty() {
+    // A value that is there but wrong has its own problem.
+    if body.given("value").is_none() && template.components.is_empty() {
         problems.warning(body.at, "the template has neither `value` nor `components`, its Observations have no value");
     }
     for value in template.values() {
