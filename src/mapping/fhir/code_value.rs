@@ -150,7 +150,9 @@ pub(super) fn read(body: &Fields, common: Option<&Common>, problems: &mut Proble
     let value = body.given("value").and_then(|member| value(member, problems));
     let components = body.list("components", problems).iter().filter_map(|entry| component(entry, problems)).collect();
     let template = CodeValueFhir { category, codes: codes?, value, components };
-    check_values(&template, common?.period, body, problems);
+    let common = common?;
+    check_values(&template, common.period, body, problems);
+    check_shared_codes(&template, &common.type_name, problems);
     Some(template)
 }
 
@@ -176,6 +178,28 @@ fn check_values(template: &CodeValueFhir, period: Period, body: &Fields, problem
                     problems.warning(value.at, message);
                 }
             }
+        }
+    }
+}
+
+/// An Observation with a value has no component with a code of its own (invariant obs-7 of
+/// [Observation](http://hl7.org/fhir/R4/observation.html)); servers that validate refuse it.
+fn check_shared_codes(template: &CodeValueFhir, type_name: &str, problems: &mut Problems<'_>) {
+    if template.value.is_none() {
+        return;
+    }
+    let is_same =
+        |one: &Code, other: &Code| one.code.is_some() && (&one.code, &one.system) == (&other.code, &other.system);
+    for component in &template.components {
+        let at = component.value.at;
+        if component.value.name == type_name {
+            let message =
+                format!("the value `{type_name}` of a component makes its code that of the whole Observation");
+            problems.warning_with_hint(at, message, "give the value another name than the type");
+        }
+        if component.codes.iter().any(|code| template.codes.iter().any(|whole| is_same(code, whole))) {
+            let message = format!("the component of `{}` has a code of the whole Observation", component.value.name);
+            problems.warning_with_hint(at, message, "a component beside a `value` needs a code of its own");
         }
     }
 }

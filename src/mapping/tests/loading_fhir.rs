@@ -60,6 +60,24 @@ fn check_warning(fhir: &str, expected: &str) {
 }
 
 #[test]
+fn va_12_a_component_with_the_code_of_an_observation_that_has_a_value_is_warned_about() {
+    let with = |type_name: &str, code: &str, value: &str| {
+        format!(
+            r#"{{ "templateType": "CodeValueFhir", "template": {{ "typeName": "{type_name}",
+            "codes": [ {{ "code": "1", "system": "urn:s" }} ], {value}
+            "components": [ {{ "codes": [ {{ "code": "{code}", "system": "urn:s" }} ],
+                "value": {{ "valueType": "Quantity", "valueName": "flow" }} }} ] }} }}"#
+        )
+    };
+    let value = r#""value": { "valueType": "Quantity", "valueName": "v" },"#;
+    check_warning(&collection(&with("flow", "2", value)), "makes its code that of the whole Observation");
+    check_warning(&collection(&with("t", "1", value)), "has a code of the whole Observation");
+    for silent in [with("t", "2", value), with("flow", "1", "")] {
+        assert_eq!(load(&collection(&silent)).unwrap().1, Vec::<String>::new());
+    }
+}
+
+#[test]
 fn fm_1_roots_and_elements() {
     for (root, element) in [("CollectionFhir", "CodeValueFhir"), ("collectionfhirtemplate", "CODEVALUEFHIRTEMPLATE")] {
         check_loads(&template("").replace("CollectionFhir", root).replace("CodeValueFhir", element));

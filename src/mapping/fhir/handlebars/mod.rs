@@ -46,6 +46,7 @@ mod check;
 mod document;
 mod helpers;
 mod marked;
+mod members;
 mod resource;
 #[cfg(test)]
 mod tests;
@@ -232,12 +233,17 @@ fn read_resource(member: &Member, problems: &mut Problems<'_>) -> Option<Handleb
         problems.error(id.at, ID_IS_OURS);
     }
     let mut walk = Walk::default();
-    let members = compile_members(members, &mut walk, problems);
+    let compiled = compile_members(members, &mut walk, problems);
     if problems.errors() > errors_before {
         return None;
     }
     let at = resource_type.map_or(member.at, |member| member.value.at);
-    tried_out(Body::Resource(members), walk.uses, at).map_err(|unfit| unfit.report(None, problems)).ok()
+    let template =
+        tried_out(Body::Resource(compiled), walk.uses, at).map_err(|unfit| unfit.report(None, problems)).ok()?;
+    if template.is_observation() {
+        members::check_observation(members, problems);
+    }
+    Some(template)
 }
 
 const ID_IS_OURS: &str = "`id` is not the template's: it follows from the identifier";

@@ -351,6 +351,18 @@ fn va_5_value_names_are_those_the_template_mentions() {
     assert!(loaded(resource(r#""x": "{{len values}}""#)).uses("other"));
 }
 
+#[test]
+fn a_misspelt_member_of_an_observation_is_warned_about() {
+    let fhir = r#"{ "templateType": "CollectionFhir", "template": [ { "templateType": "HandlebarsFhir", "template": {
+        "typeName": "t", "resource": { "resourceType": "Observation", "code": { "text": "c" }, "_status": {},
+        "valueQuanttiy": "{{quantity values.v unit='%' code='%'}}", "colour": "red" } } } ] }"#;
+    let inspection = Mappings::inspect(None, Some(Source { name: "fhir.json", text: fhir }));
+    let warnings: Vec<String> = inspection.fhir.iter().map(ToString::to_string).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:#?}");
+    assert!(warnings[0].contains("no member `valueQuanttiy`") && warnings[0].contains("did you mean `valueQuantity`?"));
+    assert!(warnings[1].contains("no member `colour`"), "{}", warnings[1]);
+}
+
 const DOCUMENT: &str = r#"{
   "resourceType": "Observation",
   {{! the code is static }}
