@@ -4,9 +4,11 @@ use jiff::Timestamp;
 
 use super::content::{Boundary, Content, Names, series_of};
 use super::identifier::{DEFAULT_SYSTEM, Naming, Precision};
+use super::observation::Built;
 use super::raw::RawObject;
 use super::reading::ConversionFailure;
 use crate::mapping::fhir::FhirTemplate;
+use crate::model::group::Span;
 use crate::model::measurement::Measurement;
 use crate::model::subject::Subject;
 
@@ -33,24 +35,39 @@ pub(crate) fn preview(template: &FhirTemplate, measurement: &Measurement) -> Res
     let span = template.period.span(measurement.occurred_at);
     let encounter_id = measurement.encounter_id.as_ref().map(|_| UNKNOWN.to_owned());
     let subject = Subject { patient_id: UNKNOWN.to_owned(), device_id: UNKNOWN.to_owned(), encounter_id };
-    let naming = Naming { system: DEFAULT_SYSTEM.into(), precision: Precision::Fraction };
-    let measurement_type = &measurement.measurement_type;
-    let identifier = naming.identifier(&subject, measurement_type, span, measurement.correlation_id.as_deref())?;
-    let nothing = || ConversionFailure::not_supported("a resource without measurements");
-    let content = Content {
-        measurement_type,
-        boundary: Boundary::of(span, [measurement]).ok_or_else(nothing)?,
-        series: series_of([measurement]),
-        subject: &subject,
-        issued: Timestamp::UNIX_EPOCH,
-        identifier: &identifier,
-        names: Names::of(measurement),
-    };
-    let built = super::build(template, &content)?;
+    let built = build_alone(template, std::slice::from_ref(measurement), span, &subject)?;
     let not_an_object = || ConversionFailure::not_supported("a resource that is no JSON object");
     let mut resource = RawObject::parse(&built.json).ok_or_else(not_an_object)?;
     NOT_OF_THE_MAPPING.iter().for_each(|name| resource.remove(name));
     Ok(Preview { json: resource.to_json(), rejected: built.rejected })
+}
+
+/// Builds the resource of measurements of one group as if nothing were stored, made at the beginning of 1970 and named
+/// as the default configuration names them.
+///
+/// # Errors
+/// When there is no measurement, or nothing can be written with their readings.
+pub(crate) fn build_alone(
+    template: &FhirTemplate,
+    measurements: &[Measurement],
+    span: Span,
+    subject: &Subject,
+) -> Result<Built, ConversionFailure> {
+    let nothing = || ConversionFailure::not_supported("a resource without measurements");
+    let first = measurements.first().ok_or_else(nothing)?;
+    let naming = Naming { system: DEFAULT_SYSTEM.into(), precision: Precision::Fraction };
+    let measurement_type = &first.measurement_type;
+    let identifier = naming.identifier(subject, measurement_type, span, first.correlation_id.as_deref())?;
+    let content = Content {
+        measurement_type,
+        boundary: Boundary::of(span, measurements).ok_or_else(nothing)?,
+        series: series_of(measurements),
+        subject,
+        issued: Timestamp::UNIX_EPOCH,
+        identifier: &identifier,
+        names: Names::of(first),
+    };
+    super::build(template, &content)
 }
 
 #[cfg(test)]

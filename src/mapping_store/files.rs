@@ -39,8 +39,8 @@ impl Files {
     }
 
     pub(super) fn load(&self) -> Result<(Mappings, Vec<Problem>), MappingError> {
-        let device = File::read(&self.device)?;
-        let fhir = File::read(&self.fhir)?;
+        let device = MappingFile::read(&self.device)?;
+        let fhir = MappingFile::read(&self.fhir)?;
         let seen = Mutex::new(Vec::new());
         let include = |name: &str| {
             let path = beside(&self.fhir, name);
@@ -88,13 +88,18 @@ fn stamp(path: &Path) -> Option<Stamp> {
     Some((metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec()))
 }
 
-struct File {
+/// The text of a mapping file, or of a shipped mapping.
+pub(crate) struct MappingFile {
     name: String,
     text: String,
 }
 
-impl File {
-    fn read(path: &Path) -> Result<Self, MappingError> {
+impl MappingFile {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When there is no such file, or it is not text.
+    pub(crate) fn read(path: &Path) -> Result<Self, MappingError> {
         let name = path.display().to_string();
         if let Some(text) = shipped::text(&name) {
             return Ok(Self { name, text: text.to_owned() });
@@ -105,7 +110,8 @@ impl File {
         }
     }
 
-    fn source(&self) -> Source<'_> {
+    /// What there is to load.
+    pub(crate) fn source(&self) -> Source<'_> {
         Source { name: &self.name, text: &self.text }
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use self::files::{Files, Stamps};
 use crate::mapping::{Payloads, Problem};
 
-pub(crate) use self::files::included;
+pub(crate) use self::files::{MappingFile, included};
 pub(crate) use self::versions::{Version, Versions};
 
 /// The mapping files of a connector.

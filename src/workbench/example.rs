@@ -9,10 +9,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::convert::build;
-use crate::convert::content::{Boundary, Content, Names, series_of};
-use crate::convert::identifier::{DEFAULT_SYSTEM, Naming, Precision};
-use crate::convert::reading::ConversionFailure;
+use crate::convert::preview::build_alone;
 use crate::mapping::Mappings;
 use crate::model::envelope::{Envelope, Origin};
 use crate::model::group::GroupKey;
@@ -87,27 +84,10 @@ impl Example {
 fn observation(mappings: &Mappings, key: &GroupKey, measurements: &[Measurement]) -> Result<Value, String> {
     let encounter_id = key.encounter_id.as_ref().map(|_| "encounter-1".to_owned());
     let subject = Subject { patient_id: "patient-1".to_owned(), device_id: "device-1".to_owned(), encounter_id };
-    let naming = Naming { system: DEFAULT_SYSTEM.into(), precision: Precision::Fraction };
-    let measurement_type = &*key.measurement_type;
-    let template = mappings.fhir_template(measurement_type);
-    let (Some(template), Some(first)) = (template, measurements.first()) else {
-        return Err(format!("no FHIR template exists for measurement type {measurement_type}"));
-    };
-    let built = || {
-        let nothing = || ConversionFailure::not_supported("an Observation without measurements");
-        let identifier = naming.identifier(&subject, measurement_type, key.span, key.correlation_id.as_deref())?;
-        let content = Content {
-            measurement_type,
-            boundary: Boundary::of(key.span, measurements).ok_or_else(nothing)?,
-            series: series_of(measurements),
-            subject: &subject,
-            issued: Timestamp::UNIX_EPOCH,
-            identifier: &identifier,
-            names: Names::of(first),
-        };
-        build(template, &content)
-    };
-    let built = built().map_err(|failure| failure.reason)?;
+    let template = mappings.fhir_template(&key.measurement_type);
+    let template =
+        template.ok_or_else(|| format!("no FHIR template exists for measurement type {}", key.measurement_type))?;
+    let built = build_alone(template, measurements, key.span, &subject).map_err(|failure| failure.reason)?;
     if let Some(rejected) = built.rejected.first() {
         return Err(rejected.reason.clone());
     }

@@ -10,8 +10,8 @@ mod text;
 use std::path::{Path, PathBuf};
 
 use super::Failure;
-use crate::mapping::{Source, shipped};
-use crate::mapping_store;
+use crate::mapping_store::{self, MappingFile};
+use crate::telemetry::chain;
 use crate::workbench::Workbench;
 
 /// What may be typed.
@@ -62,25 +62,8 @@ impl Files {
     }
 }
 
-struct MappingFile {
-    name: String,
-    text: String,
-}
-
-impl MappingFile {
-    fn source(&self) -> Source<'_> {
-        Source { name: &self.name, text: &self.text }
-    }
-}
-
 fn read(path: &Path) -> Result<MappingFile, Failure> {
-    let name = path.display().to_string();
-    let text = match shipped::text(&name) {
-        Some(text) => text.to_owned(),
-        None => std::fs::read_to_string(path)
-            .map_err(|error| Failure::Usage(format!("cannot read the mapping {name}: {error}")))?,
-    };
-    Ok(MappingFile { name, text })
+    MappingFile::read(path).map_err(|error| Failure::Usage(chain(&error)))
 }
 
 /// A count with its noun: `1 template`, `2 templates`.
