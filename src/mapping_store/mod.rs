@@ -46,7 +46,7 @@ pub(crate) enum MappingError {
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Problems(Vec<Problem>),
     /// One of them cannot be read.
-    #[error("cannot read mapping file {path}")]
+    #[error("cannot read the mapping {path}")]
     Unreadable {
         /// The file.
         path: String,
