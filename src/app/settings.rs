@@ -5,6 +5,7 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::AppError;
+use crate::client::link::dice;
 use crate::client::retry::RetrySettings;
 use crate::client::{ClientSettings, LinkSettings};
 use crate::config::{
@@ -108,6 +109,7 @@ pub(super) fn link(connector: &ConnectorConfig) -> LinkSettings {
             pause_max: Duration::from_secs(30),
             pause_halted: Duration::from_secs(30),
         },
+        dice,
     }
 }
 

@@ -16,7 +16,7 @@ pub(crate) enum SubmitError {
         endpoint: String,
         /// What the network said.
         #[source]
-        cause: reqwest::Error,
+        cause: Box<dyn Error + Send + Sync>,
     },
     /// No answer in time, so the Bundle may or may not have been stored. It may have been too large.
     #[error("no answer in time from {endpoint}")]
@@ -25,7 +25,7 @@ pub(crate) enum SubmitError {
         endpoint: String,
         /// What the network said.
         #[source]
-        cause: reqwest::Error,
+        cause: Box<dyn Error + Send + Sync>,
     },
     /// No answer, so the Bundle may or may not have been stored.
     #[error("no answer from {endpoint}")]
@@ -34,7 +34,7 @@ pub(crate) enum SubmitError {
         endpoint: String,
         /// What the network said.
         #[source]
-        cause: reqwest::Error,
+        cause: Box<dyn Error + Send + Sync>,
     },
     /// The server answered and said no.
     #[error("{endpoint} answered {status}")]
@@ -65,11 +65,11 @@ impl SubmitError {
         // The address is in the message already, and may hold credentials.
         let (endpoint, cause) = (endpoint.to_owned(), cause.without_url());
         if cause.is_connect() && names_no_host(&cause) {
-            Self::UnknownHost { endpoint, cause }
+            Self::UnknownHost { endpoint, cause: cause.into() }
         } else if cause.is_timeout() && !cause.is_connect() {
-            Self::TimedOut { endpoint, cause }
+            Self::TimedOut { endpoint, cause: cause.into() }
         } else {
-            Self::Unanswered { endpoint, cause }
+            Self::Unanswered { endpoint, cause: cause.into() }
         }
     }
 

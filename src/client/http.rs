@@ -45,10 +45,28 @@ pub(crate) enum ClientError {
 /// A FHIR server. Cheap to clone; clones share connections.
 #[derive(Clone, Debug)]
 pub(crate) struct FhirClient {
-    http: reqwest::Client,
+    wire: Wire,
     base_url: Url,
     /// The base as it may be shown: without credentials.
     endpoint: String,
+}
+
+/// What carries Bundles to the server.
+#[derive(Clone, Debug)]
+enum Wire {
+    Http(reqwest::Client),
+    /// Nothing but function calls, so that tests may stop the clock.
+    #[cfg(test)]
+    Simulated(super::simulated_wire::SimulatedWire),
+}
+
+/// What the server said, whatever it was.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    /// How long it asked to be left alone.
+    pub(super) retry_after: Option<Duration>,
+    pub(super) body: Bytes,
 }
 
 impl FhirClient {
@@ -73,7 +91,14 @@ impl FhirClient {
             _ => return Err(ClientError::Scheme),
         };
         let http = builder.build().map_err(ClientError::Setup)?;
-        Ok(Self { http, base_url: settings.base_url.clone(), endpoint: shown(&settings.base_url) })
+        let endpoint = shown(&settings.base_url);
+        Ok(Self { wire: Wire::Http(http), base_url: settings.base_url.clone(), endpoint })
+    }
+
+    /// A client of a server that is not reached over a network.
+    #[cfg(test)]
+    pub(crate) fn simulated(wire: super::simulated_wire::SimulatedWire, base_url: Url) -> Self {
+        Self { wire: Wire::Simulated(wire), endpoint: shown(&base_url), base_url }
     }
 
     /// The base of the server as it may be shown, without credentials.
@@ -95,17 +120,9 @@ impl FhirClient {
     /// # Errors
     /// When it does not answer, refuses, or its answer is not a CapabilityStatement.
     pub(crate) async fn fhir_version(&self) -> Result<String, SubmitError> {
-        let unanswered = |cause| SubmitError::unanswered(&self.endpoint, cause);
-        let metadata = format!("{}/metadata", self.base_url.as_str().trim_end_matches('/'));
-        let response = self.http.get(metadata).send().await.map_err(unanswered)?;
-        let (endpoint, status) = (self.endpoint.clone(), response.status());
-        if !status.is_success() {
-            let retry_after = retry_after(response.headers());
-            return Err(SubmitError::Refused { endpoint, status: status.as_u16(), retry_after, diagnosis: None });
-        }
-        let text = response.bytes().await.map_err(unanswered)?;
-        let capabilities: Capabilities = serde_json::from_slice(&text)
-            .map_err(|cause| SubmitError::Unreadable { endpoint, cause: bundle::ResponseError::Shape(cause) })?;
+        let text = self.accepted(self.get("metadata").await?)?;
+        let capabilities: Capabilities =
+            serde_json::from_slice(&text).map_err(|cause| self.unreadable(bundle::ResponseError::Shape(cause)))?;
         Ok(capabilities.fhir_version)
     }
 
@@ -118,19 +135,52 @@ impl FhirClient {
         requests: impl ExactSizeIterator<Item = &'a Request>,
     ) -> Result<Vec<Answer>, SubmitError> {
         let asked = requests.len();
-        let body = bundle::write(requests);
-        let unanswered = |cause| SubmitError::unanswered(&self.endpoint, cause);
-        let response = self.http.post(self.base_url.clone()).body(body).send().await.map_err(unanswered)?;
-        let status = response.status();
-        if !status.is_success() {
-            let retry_after = retry_after(response.headers());
-            // The answer is no, whether or not its explanation arrives.
-            let diagnosis = response.text().await.ok().and_then(|text| bundle::diagnosis(&text));
-            let endpoint = self.endpoint.clone();
-            return Err(SubmitError::Refused { endpoint, status: status.as_u16(), retry_after, diagnosis });
+        let text = self.accepted(self.post(bundle::write(requests)).await?)?;
+        bundle::read(&text, asked).map_err(|cause| self.unreadable(cause))
+    }
+
+    async fn get(&self, path: &str) -> Result<Reply, SubmitError> {
+        let url = format!("{}/{path}", self.base_url.as_str().trim_end_matches('/'));
+        match &self.wire {
+            Wire::Http(http) => self.reply(http.get(url)).await,
+            #[cfg(test)]
+            Wire::Simulated(wire) => wire.get(path).await.map_err(|cause| cause.error(&self.endpoint)),
         }
-        let text: Bytes = response.bytes().await.map_err(unanswered)?;
-        bundle::read(&text, asked).map_err(|cause| SubmitError::Unreadable { endpoint: self.endpoint.clone(), cause })
+    }
+
+    async fn post(&self, bundle: Vec<u8>) -> Result<Reply, SubmitError> {
+        match &self.wire {
+            Wire::Http(http) => self.reply(http.post(self.base_url.clone()).body(bundle)).await,
+            #[cfg(test)]
+            Wire::Simulated(wire) => wire.post(bundle).await.map_err(|cause| cause.error(&self.endpoint)),
+        }
+    }
+
+    async fn reply(&self, request: reqwest::RequestBuilder) -> Result<Reply, SubmitError> {
+        let unanswered = |cause| SubmitError::unanswered(&self.endpoint, cause);
+        let response = request.send().await.map_err(unanswered)?;
+        let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        let body = match response.bytes().await {
+            Ok(body) => body,
+            Err(cause) if status.is_success() => return Err(unanswered(cause)),
+            // The answer is no, whether or not its explanation arrives.
+            Err(_) => Bytes::new(),
+        };
+        Ok(Reply { status: status.as_u16(), retry_after, body })
+    }
+
+    /// The body of a yes.
+    fn accepted(&self, reply: Reply) -> Result<Bytes, SubmitError> {
+        let Reply { status, retry_after, body } = reply;
+        if (200..300).contains(&status) {
+            return Ok(body);
+        }
+        let diagnosis = std::str::from_utf8(&body).ok().and_then(bundle::diagnosis);
+        Err(SubmitError::Refused { endpoint: self.endpoint.clone(), status, retry_after, diagnosis })
+    }
+
+    fn unreadable(&self, cause: bundle::ResponseError) -> SubmitError {
+        SubmitError::Unreadable { endpoint: self.endpoint.clone(), cause }
     }
 }
 

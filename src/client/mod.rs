@@ -13,6 +13,8 @@ pub(crate) mod link;
 pub(crate) mod retry;
 
 #[cfg(test)]
+pub(crate) mod simulated_wire;
+#[cfg(test)]
 pub(crate) mod test_server;
 
 pub(crate) use self::http::{ClientError, ClientSettings, FhirClient};

@@ -64,7 +64,7 @@ impl TestServer {
         });
         let millisecond = Duration::from_millis(1);
         let retry = RetrySettings { pause_first: millisecond, pause_max: millisecond, pause_halted: millisecond };
-        let settings = LinkSettings { entries_max: 500, bytes_max: 1 << 20, retry };
+        let settings = LinkSettings { entries_max: 500, bytes_max: 1 << 20, retry, dice: || 0 };
         Arc::new(Link::new(Arc::from("wards"), client.unwrap(), settings, give_up.clone()))
     }
 

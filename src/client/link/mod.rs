@@ -35,6 +35,8 @@ pub(crate) struct LinkSettings {
     pub(crate) bytes_max: usize,
     /// The pauses between attempts.
     pub(crate) retry: RetrySettings,
+    /// Numbers that decide how long each pause is, within its bounds.
+    pub(crate) dice: fn() -> u64,
 }
 
 /// The program ended before every request had an answer. What was asked may or may not have happened.
@@ -223,7 +225,7 @@ impl Link {
     /// # Errors
     /// When the program ends first.
     pub(crate) async fn pause(&self, failures: u32, asked: Option<Duration>) -> Result<(), GivenUp> {
-        self.wait(self.settings.retry.pause(failures, asked, dice())).await
+        self.wait(self.settings.retry.pause(failures, asked, (self.settings.dice)())).await
     }
 
     async fn wait(&self, pause: Duration) -> Result<(), GivenUp> {
@@ -271,7 +273,7 @@ fn size(request: &Request) -> usize {
 }
 
 /// A number nobody can predict; the standard library seeds its hashers so.
-fn dice() -> u64 {
+pub(crate) fn dice() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 

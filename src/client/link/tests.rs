@@ -1,8 +1,16 @@
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::GivenUp;
+use super::{GivenUp, Link, LinkSettings};
+use crate::client::FhirClient;
 use crate::client::bundle::{Condition, Request};
+use crate::client::retry::RetrySettings;
+use crate::client::simulated_wire::{Answered, Broken, SimulatedWire};
 use crate::client::test_server::{Fault, TestServer};
 use crate::model::connector_state::ConnectorState;
 
@@ -87,4 +95,44 @@ async fn shutdown_ends_the_waiting() {
     let give_up = CancellationToken::new();
     give_up.cancel();
     assert_eq!(server.link(&give_up).exchange(&puts(1)).await, Err(GivenUp));
+}
+
+/// How long one entry takes when the server answers so in turn.
+async fn wait_for(answers: impl IntoIterator<Item = Answered>) -> Duration {
+    let answers: Arc<Mutex<VecDeque<Answered>>> = Arc::new(Mutex::new(answers.into_iter().collect()));
+    let wire = SimulatedWire::new(move |_asked| {
+        let answer = answers.lock().unwrap().pop_front().unwrap();
+        Box::pin(async { answer })
+    });
+    let client = FhirClient::simulated(wire, "http://simulated/fhir".parse().unwrap());
+    let second = Duration::from_secs(1);
+    let retry = RetrySettings { pause_first: second, pause_max: 4 * second, pause_halted: 30 * second };
+    let settings = LinkSettings { entries_max: 500, bytes_max: 1 << 20, retry, dice: || u64::MAX };
+    let link = Link::new(Arc::from("wards"), client, settings, CancellationToken::new());
+    let began = Instant::now();
+    assert_eq!(link.exchange(&puts(1)).await.unwrap()[0].status, 201);
+    began.elapsed()
+}
+
+fn refused(status: u16, retry_after: Option<u64>) -> Answered {
+    Ok((status, retry_after.map(Duration::from_secs), Bytes::new()))
+}
+
+fn stored() -> Answered {
+    Ok((200, None, Bytes::from_static(br#"{"resourceType":"Bundle","entry":[{"response":{"status":"201"}}]}"#)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn er_8_a_server_that_asks_for_time_gets_it_up_to_a_bound() {
+    let waited = wait_for([refused(429, Some(120)), stored()]).await;
+    assert_eq!(waited, Duration::from_secs(120));
+    let waited = wait_for([refused(503, Some(86_400)), stored()]).await;
+    assert_eq!(waited, Duration::from_secs(5 * 60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_that_fails_is_tried_again_with_longer_and_longer_pauses() {
+    let broken = [Broken::Lost, Broken::TimedOut, Broken::Lost, Broken::Lost].map(Err);
+    let waited = wait_for(broken.into_iter().chain([stored()])).await;
+    assert!(waited > Duration::from_secs(5) && waited < Duration::from_secs(11), "{waited:?}");
 }
