@@ -11,6 +11,7 @@ pub(crate) mod error;
 pub(crate) mod http;
 pub(crate) mod link;
 pub(crate) mod retry;
+pub(crate) mod search;
 
 #[cfg(test)]
 pub(crate) mod simulated_wire;

@@ -7,7 +7,7 @@
 //! An identity that cannot be resolved sends its own groups to the dead letters; the others of the batch go on. Such
 //! failures are not cached, so that a device is served as soon as it is registered (ID-15).
 
-mod hits;
+mod owner;
 mod plan;
 
 use std::collections::{HashMap, HashSet};
@@ -17,10 +17,10 @@ use std::time::Duration;
 use moka::sync::Cache;
 use tokio::sync::mpsc;
 
-use self::hits::{Hit, Token};
 use self::plan::{Decision, Found, Identity, IdentityFailure, Rules, decide};
-use crate::client::bundle::{self, Answer, Request};
-use crate::client::{GivenUp, Link};
+use crate::client::bundle::{Answer, Request};
+use crate::client::search::{Hit, Token};
+use crate::client::{self, GivenUp, Link};
 use crate::clock::Clock;
 use crate::model::Tracked;
 use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
@@ -36,8 +36,6 @@ const CACHE_IDLE_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 /// Rounds of searching and writing for one batch. A second one settles races; more mean that the server does not find
 /// what it says exists.
 const ROUNDS_MAX: u32 = 5;
-/// Pages of one search; further hits would be refused in any case (ID-5).
-const PAGES_MAX: usize = 100;
 
 /// How identities are found.
 #[derive(Clone, Debug)]
@@ -169,38 +167,13 @@ impl Resolve {
     /// Searches everything the identities name, all in one Bundle, and further pages in further ones.
     async fn search(&self, identities: &[Identity]) -> Result<HashMap<Token, Searched>, GivenUp> {
         let tokens: HashSet<Token> = identities.iter().flat_map(|one| plan::tokens(one, self.rules())).collect();
-        let mut searched: HashMap<Token, Searched> = HashMap::new();
-        let mut open: Vec<(Token, String)> = tokens
-            .into_iter()
-            .map(|token| {
-                let url = url(&token);
-                (token, url)
-            })
-            .collect();
-        for _page in 0..PAGES_MAX {
-            if open.is_empty() {
-                break;
-            }
-            let requests: Vec<Request> = open.iter().map(|(_, url)| Request::Get { url: url.clone() }).collect();
-            let answers = self.link.exchange(&requests).await?;
-            let mut next = Vec::new();
-            for ((token, _), answer) in open.into_iter().zip(answers) {
-                let found = searched.entry(token.clone()).or_insert_with(|| Ok(Vec::new()));
-                match page(&token, &answer) {
-                    Ok(page) => {
-                        if let Ok(found) = found {
-                            found.extend(page.hits);
-                        }
-                        next.extend(
-                            page.next.and_then(|url| self.link.client().relative(&url)).map(|url| (token, url)),
-                        );
-                    }
-                    Err(failure) => *found = Err(failure),
-                }
-            }
-            open = next;
-        }
-        Ok(searched)
+        let tokens: Vec<Token> = tokens.into_iter().collect();
+        let searched = self.link.search(&tokens).await?;
+        let judged = |(token, searched): (Token, client::search::Searched)| {
+            let searched = searched.map_err(|answer| refused(&token, &answer));
+            (token, searched)
+        };
+        Ok(tokens.into_iter().zip(searched).map(judged).collect())
     }
 
     /// Writes the Patients, then the Devices of those that are there; gives back what another creator was faster with.
@@ -311,23 +284,16 @@ impl Written {
     }
 }
 
-fn url(token: &Token) -> String {
-    let value = bundle::search_token(token.system.as_deref(), &token.value);
-    format!("{}?identifier={value}", token.resource_type)
-}
-
-fn page(token: &Token, answer: &Answer) -> Result<hits::SearchPage, IdentityFailure> {
-    let page = answer.resource.as_ref().filter(|_| answer.status == 200).and_then(|found| hits::read(found, token));
-    page.ok_or_else(|| {
-        let code = match token.resource_type {
-            "Device" => "DeviceNotFoundException",
-            "Patient" => "PatientNotFoundException",
-            _ => "EncounterNotFoundException",
-        };
-        let diagnosis = answer.diagnosis.as_deref().unwrap_or("it did not answer with a searchset");
-        let (status, name) = (answer.status, token.resource_type);
-        IdentityFailure::new(code, format!("the FHIR server refused to search for the {name} ({status}): {diagnosis}"))
-    })
+/// Why a search has no hits that count.
+fn refused(token: &Token, answer: &Answer) -> IdentityFailure {
+    let code = match token.resource_type {
+        "Device" => "DeviceNotFoundException",
+        "Patient" => "PatientNotFoundException",
+        _ => "EncounterNotFoundException",
+    };
+    let diagnosis = answer.diagnosis.as_deref().unwrap_or("it did not answer with a searchset");
+    let (status, name) = (answer.status, token.resource_type);
+    IdentityFailure::new(code, format!("the FHIR server refused to search for the {name} ({status}): {diagnosis}"))
 }
 
 #[cfg(test)]

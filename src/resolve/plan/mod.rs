@@ -5,8 +5,9 @@
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::hits::{Hit, Owner, Token, owner};
+use super::owner::{Owner, owner};
 use crate::client::bundle::{Condition, Request};
+use crate::client::search::{Hit, Token};
 use crate::model::group::GroupKey;
 use crate::model::logical_id::logical_id;
 use crate::model::subject::Subject;

@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 
 use super::{Decision, Found, Identity, IdentityMode, Rules, decide};
 use crate::client::bundle::{Condition, Request};
+use crate::client::search::Hit;
 use crate::model::logical_id::logical_id;
-use crate::resolve::hits::Hit;
 
 fn hit(resource: &Value) -> Hit {
     Hit {
