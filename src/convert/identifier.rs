@@ -126,7 +126,7 @@ mod tests {
             ("2024-03-02T07:15:00Z", "p-7.d-3.pulse.20240302070000Z.20240302075959Z"),
             ("2024-03-02T08:00:00Z", "p-7.d-3.pulse.20240302080000Z.20240302085959Z"),
         ] {
-            check(Precision::Fraction, Period::Hour, at, expected);
+            check(Precision::Fraction, Period::HOUR, at, expected);
         }
     }
 
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn gr_13_the_logical_id_is_the_sha_256_of_system_and_value() {
-        let span = Period::Hour.span("2024-03-02T07:15:00Z".parse().unwrap());
+        let span = Period::HOUR.span("2024-03-02T07:15:00Z".parse().unwrap());
         let identifier = identifier(Precision::Fraction, span, None).unwrap();
         // printf '%s_%s' "$system" "$value" | sha256sum
         assert_eq!(identifier.id, "da3fa8c5ae3def5e4e1a74f75dc9da0ce1690431545db64d09b49b7c651fafa3");

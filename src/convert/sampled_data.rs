@@ -98,7 +98,7 @@ mod tests {
     #[test]
     fn fm_22_slots_by_period() {
         for (period, sample_period, count) in
-            [(Period::Hour, "30000", 120), (Period::Day, "60000", 1440), (Period::Hour, "3600000", 1)]
+            [(Period::HOUR, "30000", 120), (Period::DAY, "60000", 1440), (Period::HOUR, "3600000", 1)]
         {
             let Span::Bucket { start, end } = period.span(at("2024-03-02T07:15:00Z")) else {
                 panic!("{period:?} has edges");

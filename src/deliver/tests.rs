@@ -120,7 +120,7 @@ async fn p_2_a_reading_that_comes_again_changes_nothing() {
 
 #[tokio::test]
 async fn readings_of_an_hour_join_one_observation_without_reading_it() {
-    let bench = Bench::new(Period::Hour, "SampledData").await;
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
     let (ends, _) = bench.run(&[&[("a", 0, "60"), ("a", 60, "61")], &[("a", 120, "62")], &[("a", 120, "62")]]).await;
     assert_eq!(ends, [STORED, STORED, MERGED, UNCHANGED]);
     assert_eq!(bench.stored(), values(&[(2, "60 61 62")]));
@@ -129,7 +129,7 @@ async fn readings_of_an_hour_join_one_observation_without_reading_it() {
 
 #[tokio::test]
 async fn ob_5_a_change_by_others_is_merged_and_not_overwritten() {
-    let bench = Bench::new(Period::Hour, "SampledData").await;
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
     bench.run(&[&[("a", 0, "60")]]).await;
     let (_, mut stored) = bench.server.resources("Observation").remove(0);
     stored["note"] = serde_json::json!([{"text": "moved"}]);
@@ -141,7 +141,7 @@ async fn ob_5_a_change_by_others_is_merged_and_not_overwritten() {
 
 #[tokio::test]
 async fn lost_answers_store_nothing_twice() {
-    let bench = Bench::new(Period::Hour, "SampledData").await;
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
     (0..3).for_each(|_| bench.server.fail_next(Fault::LoseAnswer));
     let (ends, codes) = bench.run(&[&[("a", 0, "60")], &[("a", 60, "61")]]).await;
     assert_eq!((ends.len(), codes.len()), (2, 0));
@@ -162,7 +162,7 @@ async fn readings_that_do_not_convert_are_buried_alone() {
     let bench = Bench::new(Period::Single, "Quantity").await;
     let (ends, codes) = bench.run(&[&[("a", 1, "65"), ("a", 2, "36,6")]]).await;
     assert_eq!((ends, codes), (vec![STORED, DEAD], vec!["InvalidQuantityFhirValueException"]));
-    let bench = Bench::new(Period::Hour, "SampledData").await;
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
     let (ends, codes) = bench.run(&[&[("a", 0, "60"), ("a", 60, "high"), ("a", 120, "62")]]).await;
     assert_eq!((ends, codes), (vec![STORED, DEAD, STORED], vec!["InvalidSampledDataValueException"]));
     assert_eq!(bench.stored(), values(&[(1, "60 62")]));
@@ -170,7 +170,7 @@ async fn readings_that_do_not_convert_are_buried_alone() {
 
 #[tokio::test]
 async fn a_server_without_conditional_creation_is_read_first() {
-    let mut bench = Bench::new(Period::Hour, "SampledData").await;
+    let mut bench = Bench::new(Period::HOUR, "SampledData").await;
     bench.first_write = FirstWrite::AfterReading;
     assert_eq!(bench.run(&[&[("a", 0, "60")]]).await.0, [STORED]);
     assert_eq!(bench.run(&[&[("a", 60, "61")]]).await.0, [MERGED]);
@@ -188,7 +188,7 @@ async fn p_1_what_is_in_hand_at_the_end_is_abandoned_and_not_lost() {
 
 #[tokio::test]
 async fn two_connectors_writing_one_observation_lose_no_reading() {
-    let bench = Bench::new(Period::Hour, "SampledData").await;
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
     let of = |minutes: std::ops::Range<i64>| -> Vec<Vec<Reading<'static>>> {
         minutes.map(|minute| vec![("a", minute * 60, "60")]).collect()
     };

@@ -17,7 +17,7 @@ pub(crate) struct SamplePeriod {
 const NS_PER_MS: i128 = 1_000_000;
 /// The finest time a measurement carries (DM-43).
 const SHORTEST_NS: i128 = 100;
-/// Most slots a stream may have; an hour's or a day's may have that many with 10 ms for a day.
+/// Most slots a stream may have: those of a day, the longest bucket, at 10 ms.
 pub(crate) const SLOTS_MAX: u64 = 8_640_000;
 /// Most digits; keeps all arithmetic within 128 bits.
 const DIGITS_MAX: usize = 15;

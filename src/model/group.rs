@@ -45,7 +45,7 @@ impl GroupKey {
 pub(crate) enum Span {
     /// One instant.
     Single(Timestamp),
-    /// A UTC hour or day; the end is 100 ns before the next one starts.
+    /// A part of a UTC day, or all of it; the end is 100 ns before the next one starts.
     Bucket {
         /// First instant.
         start: Timestamp,
@@ -61,37 +61,75 @@ pub(crate) enum Span {
 pub(crate) enum Period {
     /// One instant.
     Single,
-    /// A UTC hour.
-    Hour,
-    /// A UTC day.
-    Day,
+    /// A part of a UTC day, or all of it.
+    Bucket(BucketLength),
     /// All measurements with the same correlation id.
     Correlation,
 }
 
-const HOUR_NS: i128 = 3_600_000_000_000;
-const DAY_NS: i128 = 24 * HOUR_NS;
+/// Whole minutes that divide a day evenly, so that the buckets of each day begin at midnight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct BucketLength {
+    minutes: u16,
+}
+
+const MINUTES_PER_DAY: u16 = 24 * 60;
+const MINUTE_NS: i128 = 60_000_000_000;
 /// The finest time a measurement carries (DM-43); the last instant of a bucket is this much before the next one.
 const TICK_NS: i128 = 100;
 
 impl Period {
+    /// A UTC hour.
+    pub(crate) const HOUR: Self = Self::Bucket(BucketLength { minutes: 60 });
+    /// A UTC day.
+    pub(crate) const DAY: Self = Self::Bucket(BucketLength { minutes: MINUTES_PER_DAY });
+
     /// The span that a measurement taken at `at` belongs to (GR-5 to GR-7).
     pub(crate) fn span(self, at: Timestamp) -> Span {
         match self {
             Self::Single => Span::Single(at),
-            Self::Hour => bucket(at, HOUR_NS),
-            Self::Day => bucket(at, DAY_NS),
+            Self::Bucket(length) => length.bucket(at),
             Self::Correlation => Span::Correlation,
         }
     }
 }
 
-/// Only the first and the last bucket of representable time lack an edge; they end where time does.
-fn bucket(at: Timestamp, length_ns: i128) -> Span {
-    let start_ns = at.as_nanosecond().div_euclid(length_ns) * length_ns;
-    Span::Bucket {
-        start: Timestamp::from_nanosecond(start_ns).unwrap_or(Timestamp::MIN),
-        end: Timestamp::from_nanosecond(start_ns + length_ns - TICK_NS).unwrap_or(Timestamp::MAX),
+impl BucketLength {
+    /// The length of so many minutes; `None` when they do not divide a day evenly.
+    pub(crate) fn of_minutes(minutes: u64) -> Option<Self> {
+        Self::all().find(|length| u64::from(length.minutes) == minutes)
+    }
+
+    /// The longest that is shorter than so many minutes, and the shortest that is longer.
+    pub(crate) fn neighbours(minutes: u64) -> impl Iterator<Item = Self> {
+        let shorter = Self::all().filter(|length| u64::from(length.minutes) < minutes).last();
+        let longer = Self::all().find(|length| u64::from(length.minutes) > minutes);
+        shorter.into_iter().chain(longer)
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        (1..=MINUTES_PER_DAY).filter(|minutes| MINUTES_PER_DAY.is_multiple_of(*minutes)).map(|minutes| Self { minutes })
+    }
+
+    /// From 1 to 1440.
+    pub(crate) fn minutes(self) -> u16 {
+        self.minutes
+    }
+
+    /// Nanoseconds from the start of a bucket to the start of the next one.
+    pub(crate) fn nanoseconds(self) -> i128 {
+        i128::from(self.minutes) * MINUTE_NS
+    }
+
+    /// Only the first and the last bucket of representable time lack an edge; they end where time does.
+    fn bucket(self, at: Timestamp) -> Span {
+        let length_ns = self.nanoseconds();
+        // Days of Unix time all have 86,400 seconds, so that a multiple of the length is at midnight of every day.
+        let start_ns = at.as_nanosecond().div_euclid(length_ns) * length_ns;
+        Span::Bucket {
+            start: Timestamp::from_nanosecond(start_ns).unwrap_or(Timestamp::MIN),
+            end: Timestamp::from_nanosecond(start_ns + length_ns - TICK_NS).unwrap_or(Timestamp::MAX),
+        }
     }
 }
 
@@ -137,9 +175,11 @@ pub(crate) struct ResolvedGroup {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
+    use jiff::{Timestamp, tz::TimeZone};
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-    use super::{Period, Span};
+    use super::{BucketLength, GroupKey, Period, Span};
+    use crate::model::measurement::Measurement;
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -160,19 +200,107 @@ mod tests {
     #[test]
     fn gr_6_an_hour_is_a_utc_hour_and_ends_a_tick_before_the_next() {
         let (start, end) = ("2024-03-02T07:00:00Z", "2024-03-02T07:59:59.9999999Z");
-        check(Period::Hour, "2024-03-02T07:15:00.25Z", start, end);
-        check(Period::Hour, "2024-03-02T09:15:00+02:00", start, end);
-        check(Period::Hour, end, start, end);
+        check(Period::HOUR, "2024-03-02T07:15:00.25Z", start, end);
+        check(Period::HOUR, "2024-03-02T09:15:00+02:00", start, end);
+        check(Period::HOUR, end, start, end);
     }
 
     #[test]
     fn gr_6_a_time_on_the_edge_belongs_to_the_later_bucket() {
-        check(Period::Hour, "2024-03-02T08:00:00Z", "2024-03-02T08:00:00Z", "2024-03-02T08:59:59.9999999Z");
+        check(Period::HOUR, "2024-03-02T08:00:00Z", "2024-03-02T08:00:00Z", "2024-03-02T08:59:59.9999999Z");
     }
 
     #[test]
     fn gr_6_a_day_is_a_utc_day_also_before_1970() {
-        check(Period::Day, "1969-12-31T23:59:59Z", "1969-12-31T00:00:00Z", "1969-12-31T23:59:59.9999999Z");
+        check(Period::DAY, "1969-12-31T23:59:59Z", "1969-12-31T00:00:00Z", "1969-12-31T23:59:59.9999999Z");
+    }
+
+    #[test]
+    fn gr_6_any_minutes_that_divide_a_day_begin_at_midnight_utc() {
+        let length = |minutes| Period::Bucket(BucketLength::of_minutes(minutes).unwrap());
+        check(length(15), "2024-03-02T07:29:59.9999999Z", "2024-03-02T07:15:00Z", "2024-03-02T07:29:59.9999999Z");
+        check(length(15), "2024-03-02T07:30:00Z", "2024-03-02T07:30:00Z", "2024-03-02T07:44:59.9999999Z");
+        check(length(90), "2024-03-02T07:15:00Z", "2024-03-02T06:00:00Z", "2024-03-02T07:29:59.9999999Z");
+        check(length(720), "2024-03-02T07:15:00+05:30", "2024-03-02T00:00:00Z", "2024-03-02T11:59:59.9999999Z");
+    }
+
+    #[test]
+    fn only_minutes_that_divide_a_day_are_lengths() {
+        let lengths = (0..=1441).filter(|minutes| BucketLength::of_minutes(*minutes).is_some());
+        assert_eq!(lengths.collect::<Vec<_>>(), (1..=1440).filter(|minutes| 1440 % minutes == 0).collect::<Vec<_>>());
+    }
+
+    proptest! {
+        #[test]
+        fn gr_6_buckets_follow_each_other_without_gap_from_midnight_to_midnight(
+            seconds in -5_000_000_000_i64..5_000_000_000, tick in 0_i32..10_000_000, choice in 0_usize..36,
+        ) {
+            let length = BucketLength::all().nth(choice).unwrap();
+            let time = Timestamp::new(seconds, 0).unwrap() + jiff::SignedDuration::new(0, tick * 100);
+            let Span::Bucket { start, end } = Period::Bucket(length).span(time) else { panic!("not a bucket") };
+            prop_assert!(start <= time && time <= end);
+            let next = Timestamp::from_nanosecond(end.as_nanosecond() + 100).unwrap();
+            prop_assert_eq!(next.as_second() - start.as_second(), i64::from(length.minutes()) * 60);
+            // The oracle counts minutes of the day as a wall clock in UTC shows them.
+            let wall = start.to_zoned(TimeZone::UTC);
+            let minute = u16::try_from(wall.hour()).unwrap() * 60 + u16::try_from(wall.minute()).unwrap();
+            prop_assert_eq!((minute % length.minutes(), wall.second(), wall.subsec_nanosecond()), (0, 0, 0));
+            prop_assert_eq!(wall.date(), time.to_zoned(TimeZone::UTC).date());
+        }
+    }
+
+    fn measurement() -> Measurement {
+        Measurement {
+            measurement_type: "pulse".into(),
+            occurred_at: at("2024-03-02T07:15:00Z"),
+            ingested_at: at("2024-03-02T07:15:01Z"),
+            device_id: "a-b".to_owned(),
+            patient_id: Some("c".to_owned()),
+            encounter_id: None,
+            correlation_id: None,
+            properties: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn gr_1_keys_are_compared_part_by_part_and_letter_by_letter() {
+        let key = |measurement: &Measurement| GroupKey::of(measurement, Period::HOUR);
+        let of = measurement();
+        let others = [
+            Measurement { device_id: "a".to_owned(), patient_id: Some("b-c".to_owned()), ..of.clone() },
+            Measurement { device_id: "A-B".to_owned(), ..of.clone() },
+            Measurement { patient_id: None, ..of.clone() },
+            Measurement { patient_id: Some(String::new()), ..of.clone() },
+            Measurement { encounter_id: Some("e".to_owned()), ..of.clone() },
+            Measurement { correlation_id: Some("r".to_owned()), ..of.clone() },
+        ];
+        for (index, other) in others.iter().enumerate() {
+            assert_ne!(key(&of), key(other), "{index}");
+        }
+        assert_eq!(key(&of), key(&Measurement { ingested_at: at("2025-01-01T00:00:00Z"), ..of.clone() }));
+    }
+
+    #[test]
+    fn gr_4_the_period_of_the_type_cuts_its_measurements() {
+        let early = measurement();
+        let late = Measurement { occurred_at: at("2024-03-02T07:45:00Z"), ..early.clone() };
+        let minutes = |minutes| Period::Bucket(BucketLength::of_minutes(minutes).unwrap());
+        for (period, together) in [
+            (Period::Single, false),
+            (minutes(15), false),
+            (Period::HOUR, true),
+            (Period::DAY, true),
+            (Period::Correlation, true),
+        ] {
+            assert_eq!(GroupKey::of(&early, period) == GroupKey::of(&late, period), together, "{period:?}");
+        }
+    }
+
+    #[test]
+    fn gr_14_types_that_differ_in_case_have_observations_of_their_own() {
+        let lower = measurement();
+        let upper = Measurement { measurement_type: "PULSE".into(), ..lower.clone() };
+        assert_ne!(GroupKey::of(&lower, Period::HOUR), GroupKey::of(&upper, Period::HOUR));
     }
 
     #[test]

@@ -205,12 +205,8 @@ fn check_shared_codes(template: &CodeValueFhir, type_name: &str, problems: &mut 
 }
 
 fn check_slots(period: Period, sample_period: &SamplePeriod, at: Position, problems: &mut Problems<'_>) {
-    let span_ns = match period {
-        Period::Single | Period::Correlation => return,
-        Period::Hour => 3_600_000_000_000,
-        Period::Day => 86_400_000_000_000,
-    };
-    if sample_period.slot_of(span_ns) > i128::from(SLOTS_MAX) {
+    let Period::Bucket(length) = period else { return };
+    if sample_period.slot_of(length.nanoseconds()) > i128::from(SLOTS_MAX) {
         let message = format!("`defaultPeriod` {sample_period} gives more than {SLOTS_MAX} samples in a period");
         problems.error(at, message);
     }

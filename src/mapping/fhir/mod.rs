@@ -11,7 +11,7 @@ use handlebars::HandlebarsFhir;
 use super::load::{Collection, Element, Fields};
 use super::problem::Problems;
 use super::source::{Include, Kind, Position, Source};
-use crate::model::group::Period;
+use crate::model::group::{BucketLength, Period};
 
 /// A template of a FHIR mapping.
 #[derive(Clone, Debug)]
@@ -127,6 +127,12 @@ impl Common {
     }
 }
 
+/// What `periodInterval` takes besides whole numbers of minutes.
+const PERIODS: &str =
+    "one of 0 (Single), 60 (Hourly), 1440 (Daily), -1 (CorrelationId), or minutes that divide a day evenly, such as 15";
+
+/// A day is divided evenly by more numbers of minutes than the reference knows (FM-5); a number that divides none
+/// would make buckets that begin at another time every day.
 fn period(body: &Fields, problems: &mut Problems<'_>) -> Option<Period> {
     let Some(member) = body.find("periodInterval") else {
         return Some(Period::Single);
@@ -136,14 +142,22 @@ fn period(body: &Fields, problems: &mut Problems<'_>) -> Option<Period> {
         Kind::Null | Kind::Bool(_) | Kind::Array(_) | Kind::Object(_) => String::new(),
     };
     match text.as_str() {
-        "0" | "single" => Some(Period::Single),
-        "60" | "hourly" => Some(Period::Hour),
-        "1440" | "daily" => Some(Period::Day),
-        "-1" | "correlationid" => Some(Period::Correlation),
-        _ => {
-            let hint = "one of 0 (Single), 60 (Hourly), 1440 (Daily), -1 (CorrelationId)";
-            problems.error_with_hint(member.at, "`periodInterval` is not known", hint);
-            None
-        }
+        "0" | "single" => return Some(Period::Single),
+        "hourly" => return Some(Period::HOUR),
+        "daily" => return Some(Period::DAY),
+        "-1" | "correlationid" => return Some(Period::Correlation),
+        _ => {}
     }
+    let Ok(minutes) = text.parse() else {
+        problems.error_with_hint(member.at, "`periodInterval` is not known", PERIODS);
+        return None;
+    };
+    let length = BucketLength::of_minutes(minutes);
+    if length.is_none() {
+        let nearest: Vec<String> =
+            BucketLength::neighbours(minutes).map(|length| length.minutes().to_string()).collect();
+        let message = format!("`periodInterval` {minutes} does not divide the 1440 minutes of a day evenly");
+        problems.error_with_hint(member.at, message, format!("the nearest to it is {}", nearest.join(" or ")));
+    }
+    length.map(Period::Bucket)
 }

@@ -518,7 +518,7 @@ fn er_7_a_type_without_fhir_template_fails_once_and_only_when_it_matches() {
 #[test]
 fn fm_3_gr_14_templates_are_found_without_regard_to_case_and_the_spelling_stays() {
     let extraction = extract(&pulse().replace("\"pulse\"", "\"TEMP\""), &format!(r#"{{{AT},"pulse":61}}"#));
-    assert_eq!(extraction.measurements[0].period, Some(Period::Hour));
+    assert_eq!(extraction.measurements[0].period, Some(Period::HOUR));
     assert_eq!(&*extraction.measurements[0].measurement.measurement_type, "TEMP");
 }
 

@@ -4,7 +4,7 @@ use super::super::fhir::TemplateKind;
 use super::super::fhir::code_value::{CodeValueFhir, ValueKind};
 use super::super::problem::Severity;
 use super::super::{Mappings, Source};
-use crate::model::group::Period;
+use crate::model::group::{BucketLength, Period};
 
 const NO_DEVICES: &str = r#"{ "templateType": "CollectionContent", "template": [] }"#;
 
@@ -141,7 +141,7 @@ fn fm_3_of_two_templates_with_one_name_the_first_stays() {
     let fhir = collection(&[one("HR", "60"), one("hr", "0")].join(", "));
     let inspection = Mappings::inspect(None, Some(Source { name: "fhir.json", text: &fhir }));
     assert_eq!(inspection.mappings.counts(), (0, 1));
-    assert_eq!(inspection.mappings.fhir_template("hr").unwrap().period, Period::Hour);
+    assert_eq!(inspection.mappings.fhir_template("hr").unwrap().period, Period::HOUR);
 }
 
 #[test]
@@ -205,21 +205,43 @@ fn fm_4_codes_and_categories() {
 fn fm_5_period_intervals() {
     for (interval, period) in [
         ("0", Period::Single),
-        ("60", Period::Hour),
-        ("1440", Period::Day),
+        ("60", Period::HOUR),
+        ("1440", Period::DAY),
         ("-1", Period::Correlation),
-        ("\"60\"", Period::Hour),
+        ("\"60\"", Period::HOUR),
         ("\"single\"", Period::Single),
-        ("\"Hourly\"", Period::Hour),
-        ("\"DAILY\"", Period::Day),
+        ("\"Hourly\"", Period::HOUR),
+        ("\"DAILY\"", Period::DAY),
         ("\"CorrelationId\"", Period::Correlation),
     ] {
         let mappings = check_loads(&template(&format!(r#""periodInterval": {interval}"#)));
         assert_eq!(mappings.fhir_template("t").unwrap().period, period, "{interval}");
     }
     assert_eq!(check_loads(&template("")).fhir_template("t").unwrap().period, Period::Single);
-    for interval in ["null", "60.0", "30", "\"Hour\"", "\"Instance\"", "true", "{}"] {
+    for interval in ["null", "60.0", "-60", "\"Hour\"", "\"Instance\"", "true", "{}", "99999999999999999999999"] {
         check_error(&template(&format!(r#""periodInterval": {interval}"#)), "`periodInterval` is not known");
+    }
+}
+
+#[test]
+fn fm_5_minutes_that_divide_a_day_evenly_are_periods() {
+    for (interval, minutes) in [("1", 1), ("15", 15), ("\"90\"", 90), ("120", 120), ("720", 720)] {
+        let mappings = check_loads(&template(&format!(r#""periodInterval": {interval}"#)));
+        let period = Period::Bucket(BucketLength::of_minutes(minutes).unwrap());
+        assert_eq!(mappings.fhir_template("t").unwrap().period, period, "{interval}");
+    }
+}
+
+#[test]
+fn fm_5_minutes_that_do_not_divide_a_day_are_an_error_that_names_the_nearest_that_do() {
+    for (interval, nearest) in
+        [("50", "48 or 60"), ("\"7\"", "6 or 8"), ("1439", "720 or 1440"), ("1441", "1440"), ("10080", "1440")]
+    {
+        let fhir = template(&format!(r#""periodInterval": {interval}"#));
+        let inspection = Mappings::inspect(None, Some(Source { name: "fhir.json", text: &fhir }));
+        let problem = inspection.fhir.iter().find(|problem| problem.is_error()).unwrap();
+        assert!(problem.message.contains("does not divide the 1440 minutes of a day"), "{problem}");
+        assert_eq!(problem.hint.as_deref(), Some(format!("the nearest to it is {nearest}").as_str()), "{interval}");
     }
 }
 
@@ -290,12 +312,13 @@ fn fm_12_sampled_data() {
 
 #[test]
 fn a_period_of_too_many_samples_is_refused() {
-    check_error(
-        &template(
-            r#""periodInterval": 1440, "value": { "valueName": "v", "valueType": "SampledData", "defaultPeriod": 1 }"#,
-        ),
-        "samples in a period",
-    );
+    let of = |minutes: u16| {
+        let value = r#""value": { "valueName": "v", "valueType": "SampledData", "defaultPeriod": 1 }"#;
+        template(&format!(r#""periodInterval": {minutes}, {value}"#))
+    };
+    check_error(&of(1440), "samples in a period");
+    check_error(&of(180), "samples in a period");
+    check_loads(&of(144));
 }
 
 #[test]
@@ -318,9 +341,12 @@ fn fm_7_more_value_types_are_extensions() {
 }
 
 #[test]
-fn va_12_a_quantity_per_hour_is_warned_of() {
-    check_warning(
-        &template(r#""periodInterval": 60, "value": { "valueName": "v", "valueType": "Quantity" }"#),
-        "keeps only the latest reading",
-    );
+fn va_12_a_quantity_of_any_period_is_warned_of() {
+    for interval in [60, 15, -1] {
+        for kind in ["Quantity", "String"] {
+            let value = format!(r#""value": {{ "valueName": "v", "valueType": "{kind}" }}"#);
+            let body = format!(r#""periodInterval": {interval}, {value}"#);
+            check_warning(&template(&body), "keeps only the latest reading");
+        }
+    }
 }
