@@ -16,6 +16,7 @@ use crate::model::receipt::Outcome;
 use crate::normalize::Shapes;
 use crate::settlements::{Settlements, Snapshot};
 use crate::sources::mqtt::SourceState;
+use crate::telemetry::meters::{Standing, show};
 
 /// The words of `Connector::status`.
 const STATES: [&str; 3] = ["running", "retrying", "halted"];
@@ -61,21 +62,16 @@ impl Connector {
 
     /// Sets the gauges of the connector to what is so now.
     pub(super) fn gauge(&self) {
-        let in_flight = u32::try_from(self.settlements.snapshot().in_flight).unwrap_or(u32::MAX);
-        metrics::gauge!("envelopes_in_flight", "connector" => Arc::clone(&self.name)).set(in_flight);
-        let status = self.status();
-        for state in STATES {
-            metrics::gauge!("connector_state", "connector" => Arc::clone(&self.name), "state" => state)
-                .set(if state == status { 1 } else { 0 });
-        }
-        for (place, source) in self.sources.iter().enumerate() {
-            let connected = *source.state.borrow() == SourceState::Connected;
-            metrics::gauge!(
-                "source_connected",
-                "connector" => Arc::clone(&self.name), "source" => place.to_string(), "type" => source.kind
-            )
-            .set(if connected { 1 } else { 0 });
-        }
+        let ledger = self.settlements.snapshot();
+        let is_connected = |source: &Source| *source.state.borrow() == SourceState::Connected;
+        show(&Standing {
+            connector: &self.name,
+            in_flight: ledger.in_flight,
+            unexplained: ledger.unexplained(),
+            state: self.status(),
+            states: &STATES,
+            sources: self.sources.iter().map(|source| (source.kind, is_connected(source))).collect(),
+        });
     }
 
     fn reason(&self) -> Option<String> {

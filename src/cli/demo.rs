@@ -100,7 +100,7 @@ async fn build_on(arguments: &Arguments, mqtt: SocketAddr) -> Result<App, BuildE
         .map_err(|problems| BuildError::Told(config_failure(&problems)))?;
     telemetry::start_logs(&config.log).map_err(|error| BuildError::Told(Failure::other(&error)))?;
     // On a second attempt the recorder of the first goes on collecting, but only one handle exists.
-    let metrics = telemetry::start_metrics().ok();
+    let metrics = telemetry::meters::start_metrics().ok();
     App::build(config, Exposure::from_flag(arguments.insecure_no_auth), metrics).await.map_err(BuildError::App)
 }
 

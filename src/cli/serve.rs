@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let config = load_config(arguments.config.as_deref())?;
     telemetry::start_logs(&config.log).map_err(|error| Failure::other(&error))?;
-    let metrics = telemetry::start_metrics().map_err(|error| Failure::other(&error))?;
+    let metrics = telemetry::meters::start_metrics().map_err(|error| Failure::other(&error))?;
     let exposure = Exposure::from_flag(arguments.insecure_no_auth);
     let app = App::build(config, exposure, Some(metrics)).await.map_err(|error| app_failure(&error))?;
     let stop = CancellationToken::new();

@@ -18,6 +18,7 @@ use crate::model::Tracked;
 use crate::model::dead_letter::DeadLetter;
 use crate::model::receipt::Outcome;
 use crate::telemetry::chain;
+use crate::telemetry::meters::count_dead_letter;
 
 pub(crate) use self::store::{Entry, Page, SCHEMA};
 
@@ -108,8 +109,7 @@ impl DeadLetters {
 }
 
 fn report(letter: &DeadLetter) {
-    metrics::counter!("dead_letters_recorded_total", "stage" => letter.stage.as_str(), "code" => letter.code)
-        .increment(1);
+    count_dead_letter(&letter.origin.connector, letter.stage, letter.code);
     tracing::warn!(
         stage = letter.stage.as_str(),
         code = letter.code,

@@ -22,6 +22,7 @@ use crate::model::Tracked;
 use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
 use crate::model::group::{Contribution, ResolvedGroup};
 use crate::model::receipt::Outcome;
+use crate::telemetry::meters::DeliverMeters;
 
 /// Rounds after which contention over one Observation is worth a line in the log.
 const ROUNDS_UNTIL_WARNING: u32 = 10;
@@ -33,15 +34,24 @@ pub(super) struct Shared {
     pub(super) link: Arc<Link>,
     pub(super) clock: Clock,
     pub(super) known: KnownObservations,
-    pub(super) delivery_seconds: metrics::Histogram,
+    pub(super) meters: DeliverMeters,
 }
 
 impl Shared {
-    /// How long ago the messages of a target arrived, now that it is done.
-    fn record_delay(&self, target: &Target) {
+    /// Counts what goes into each target, before anything is done with it.
+    fn count_groups(&self, targets: &[Target]) {
+        let now = self.clock.now();
+        for target in targets {
+            self.meters.group(target.ingestion_times().into_iter().map(|ingested_at| now.duration_since(ingested_at)));
+        }
+    }
+
+    /// Counts a target that is done, and how long ago the messages arrived.
+    fn count_done(&self, target: &Target, outcome: Outcome) {
+        self.meters.saved(target.resource_type, outcome);
         let now = self.clock.now();
         for arrived_at in target.arrival_times() {
-            self.delivery_seconds.record(now.duration_since(arrived_at).as_secs_f64().max(0.0));
+            self.meters.delivered(now.duration_since(arrived_at));
         }
     }
 }
@@ -87,6 +97,7 @@ impl Lane {
     async fn deliver(&self, groups: Vec<ResolvedGroup>) -> Result<(), Ended> {
         let mut letters = Vec::new();
         let mut targets = self.targets(groups, &mut letters);
+        self.shared.count_groups(&targets);
         let mut round = 0_u32;
         while !targets.is_empty() {
             round += 1;
@@ -216,8 +227,8 @@ impl Lane {
                 None
             }
             404 | 409 | 410 | 412 => {
-                metrics::counter!("observations_contended_total").increment(1);
                 let mut target = writing.target;
+                self.shared.meters.contended(target.resource_type);
                 self.shared.known.forget(&target);
                 target.stored = Stored::Unknown;
                 Some(target)
@@ -232,12 +243,11 @@ impl Lane {
     /// Ends the messages of a target: what is stored as such, what was rejected in the dead letters.
     fn finish(&self, writing: Writing, letters: &mut Letters) {
         let Writing { mut target, outcome, rejected } = writing;
-        metrics::counter!("observations_delivered_total", "outcome" => outcome.as_str()).increment(1);
         for failure in &rejected {
             let blamed = target.take_blamed(failure);
             self.bury(blamed, failure, letters);
         }
-        self.shared.record_delay(&target);
+        self.shared.count_done(&target, outcome);
         target.complete(outcome);
     }
 

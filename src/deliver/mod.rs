@@ -26,6 +26,7 @@ use crate::mapping_store::Versions;
 use crate::model::dead_letter::LetterBox;
 use crate::model::group::ResolvedGroup;
 use crate::model::partition;
+use crate::telemetry::meters::DeliverMeters;
 
 /// Batches that may wait for a lane beside the one it works on.
 const BATCHES_PER_LANE_MAX: usize = 1;
@@ -60,8 +61,8 @@ impl Deliver {
     /// The stage in front of the server behind `link`.
     pub(crate) fn new(settings: DeliverSettings, mappings: Arc<Versions>, link: Arc<Link>, clock: Clock) -> Self {
         let known = KnownObservations::new();
-        let delivery_seconds = metrics::histogram!("delivery_seconds", "connector" => Arc::clone(link.connector()));
-        Self { shared: Arc::new(Shared { settings, mappings, link, clock, known, delivery_seconds }) }
+        let meters = DeliverMeters::new(link.connector());
+        Self { shared: Arc::new(Shared { settings, mappings, link, clock, known, meters }) }
     }
 
     /// Runs until the inbox closes; its lanes, spawned on `tasks`, end after it.

@@ -2,6 +2,7 @@
 //!
 //! Groups for the same Observation are one target, so that no Bundle writes an Observation twice.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -146,6 +147,15 @@ impl Target {
         }
         self.groups.retain(|group| !group.group.contributions.is_empty());
         blamed
+    }
+
+    /// When the measurements arrived that count: of those taken at one instant the one that arrived last (GR-2).
+    pub(super) fn ingestion_times(&self) -> Vec<Timestamp> {
+        let times = |measurement: &Measurement| (measurement.occurred_at, Reverse(measurement.ingested_at));
+        let mut times: Vec<_> = self.measurements().map(times).collect();
+        times.sort_unstable();
+        times.dedup_by_key(|(occurred_at, _)| *occurred_at);
+        times.into_iter().map(|(_, Reverse(ingested_at))| ingested_at).collect()
     }
 
     /// When the messages arrived that each of its measurements is from.

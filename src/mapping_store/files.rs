@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use super::MappingError;
 use crate::mapping::{Mappings, Problem, Source, shipped};
+use crate::telemetry::meters::Side;
 
 /// A device mapping and a FHIR mapping; paths, or names of shipped ones.
 #[derive(Debug)]
@@ -26,6 +27,11 @@ type Stamp = (u64, u64, i64, i64);
 impl Files {
     pub(super) fn new(device: PathBuf, fhir: PathBuf) -> Self {
         Self { device, fhir, included: Mutex::default() }
+    }
+
+    /// Which of the two a problem of this file concerns.
+    pub(super) fn side(&self, file: &str) -> Side {
+        if self.device.display().to_string() == file { Side::Device } else { Side::Fhir }
     }
 
     pub(super) fn stamps(&self) -> Stamps {

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use self::files::{Files, Stamps};
 use crate::mapping::{Payloads, Problem};
+use crate::telemetry::meters::count_refused_mapping;
 
 pub(crate) use self::files::{MappingFile, included};
 pub(crate) use self::versions::{Version, Versions};
@@ -105,12 +106,27 @@ impl MappingStore {
                 Some(version)
             }
             Err(error) => {
+                self.count_refused(&error);
                 let reason = crate::telemetry::chain(&error);
                 tracing::error!(connector = %self.connector, problems = reason, "mapping refused, messages wait until it is mended");
                 self.trouble.send_replace(Some(reason));
                 None
             }
         }
+    }
+
+    fn count_refused(&self, error: &MappingError) {
+        let problems = match error {
+            MappingError::Problems(problems) => problems.as_slice(),
+            MappingError::Unreadable { .. } => &[],
+        };
+        let mistakes = problems.iter().filter(|problem| problem.is_error());
+        count_refused_mapping(&self.connector, mistakes.map(|mistake| (mistake.code, self.files.side(&mistake.file))));
+    }
+
+    /// Name of the connector they are for.
+    pub(crate) fn connector(&self) -> &str {
+        &self.connector
     }
 
     /// All versions, for those who finish what an earlier one began.

@@ -23,6 +23,27 @@ pub(crate) struct Envelope {
     pub(crate) origin: Origin,
 }
 
+impl Envelope {
+    /// Bytes of the body, and of names and values of all properties (TM-3).
+    pub(crate) fn bytes(&self) -> usize {
+        let properties = self.properties.iter().chain(&self.system_properties);
+        self.body.len() + properties.map(|(name, value)| name.len() + text_bytes(value)).sum::<usize>()
+    }
+}
+
+/// Bytes of the texts and numbers in a value, without what JSON puts around them.
+fn text_bytes(value: &Value) -> usize {
+    match value {
+        Value::Null => 0,
+        Value::Bool(true) => "true".len(),
+        Value::Bool(false) => "false".len(),
+        Value::Number(number) => number.as_str().len(),
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(text_bytes).sum(),
+        Value::Object(members) => members.iter().map(|(name, value)| name.len() + text_bytes(value)).sum(),
+    }
+}
+
 /// Where a message came from. Holds nothing that identifies a person: device topics often do, so the topic is not here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Origin {

@@ -7,7 +7,7 @@
 mod shapes;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +21,7 @@ use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
 use crate::model::envelope::Envelope;
 use crate::model::group::{Contribution, GroupKey, Keyed, Period};
 use crate::model::receipt::{Outcome, Receipt};
+use crate::telemetry::meters::NormalizeMeters;
 
 pub(crate) use self::shapes::Shapes;
 
@@ -35,6 +36,7 @@ pub(crate) struct Normalize {
     clock: Clock,
     unmatched: Arc<Shapes>,
     give_up: CancellationToken,
+    meters: NormalizeMeters,
 }
 
 /// What came of some envelopes.
@@ -53,7 +55,8 @@ impl Normalize {
         unmatched: Arc<Shapes>,
         give_up: CancellationToken,
     ) -> Self {
-        Self { mappings, clock, unmatched, give_up }
+        let meters = NormalizeMeters::new(mappings.connector());
+        Self { mappings, clock, unmatched, give_up, meters }
     }
 
     /// Runs until the inbox closes. When a later stage has ended, what is in hand is abandoned.
@@ -65,22 +68,41 @@ impl Normalize {
     ) {
         let mut arrived = Vec::with_capacity(ENVELOPES_PER_TURN_MAX);
         while inbox.recv_many(&mut arrived, ENVELOPES_PER_TURN_MAX).await > 0 {
+            let taken_up = Instant::now();
             let Some(version) = self.version_in_force().await else {
                 return;
             };
-            let mut yielded = Yield::default();
-            arrived.drain(..).for_each(|envelope| self.normalize(&version, envelope, &mut yielded));
-            if !yielded.letters.is_empty() && letters.send(yielded.letters).await.is_err() {
+            self.meters.mapping_found(taken_up.elapsed());
+            let events = arrived.len();
+            let Yield { measurements, letters: failed } = self.normalize_all(&version, arrived.drain(..));
+            if !failed.is_empty() && letters.send(failed).await.is_err() {
                 return;
             }
-            let count = u64::try_from(yielded.measurements.len()).unwrap_or(u64::MAX);
-            metrics::counter!("measurements_extracted_total").increment(count);
-            for measurement in yielded.measurements {
+            let began = Instant::now();
+            for measurement in measurements {
                 if outbox.send(measurement).await.is_err() {
                     return;
                 }
+                self.meters.measurement_sent();
             }
+            self.meters.batch_sent(began.elapsed());
+            self.meters.batch_flushed(events, taken_up.elapsed());
         }
+    }
+
+    fn normalize_all(&self, version: &Version, arrived: impl Iterator<Item = Tracked<Envelope>>) -> Yield {
+        let mut yielded = Yield::default();
+        let (now, began) = (self.clock.now(), Instant::now());
+        let mut done = began;
+        for envelope in arrived {
+            self.meters.event(now.duration_since(envelope.value.enqueued_at), envelope.value.bytes());
+            self.normalize(version, envelope, &mut yielded);
+            // The end of one is the beginning of the next: reading the time costs about as much as counting does.
+            let begun = std::mem::replace(&mut done, Instant::now());
+            self.meters.event_done(done - begun);
+        }
+        self.meters.batch_normalized(yielded.measurements.len(), done - began);
+        yielded
     }
 
     /// The mappings for the batch in hand; waits while they are refused (ER-2), and gives up with the program.
@@ -111,9 +133,10 @@ impl Normalize {
         };
         if extraction.measurements.is_empty() && extraction.failures.is_empty() {
             self.unmatched.count(&envelope.body);
+            self.meters.event_dropped();
             return receipt.complete(Outcome::Unmatched);
         }
-        count_omitted(&extraction);
+        self.count_omitted(&extraction);
         let (measurements, failures) = extraction.into_bound();
         for failure in failures {
             yielded.letters.push(self.letter(failure, &envelope, receipt.share()));
@@ -126,6 +149,13 @@ impl Normalize {
             yielded.measurements.push(keyed(contribution, period));
         }
         receipt.hand_on();
+    }
+
+    /// Counts optional values left out because a function failed (JM-21), which is the only reason there is.
+    fn count_omitted(&self, extraction: &Extraction) {
+        if let Some(first) = extraction.warnings.first() {
+            self.meters.values_omitted(first.code, extraction.omitted);
+        }
     }
 
     fn letter(&self, failure: Failure, envelope: &Envelope, receipt: Receipt) -> Tracked<DeadLetter> {
@@ -144,13 +174,6 @@ fn too_large(envelope: &Envelope) -> Option<Failure> {
         reason: format!("the message has {bytes} bytes, and `message_bytes_max` of its source is {max}"),
         template: None,
     })
-}
-
-/// Counts optional values left out because a function failed (JM-21), which is the only reason there is.
-fn count_omitted(extraction: &Extraction) {
-    if let Some(first) = extraction.warnings.first() {
-        metrics::counter!("values_omitted_total", "code" => first.code).increment(extraction.omitted);
-    }
 }
 
 fn keyed(contribution: Contribution, period: Period) -> Keyed {

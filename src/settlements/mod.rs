@@ -12,7 +12,7 @@ mod books;
 mod store;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 use self::books::Books;
 use crate::database::{Database, DatabaseError, WriteError};
 use crate::model::intake::Witness;
-use crate::model::receipt::{Outcome, Receipt, Settle, Settlement};
+use crate::model::receipt::{Receipt, Settle, Settlement};
 use crate::telemetry::chain;
+use crate::telemetry::meters::SettlementMeters;
 
 pub(crate) use self::books::{Counts, Snapshot};
 pub(crate) use self::store::SCHEMA;
@@ -42,7 +43,7 @@ struct Desk {
     /// Written by sources and receipts, emptied by the task.
     books: Mutex<Books>,
     noted: Notify,
-    received: metrics::Counter,
+    meters: SettlementMeters,
 }
 
 impl Settlements {
@@ -53,8 +54,8 @@ impl Settlements {
     pub(crate) async fn open(database: Database, connector: Arc<str>) -> Result<Self, DatabaseError> {
         let name = Arc::clone(&connector);
         let counts = database.read(move |connection| store::load(connection, &name)).await??;
-        let received = metrics::counter!("envelopes_received_total", "connector" => Arc::clone(&connector));
-        let desk = Desk { connector, books: Mutex::new(Books::new(counts)), noted: Notify::new(), received };
+        let meters = SettlementMeters::new(&connector);
+        let desk = Desk { connector, books: Mutex::new(Books::new(counts)), noted: Notify::new(), meters };
         Ok(Self { desk: Arc::new(desk), database })
     }
 
@@ -88,12 +89,13 @@ impl Settlements {
         for end in &ended {
             counts.add(end.settlement);
         }
+        let began = Instant::now();
         // Without the count the ledgers must not hear of it; the broker offers the messages again after a restart.
         if !self.add_durably(counts, stop).await {
             return;
         }
         self.desk.books().counted(counts);
-        count_metrics(&self.desk.connector, counts);
+        self.desk.meters.settled(|outcome| counts.of(outcome), counts.abandoned(), began.elapsed());
         for end in ended {
             end.ledger.settle(end.position, end.settlement);
         }
@@ -118,20 +120,6 @@ impl Settlements {
     }
 }
 
-fn count_metrics(connector: &Arc<str>, counts: Counts) {
-    for outcome in Outcome::ALL {
-        let count = counts.of(outcome);
-        if count > 0 {
-            metrics::counter!("envelopes_settled_total", "connector" => Arc::clone(connector), "outcome" => outcome.as_str())
-                .increment(count);
-        }
-    }
-    if counts.abandoned() > 0 {
-        metrics::counter!("envelopes_abandoned_total", "connector" => Arc::clone(connector))
-            .increment(counts.abandoned());
-    }
-}
-
 impl Desk {
     fn books(&self) -> MutexGuard<'_, Books> {
         // Every change to the books is a single step, so a panic elsewhere cannot have left them half changed.
@@ -142,7 +130,7 @@ impl Desk {
 impl Witness for Desk {
     fn receipt(self: Arc<Self>, position: u64, ledger: &Arc<dyn Settle>) -> Receipt {
         self.books().received();
-        self.received.increment(1);
+        self.meters.received();
         let witnessed = Witnessed { desk: self, ledger: Arc::clone(ledger) };
         Receipt::new(position, Arc::new(witnessed))
     }

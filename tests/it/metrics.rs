@@ -28,7 +28,7 @@ async fn messages_states_and_delays_are_exposed() {
         r#"connector_state{connector="wearables",state="halted"} 0"#,
         r#"source_connected{connector="wearables",source="0",type="mqtt-listener"} 1"#,
         r#"delivery_seconds_count{connector="wearables"} 1"#,
-        r#"dead_letters_recorded_total{stage="normalize",code="InvalidDataFormatException"} 1"#,
+        r#"dead_letters_recorded_total{connector="wearables",stage="normalize",code="InvalidDataFormatException"} 1"#,
     ] {
         assert!(metrics.lines().any(|found| found == line), "no `{line}` in:\n{metrics}");
     }

@@ -21,6 +21,7 @@ use super::retry::RetrySettings;
 use crate::model::connector_state::ConnectorState;
 use crate::model::fate::Fate;
 use crate::telemetry::chain;
+use crate::telemetry::meters::LinkMeters;
 
 /// Attempts of one entry that the server answers with 500 or 501 while it processes the Bundle around it. More cannot
 /// help: it is that entry which the server cannot take.
@@ -52,6 +53,7 @@ pub(crate) struct Link {
     settings: LinkSettings,
     state: watch::Sender<ConnectorState>,
     give_up: CancellationToken,
+    meters: LinkMeters,
 }
 
 /// Requests that travel together, by their place in the list, and how often they failed.
@@ -69,7 +71,8 @@ impl Link {
         give_up: CancellationToken,
     ) -> Self {
         let (state, _unwatched) = watch::channel(ConnectorState::Running);
-        Self { connector, client, settings, state, give_up }
+        let meters = LinkMeters::new(&connector);
+        Self { connector, client, settings, state, give_up, meters }
     }
 
     /// Whether the connector delivers, now and from now on.
@@ -104,9 +107,7 @@ impl Link {
                 () = self.give_up.cancelled() => return Err(GivenUp),
                 submitted = self.client.submit(chosen.into_iter()) => submitted,
             };
-            let result = if submitted.is_ok() { "processed" } else { "failed" };
-            metrics::counter!("bundles_submitted_total", "result" => result).increment(1);
-            metrics::histogram!("bundle_submission_seconds").record(began.elapsed());
+            self.meters.submitted(submitted.is_ok(), began.elapsed());
             match submitted {
                 Ok(part_answers) => self.keep(part, part_answers, &mut answers, &mut parts).await?,
                 Err(error) => self.react(part, &error, &mut answers, &mut parts).await?,
@@ -167,6 +168,7 @@ impl Link {
         match halted {
             Some(status) => self.halt(format!("{} answered {status} to entries", self.client.endpoint())).await,
             None => {
+                self.meters.repeated();
                 self.announce(ConnectorState::Retrying {
                     reason: format!("{} answered {status} to entries", self.client.endpoint()),
                 });
@@ -204,11 +206,13 @@ impl Link {
             }
             (Fate::Retry(asked), _) => {
                 parts.push_front(Part { places: part.places, failures });
+                self.meters.repeated();
                 self.announce(ConnectorState::Retrying { reason: chain(error) });
                 self.pause(failures, asked).await
             }
             (Fate::Split, _) => {
                 parts.push_front(Part { places: part.places, failures });
+                self.meters.repeated();
                 self.announce(ConnectorState::Retrying { reason: chain(error) });
                 self.pause(failures, None).await
             }

@@ -6,9 +6,9 @@ use axum::extract::{MatchedPath, Request};
 use axum::middleware::Next;
 use axum::response::Response;
 use http::Method;
-use metrics::{counter, histogram};
 
 use super::state::MOUNT;
+use crate::telemetry::meters::count_request;
 
 /// Counts and times a request.
 pub(crate) async fn measure(request: Request, next: Next) -> Response {
@@ -16,9 +16,7 @@ pub(crate) async fn measure(request: Request, next: Next) -> Response {
     let interaction = interaction(request.method(), path.strip_prefix(MOUNT).unwrap_or(path));
     let started = Instant::now();
     let response = next.run(request).await;
-    let status = response.status().as_u16().to_string();
-    counter!("fhir_requests_total", "interaction" => interaction, "status" => status).increment(1);
-    histogram!("fhir_request_duration_seconds", "interaction" => interaction).record(started.elapsed().as_secs_f64());
+    count_request(interaction, response.status().as_u16(), started.elapsed());
     response
 }
 

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::StatusCode;
 use jiff::Timestamp;
-use metrics::counter;
 
 use crate::fhir::api::error::ApiError;
 use crate::fhir::api::preconditions::etag;
 use crate::fhir::api::respond::{Done, Return, self_report, version_path};
+use crate::telemetry::meters::count_bundle_entries;
 
 /// Counts entries by how they ended; those of a Bundle that fails as a whole are not counted.
 fn count(outcomes: &[Outcome]) {
@@ -18,7 +18,7 @@ fn count(outcomes: &[Outcome]) {
         *counts.entry(outcome.status()).or_default() += 1;
     }
     for (status, number) in counts {
-        counter!("fhir_bundle_entries_total", "status" => status.as_u16().to_string()).increment(number);
+        count_bundle_entries(status.as_u16(), number);
     }
 }
 

@@ -3,34 +3,16 @@
 //! Log messages are constant and lower-case, values are fields. Payloads, identifiers of devices or patients, topics and
 //! secrets are never among them (promise P8).
 //!
-//! Metrics are exposed at `/metrics` in the Prometheus text format. No label has more values than there are connectors,
-//! sources or words in the code. Counters start at 0 with the process; the ledger at `/connectors/{name}` does not. Those
-//! of the pipeline:
-//!
-//! | Name | Labels | Counts |
-//! |---|---|---|
-//! | `envelopes_received_total` | connector | messages taken from sources, those that come again included |
-//! | `envelopes_settled_total` | connector, outcome | messages whose end is durable: the ledger's states |
-//! | `envelopes_abandoned_total` | connector | messages handed back to their broker |
-//! | `envelopes_in_flight` | connector | gauge: taken and not yet settled |
-//! | `connector_state` | connector, state | gauge: 1 for the state it is in (running, retrying, halted), else 0 |
-//! | `source_connected` | connector, source, type | gauge: 1 when messages can come in; `source` is its place in the list |
-//! | `delivery_seconds` | connector | histogram: from the arrival of a message to the end of its Observation at the server |
-//! | `measurements_extracted_total` | | what the device mappings found |
-//! | `values_omitted_total` | `code` | optional values left out because a function failed |
-//! | `observations_delivered_total` | outcome | Observations written, or found as they should be |
-//! | `observations_contended_total` | | writes whose condition did not hold; they are tried again |
-//! | `bundles_submitted_total` | result | Bundles sent: processed or failed |
-//! | `bundle_submission_seconds` | | histogram: from sending a Bundle to its answer |
-//! | `dead_letters_recorded_total` | stage, code | messages, or parts of them, that could not be processed |
-//!
-//! The FHIR service has its own, named in `fhir::api::metrics`.
+//! Metrics are exposed at `/metrics` in the Prometheus text format, under names of their own and under those of the
+//! reference; `docs/metrics.md` lists them, and a test holds it to the table in [`meters`], the one place that names a
+//! metric. No label has more values than there are connectors, sources or words in the code. Counters start at 0 with
+//! the process; the ledger at `/connectors/{name}` does not.
+
+pub(crate) mod meters;
 
 use std::error::Error;
 use std::io::IsTerminal as _;
-use std::time::Duration;
 
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -68,13 +50,6 @@ pub(crate) enum TelemetryError {
 /// The MQTT client logs topics and packets. What an operator must know of them the sources say.
 const SILENCED: &str = "rumqttc=off";
 
-/// Upper ends of latency buckets, in seconds.
-const LATENCY_SECONDS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 600.0];
-
-/// How often values are sorted into their buckets. Until then each is kept, so somebody must, scraped or not.
-const UPKEEP_PERIOD: Duration = Duration::from_secs(5);
-
 /// Checks a log filter without installing it.
 ///
 /// # Errors
@@ -99,24 +74,6 @@ pub(crate) fn start_logs(settings: &LogSettings) -> Result<(), TelemetryError> {
         LogFormat::Json => drop(builder.json().flatten_event(true).try_init()),
     }
     Ok(())
-}
-
-/// Collects metrics from here on; the handle renders them.
-///
-/// # Errors
-/// When a recorder is installed already.
-pub(crate) fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &LATENCY_SECONDS)
-        .and_then(PrometheusBuilder::install_recorder)
-        .map_err(TelemetryError::Metrics)?;
-    let kept = handle.clone();
-    let upkeep = move || loop {
-        std::thread::sleep(UPKEEP_PERIOD);
-        kept.run_upkeep();
-    };
-    std::thread::Builder::new().name("metrics".to_owned()).spawn(upkeep).map_err(TelemetryError::Upkeep)?;
-    Ok(handle)
 }
 
 /// An error and all its causes, outermost first, on one line.

@@ -1,0 +1,201 @@
+//! What each error code is about, and the metric that counts it (rule TM-5).
+//!
+//! The metric of an error is named as its code. Type, severity, source and operation are those the reference gives it;
+//! what it leaves blank is left out. Codes of this product's own are sorted in beside those they resemble.
+
+use metrics::{Counter, Label};
+
+use super::catalogue::{CATEGORY, CONNECTOR, ERRORS, FHIR_CONVERSION, NAME, NORMALIZATION, OPERATION};
+
+/// An error code and its dimensions.
+#[derive(Debug)]
+pub(super) struct Known {
+    /// Name of the metric, and the code unless the code is a part of it.
+    pub(super) name: &'static str,
+    pub(super) error_type: &'static str,
+    pub(super) severity: &'static str,
+    pub(super) source: &'static str,
+    pub(super) operation: &'static str,
+    /// What happened, in a few words.
+    pub(super) help: &'static str,
+}
+
+/// The label names of TM-1 that only errors have.
+pub(super) const ERROR_TYPE: &str = "ErrorType";
+pub(super) const ERROR_SEVERITY: &str = "ErrorSeverity";
+pub(super) const ERROR_SOURCE: &str = "ErrorSource";
+
+// Their values.
+const MESSAGE: &str = "DeviceMessageError";
+const DEVICE_TEMPLATE: &str = "DeviceTemplateError";
+const FHIR_TEMPLATE: &str = "FHIRTemplateError";
+const CONVERSION: &str = "FHIRConversionError";
+const RESOURCE: &str = "FHIRResourceError";
+const SERVICE: &str = "FHIRServiceError";
+const GENERAL: &str = "GeneralError";
+const CRITICAL: &str = "Critical";
+const WARNING: &str = "Warning";
+const USER: &str = "User";
+const OF_SERVICE: &str = "Service";
+const UNDEFINED: &str = "Undefined";
+const BLANK: &str = "";
+const SETUP: &str = "Setup";
+const GROUPING: &str = "Grouping";
+
+const fn resource(name: &'static str, help: &'static str) -> Known {
+    Known { name, error_type: RESOURCE, severity: CRITICAL, source: UNDEFINED, operation: FHIR_CONVERSION, help }
+}
+
+const fn message(name: &'static str, help: &'static str) -> Known {
+    Known { error_type: MESSAGE, source: USER, operation: NORMALIZATION, ..resource(name, help) }
+}
+
+const fn mapping(name: &'static str, error_type: &'static str, help: &'static str) -> Known {
+    Known { error_type, source: USER, operation: SETUP, ..resource(name, help) }
+}
+
+const TEMPLATE_EXPRESSION: &str = "TemplateExpressionException";
+const INVALID_TEMPLATE: &str = "InvalidTemplateException";
+const INVALID_MAPPING: &str = "ValidationException";
+const UNHANDLED: &str = "UnhandledException";
+
+/// All errors that are counted. Of several with one name the first is for messages, the others are for mapping files.
+pub(super) static KNOWN: [Known; 30] = [
+    message("InvalidDataFormatException", "a payload is not JSON, or too large"),
+    message("IncompatibleDataException", "a required value is missing, blank or not convertible"),
+    message("ExpressionFunctionException", "a function of an expression failed"),
+    Known {
+        error_type: DEVICE_TEMPLATE,
+        ..message(TEMPLATE_EXPRESSION, "an expression gives several values where one is wanted")
+    },
+    Known {
+        error_type: DEVICE_TEMPLATE,
+        ..message(
+            concat!("DeviceTemplateError", "NormalizationDataMappingException"),
+            "a message could not be normalized for another reason",
+        )
+    },
+    Known {
+        error_type: MESSAGE,
+        operation: GROUPING,
+        ..resource("CorrelationIdNotDefinedException", "measurements to be correlated have no correlation id")
+    },
+    Known { error_type: GENERAL, ..resource("TemplateNotFoundException", "a measurement type has no FHIR template") },
+    resource("InvalidQuantityFhirValueException", "a value is not a decimal"),
+    resource("InvalidSampledDataValueException", "a value may not stand in a stream"),
+    resource("InvalidFhirValueException", "a value does not fit its FHIR type"),
+    Known {
+        severity: WARNING,
+        source: BLANK,
+        ..resource("NotSupportedException", "what is stored cannot be merged with")
+    },
+    Known {
+        error_type: CONVERSION,
+        ..resource(
+            concat!("FHIRConversionError", "FhirDataMappingException"),
+            "a measurement could not be converted for another reason",
+        )
+    },
+    Known {
+        severity: WARNING,
+        source: BLANK,
+        ..resource("PatientDeviceMismatchException", "a message and the record disagree on whose device it is")
+    },
+    resource("DeviceNotFoundException", "the FHIR server has no such device"),
+    resource("PatientNotFoundException", "the FHIR server has no such patient"),
+    resource("EncounterNotFoundException", "the FHIR server has no such encounter"),
+    resource("DeviceIdentityNotDefinedException", "a message names no device"),
+    resource("PatientIdentityNotDefinedException", "a message names no patient"),
+    resource("EncounterIdentityNotDefinedException", "a message names no encounter"),
+    resource("MultipleDeviceFoundException", "several devices have the identifier"),
+    resource("MultiplePatientFoundException", "several patients have the identifier"),
+    resource("MultipleEncounterFoundException", "several encounters have the identifier"),
+    resource("MultipleObservationFoundException", "several Observations have the identifier"),
+    Known {
+        error_type: SERVICE,
+        source: OF_SERVICE,
+        ..resource("FHIRServiceError", "the FHIR server refused a resource for good")
+    },
+    Known {
+        error_type: GENERAL,
+        severity: WARNING,
+        source: OF_SERVICE,
+        ..resource(UNHANDLED, "the FHIR server did not process a Bundle; it is tried again")
+    },
+    mapping(INVALID_MAPPING, GENERAL, "changed mapping files were refused; messages wait until they are mended"),
+    mapping(INVALID_TEMPLATE, DEVICE_TEMPLATE, "a mistake in a template of a device mapping"),
+    mapping(TEMPLATE_EXPRESSION, DEVICE_TEMPLATE, "a mistake in an expression of a device mapping"),
+    mapping(INVALID_TEMPLATE, FHIR_TEMPLATE, "a mistake in a template of a FHIR mapping"),
+    mapping(TEMPLATE_EXPRESSION, FHIR_TEMPLATE, "a mistake in an expression of a FHIR mapping"),
+];
+
+impl Known {
+    fn counter(&self, connector: &str) -> Counter {
+        let dimensions = [
+            (NAME, self.name),
+            (CATEGORY, ERRORS),
+            (OPERATION, self.operation),
+            (ERROR_TYPE, self.error_type),
+            (ERROR_SEVERITY, self.severity),
+            (ERROR_SOURCE, self.source),
+        ];
+        let mut labels = vec![Label::new(CONNECTOR, connector.to_owned())];
+        let filled = dimensions.into_iter().filter(|(_, value)| !value.is_empty());
+        labels.extend(filled.map(|(name, value)| Label::from_static_parts(name, value)));
+        metrics::counter!(self.name, labels)
+    }
+
+    /// Tells the recorder what it means. Of several with one name the first counts.
+    pub(super) fn describe(&self) {
+        metrics::describe_counter!(self.name, metrics::Unit::Count, self.help);
+    }
+}
+
+/// Exposes all errors of a connector, none of them counted yet, so that a first one shows as a rise.
+pub(crate) fn expose_errors(connector: &str) {
+    for known in &KNOWN {
+        known.counter(connector).increment(0);
+    }
+}
+
+/// Counts an error that put a message, or a part of one, into the dead letters. `code` is one of section 11 of the
+/// mapping specification.
+pub(super) fn count_error(connector: &str, code: &str) {
+    if let Some(known) = of_code(code) {
+        known.counter(connector).increment(1);
+    }
+}
+
+fn of_code(code: &str) -> Option<&'static Known> {
+    // Some names are a type and a code.
+    KNOWN.iter().find(|known| known.name == code || known.name.strip_prefix(known.error_type) == Some(code))
+}
+
+/// Counts a refusal of the FHIR server that is not final.
+pub(super) fn unhandled(connector: &str) -> Counter {
+    of_code(UNHANDLED).map_or_else(Counter::noop, |known| known.counter(connector))
+}
+
+/// Which file of a connector a mistake is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// The device mapping.
+    Device,
+    /// The FHIR mapping, or a file that it names.
+    Fhir,
+}
+
+/// Counts that mapping files were refused (ER-2, ER-3), and the code of each mistake in them.
+pub(crate) fn count_refused_mapping<'a>(connector: &str, mistakes: impl IntoIterator<Item = (&'a str, Side)>) {
+    count_error(connector, INVALID_MAPPING);
+    for (code, side) in mistakes {
+        let error_type = match side {
+            Side::Device => DEVICE_TEMPLATE,
+            Side::Fhir => FHIR_TEMPLATE,
+        };
+        let of_side = |known: &&Known| (known.name, known.error_type, known.operation) == (code, error_type, SETUP);
+        if let Some(known) = KNOWN.iter().find(of_side) {
+            known.counter(connector).increment(1);
+        }
+    }
+}

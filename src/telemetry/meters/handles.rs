@@ -1,0 +1,357 @@
+//! What the stages count with: one set of handles for each, named in the words of the stage.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use metrics::{Counter, Histogram};
+
+use super::catalogue::{self as all, CONNECTOR, Metric, NAME, RESOURCE_TYPE};
+use super::errors;
+use crate::model::dead_letter::Stage;
+use crate::model::receipt::Outcome;
+
+/// A latency under two names, in seconds and in milliseconds.
+#[derive(Clone, Debug)]
+struct Latency {
+    seconds: Histogram,
+    milliseconds: Histogram,
+}
+
+impl Latency {
+    fn new(seconds: &Metric, milliseconds: &Metric, connector: &str) -> Self {
+        let of_connector = [(CONNECTOR, connector)];
+        Self { seconds: seconds.histogram(&of_connector), milliseconds: milliseconds.histogram(&of_connector) }
+    }
+
+    /// A clock that was set back makes no latency negative.
+    fn record(&self, latency: SignedDuration) {
+        let seconds = latency.as_secs_f64().max(0.0);
+        self.seconds.record(seconds);
+        self.milliseconds.record(seconds * 1_000.0);
+    }
+}
+
+fn record_ms(histogram: &Histogram, took: Duration) {
+    histogram.record(took.as_secs_f64() * 1_000.0);
+}
+
+/// Counts for normalize.
+#[derive(Clone, Debug)]
+pub(crate) struct NormalizeMeters {
+    connector: String,
+    device_event: Counter,
+    processing_latency: Latency,
+    ingress_size: Counter,
+    normalized_event: Counter,
+    dropped_event: Counter,
+    generation_time: Histogram,
+    time_per_batch: Histogram,
+    template_generation: Histogram,
+    extracted: Counter,
+    batch_size: Histogram,
+    batch_submission: Histogram,
+    events_flushed: Counter,
+    flush_duration: Histogram,
+}
+
+impl NormalizeMeters {
+    /// The handles of a connector.
+    pub(crate) fn new(connector: &str) -> Self {
+        let of = [(CONNECTOR, connector)];
+        Self {
+            connector: connector.to_owned(),
+            device_event: all::DEVICE_EVENT.counter(&of),
+            processing_latency: Latency::new(
+                &all::DEVICE_EVENT_PROCESSING_LATENCY,
+                &all::DEVICE_EVENT_PROCESSING_LATENCY_MS,
+                connector,
+            ),
+            ingress_size: all::DEVICE_INGRESS_SIZE_BYTES.counter(&of),
+            normalized_event: all::NORMALIZED_EVENT.counter(&of),
+            dropped_event: all::DROPPED_EVENT.counter(&of),
+            generation_time: all::NORMALIZED_EVENT_GENERATION_TIME_MS.histogram(&of),
+            time_per_batch: all::NORMALIZATION_TIME_PER_BATCH_MS.histogram(&of),
+            template_generation: all::NORMALIZATION_TEMPLATE_GENERATION_MS.histogram(&of),
+            extracted: all::MEASUREMENTS_EXTRACTED.counter(&of),
+            batch_size: all::MEASUREMENT_BATCH_SIZE.histogram(&of),
+            batch_submission: all::MEASUREMENT_BATCH_SUBMISSION_MS.histogram(&of),
+            events_flushed: all::EVENTS_FLUSHED.counter(&of),
+            flush_duration: all::BATCH_FLUSH_DURATION_MS.histogram(&of),
+        }
+    }
+
+    /// The mapping for a batch is at hand.
+    pub(crate) fn mapping_found(&self, took: Duration) {
+        record_ms(&self.template_generation, took);
+    }
+
+    /// A message that waited so long and is so large is taken up (TM-2).
+    pub(crate) fn event(&self, waited: SignedDuration, bytes: usize) {
+        self.device_event.increment(1);
+        self.processing_latency.record(waited);
+        self.ingress_size.increment(wide(bytes));
+    }
+
+    /// A message is dealt with.
+    pub(crate) fn event_done(&self, took: Duration) {
+        record_ms(&self.generation_time, took);
+    }
+
+    /// A message matched nothing (TM-3).
+    pub(crate) fn event_dropped(&self) {
+        self.dropped_event.increment(1);
+    }
+
+    /// So many optional values were left out because of this code.
+    pub(crate) fn values_omitted(&self, code: &str, count: u64) {
+        all::VALUES_OMITTED.counter(&[(CONNECTOR, &self.connector), ("code", code)]).increment(count);
+    }
+
+    /// All messages of a batch are dealt with; so many measurements came of them.
+    pub(crate) fn batch_normalized(&self, measurements: usize, took: Duration) {
+        record_ms(&self.time_per_batch, took);
+        self.extracted.increment(wide(measurements));
+        // No batch has so many that a float could not tell them apart.
+        self.batch_size.record(f64::from(u32::try_from(measurements).unwrap_or(u32::MAX)));
+    }
+
+    /// A measurement is sent on (TM-3).
+    pub(crate) fn measurement_sent(&self) {
+        self.normalized_event.increment(1);
+    }
+
+    /// All measurements of a batch are sent on.
+    pub(crate) fn batch_sent(&self, took: Duration) {
+        record_ms(&self.batch_submission, took);
+    }
+
+    /// A batch of so many messages is done (TM-6).
+    pub(crate) fn batch_flushed(&self, events: usize, took: Duration) {
+        self.events_flushed.increment(wide(events));
+        record_ms(&self.flush_duration, took);
+    }
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+/// Counts for deliver.
+#[derive(Clone, Debug)]
+pub(crate) struct DeliverMeters {
+    connector: String,
+    measurement: Counter,
+    measurement_group: Counter,
+    ingestion_latency: Latency,
+    delay: Histogram,
+    /// Of Observations, by outcome, in the order of `SAVED`.
+    saved: [Saved; SAVED.len()],
+    contended: Counter,
+    /// Of Observations.
+    contention: Counter,
+}
+
+/// What was done to a resource, by the outcome of its messages.
+const SAVED: [(Outcome, &str); 3] =
+    [(Outcome::Stored, "Created"), (Outcome::Merged, "Updated"), (Outcome::Unchanged, "NoOperation")];
+
+#[derive(Clone, Debug)]
+struct Saved {
+    delivered: Counter,
+    /// Of Observations; other resources are so few that they are looked up.
+    observation: Counter,
+}
+
+const OBSERVATION: &str = "Observation";
+
+impl DeliverMeters {
+    /// The handles of a connector.
+    pub(crate) fn new(connector: &str) -> Self {
+        let of = [(CONNECTOR, connector)];
+        Self {
+            connector: connector.to_owned(),
+            measurement: all::MEASUREMENT.counter(&of),
+            measurement_group: all::MEASUREMENT_GROUP.counter(&of),
+            ingestion_latency: Latency::new(
+                &all::MEASUREMENT_INGESTION_LATENCY,
+                &all::MEASUREMENT_INGESTION_LATENCY_MS,
+                connector,
+            ),
+            delay: all::DELIVERY_SECONDS.histogram(&of),
+            saved: SAVED.map(|(outcome, operation)| Saved {
+                delivered: all::OBSERVATIONS_DELIVERED
+                    .counter(&[(CONNECTOR, connector), ("outcome", outcome.as_str())]),
+                observation: resource_saved(connector, OBSERVATION, operation),
+            }),
+            contended: all::OBSERVATIONS_CONTENDED.counter(&of),
+            contention: contention(connector, OBSERVATION),
+        }
+    }
+
+    /// Measurements that go into one resource are taken up; how long ago the message of each that counts arrived (TM-4).
+    pub(crate) fn group(&self, arrived: impl IntoIterator<Item = SignedDuration>) {
+        self.measurement_group.increment(1);
+        let mut count = 0;
+        for waited in arrived {
+            self.ingestion_latency.record(waited);
+            count += 1;
+        }
+        self.measurement.increment(count);
+    }
+
+    /// A resource is as it should be (TM-4).
+    pub(crate) fn saved(&self, resource_type: &str, outcome: Outcome) {
+        let known = SAVED.iter().zip(&self.saved).find(|((saved, _), _)| *saved == outcome);
+        let Some(((_, operation), saved)) = known else { return };
+        saved.delivered.increment(1);
+        match resource_type {
+            OBSERVATION => saved.observation.increment(1),
+            _ => resource_saved(&self.connector, resource_type, operation).increment(1),
+        }
+    }
+
+    /// The message of a measurement arrived so long ago, and now the measurement is stored.
+    pub(crate) fn delivered(&self, after: SignedDuration) {
+        self.delay.record(after.as_secs_f64().max(0.0));
+    }
+
+    /// The condition of a write did not hold (TM-4).
+    pub(crate) fn contended(&self, resource_type: &str) {
+        self.contended.increment(1);
+        match resource_type {
+            OBSERVATION => self.contention.increment(1),
+            _ => contention(&self.connector, resource_type).increment(1),
+        }
+    }
+}
+
+fn contention(connector: &str, resource_type: &str) -> Counter {
+    all::FHIR_RESOURCE_CONTENTION.counter(&[(CONNECTOR, connector), (RESOURCE_TYPE, resource_type)])
+}
+
+fn resource_saved(connector: &str, resource_type: &str, operation: &str) -> Counter {
+    let name = format!("{resource_type}{operation}");
+    all::FHIR_RESOURCE_SAVED.counter(&[(CONNECTOR, connector), (NAME, &name), (RESOURCE_TYPE, resource_type)])
+}
+
+/// Counts for the way to the FHIR server.
+#[derive(Clone, Debug)]
+pub(crate) struct LinkMeters {
+    processed: Counter,
+    failed: Counter,
+    took: Histogram,
+    unhandled: Counter,
+}
+
+impl LinkMeters {
+    /// The handles of a connector.
+    pub(crate) fn new(connector: &str) -> Self {
+        let with = |result| all::BUNDLES_SUBMITTED.counter(&[(CONNECTOR, connector), ("result", result)]);
+        Self {
+            processed: with("processed"),
+            failed: with("failed"),
+            took: all::BUNDLE_SUBMISSION_SECONDS.histogram(&[(CONNECTOR, connector)]),
+            unhandled: errors::unhandled(connector),
+        }
+    }
+
+    /// A Bundle was processed, or failed as a whole.
+    pub(crate) fn submitted(&self, processed: bool, took: Duration) {
+        if processed { &self.processed } else { &self.failed }.increment(1);
+        self.took.record(took);
+    }
+
+    /// A Bundle, or entries of one, will be sent again (TM-5).
+    pub(crate) fn repeated(&self) {
+        self.unhandled.increment(1);
+    }
+}
+
+/// Counts for the settlements.
+#[derive(Clone, Debug)]
+pub(crate) struct SettlementMeters {
+    received: Counter,
+    settled: [Counter; Outcome::ALL.len()],
+    abandoned: Counter,
+    checkpoint: Histogram,
+}
+
+impl SettlementMeters {
+    /// The handles of a connector.
+    pub(crate) fn new(connector: &str) -> Self {
+        let of = [(CONNECTOR, connector)];
+        Self {
+            received: all::ENVELOPES_RECEIVED.counter(&of),
+            settled: Outcome::ALL.map(|outcome| {
+                all::ENVELOPES_SETTLED.counter(&[(CONNECTOR, connector), ("outcome", outcome.as_str())])
+            }),
+            abandoned: all::ENVELOPES_ABANDONED.counter(&of),
+            checkpoint: all::CHECKPOINT_UPDATE_DURATION_MS.histogram(&of),
+        }
+    }
+
+    /// A message is taken.
+    pub(crate) fn received(&self) {
+        self.received.increment(1);
+    }
+
+    /// Ends of messages are durable, which took so long (TM-6): how many had each outcome, and were handed back.
+    pub(crate) fn settled(&self, of: impl Fn(Outcome) -> u64, abandoned: u64, took: Duration) {
+        for (outcome, counter) in Outcome::ALL.into_iter().zip(&self.settled) {
+            counter.increment(of(outcome));
+        }
+        self.abandoned.increment(abandoned);
+        record_ms(&self.checkpoint, took);
+    }
+}
+
+/// Counts a letter, and its error under the name of the reference (TM-5).
+pub(crate) fn count_dead_letter(connector: &str, stage: Stage, code: &str) {
+    let values = [(CONNECTOR, connector), ("stage", stage.as_str()), ("code", code)];
+    all::DEAD_LETTERS_RECORDED.counter(&values).increment(1);
+    errors::count_error(connector, code);
+}
+
+/// How a connector stands at one moment.
+pub(crate) struct Standing<'a> {
+    /// Its name.
+    pub(crate) connector: &'a str,
+    /// Messages taken and not yet settled.
+    pub(crate) in_flight: u64,
+    /// Messages of the ledger in no named state.
+    pub(crate) unexplained: i128,
+    /// Its state, one of `states`.
+    pub(crate) state: &'a str,
+    /// All states there are.
+    pub(crate) states: &'a [&'static str],
+    /// Of each source, in the order of the configuration: what kind it is, and whether messages can come in.
+    pub(crate) sources: Vec<(&'static str, bool)>,
+}
+
+/// Sets the gauges of a connector to how it stands now.
+pub(crate) fn show(standing: &Standing<'_>) {
+    let connector = standing.connector;
+    let of = [(CONNECTOR, connector)];
+    all::ENVELOPES_IN_FLIGHT.gauge(&of).set(u32::try_from(standing.in_flight).unwrap_or(u32::MAX));
+    let unexplained = i32::try_from(standing.unexplained).unwrap_or(i32::MAX);
+    all::ENVELOPES_UNEXPLAINED.gauge(&of).set(unexplained);
+    for state in standing.states {
+        let is_in = if *state == standing.state { 1 } else { 0 };
+        all::CONNECTOR_STATE.gauge(&[(CONNECTOR, connector), ("state", state)]).set(is_in);
+    }
+    for (place, (kind, connected)) in standing.sources.iter().enumerate() {
+        let values = [(CONNECTOR, connector), ("source", &place.to_string()), ("type", kind)];
+        all::SOURCE_CONNECTED.gauge(&values).set(if *connected { 1 } else { 0 });
+    }
+}
+
+/// Counts a request to the FHIR service.
+pub(crate) fn count_request(interaction: &str, status: u16, took: Duration) {
+    all::FHIR_REQUESTS.counter(&[("interaction", interaction), ("status", &status.to_string())]).increment(1);
+    all::FHIR_REQUEST_SECONDS.histogram(&[("interaction", interaction)]).record(took);
+}
+
+/// Counts entries of a Bundle that the FHIR service processed, all with this status.
+pub(crate) fn count_bundle_entries(status: u16, count: u64) {
+    all::FHIR_BUNDLE_ENTRIES.counter(&[("status", &status.to_string())]).increment(count);
+}
