@@ -26,6 +26,8 @@ pub(crate) enum Fault {
     LoseAnswer,
     /// Answers the first entry of the Bundle with this status and processes the others.
     RefuseFirstEntry(u16),
+    /// Finds nothing of this type, as if it were created a moment later.
+    Overlook(&'static str),
 }
 
 #[derive(Default)]
@@ -116,6 +118,7 @@ async fn answer(State(server): State<TestServer>, body: Bytes) -> Response {
     for (index, entry) in entries.iter().enumerate() {
         answers.push(match fault {
             Some(Fault::RefuseFirstEntry(status)) if index == 0 => outcome(status),
+            Some(Fault::Overlook(resource_type)) if searches(entry, resource_type) => searchset(&[]),
             _ => process(&mut inner, entry),
         });
     }
@@ -190,5 +193,13 @@ fn search(inner: &Inner, resource_type: &str, token: &str) -> Value {
         .iter()
         .filter(|(url, (_, resource))| url.split('/').next() == Some(resource_type) && fits(resource));
     let entries: Vec<Value> = matches.map(|(_, (_, resource))| json!({"resource": resource})).collect();
+    searchset(&entries)
+}
+
+fn searches(entry: &Value, resource_type: &str) -> bool {
+    entry["request"]["url"].as_str().unwrap().starts_with(&format!("{resource_type}?"))
+}
+
+fn searchset(entries: &[Value]) -> Value {
     json!({"resource": {"resourceType": "Bundle", "type": "searchset", "entry": entries}, "response": {"status": "200"}})
 }

@@ -107,7 +107,7 @@ impl Resolve {
                 resolutions.extend(unknown.drain(..).map(|identity| (identity, Err(failure.clone()))));
                 break;
             }
-            unknown = self.round(unknown, &mut resolutions).await?;
+            unknown = self.round(round, unknown, &mut resolutions).await?;
         }
         Ok(resolutions)
     }
@@ -115,6 +115,7 @@ impl Resolve {
     /// Searches, decides and writes once; what is left is for the next round.
     async fn round(
         &self,
+        round: u32,
         unknown: Vec<Identity>,
         resolutions: &mut HashMap<Identity, Resolution>,
     ) -> Result<Vec<Identity>, GivenUp> {
@@ -132,6 +133,9 @@ impl Resolve {
                 Ok(Decision::Write { patient, device, subject }) => {
                     writes.push(Write { identity, patient, device, subject });
                 }
+                // The searches are not of one moment: both may have been created after the Patient was looked for and
+                // before the Device was. Looking again sees the Patient of every Device seen before.
+                Err(failure) if round == 1 && failure.code == plan::MISMATCH => later.push(identity),
                 Err(failure) => drop(resolutions.insert(identity, Err(failure))),
             }
         }

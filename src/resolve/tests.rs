@@ -70,6 +70,15 @@ async fn id_14_a_device_is_never_given_to_a_second_patient() {
 }
 
 #[tokio::test]
+async fn id_14_a_patient_created_between_two_searches_is_no_mismatch() {
+    let server = TestServer::start().await;
+    run(&server, &[&[("a", Some("p"))]]).await;
+    server.fail_next(Fault::Overlook("Patient"));
+    let (resolved, codes) = run(&server, &[&[("a", Some("p"))]]).await;
+    assert_eq!((resolved.len(), codes.len()), (1, 0));
+}
+
+#[tokio::test]
 async fn one_unresolvable_identity_leaves_its_neighbours_alone() {
     let server = TestServer::start().await;
     let (resolved, codes) = run(&server, &[&[("a", None), ("b", Some("p"))]]).await;

@@ -12,6 +12,9 @@ use crate::model::group::GroupKey;
 use crate::model::logical_id::logical_id;
 use crate::model::subject::Subject;
 
+/// The code of a device that belongs to another patient than the measurement says (ID-14).
+pub(super) const MISMATCH: &str = "PatientDeviceMismatchException";
+
 /// How identities are found (ID-1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IdentityMode {
@@ -147,7 +150,7 @@ fn check_owner(identity: &Identity, owner_id: &str, patients: &[Hit]) -> Result<
 
 fn mismatch() -> IdentityFailure {
     let reason = "the Device belongs to a Patient without the measurement's patient id";
-    IdentityFailure::new("PatientDeviceMismatchException", reason)
+    IdentityFailure::new(MISMATCH, reason)
 }
 
 fn encounter(identity: &Identity, mode: IdentityMode, hits: &[Hit]) -> Result<Option<String>, IdentityFailure> {
