@@ -15,6 +15,7 @@ mod dead_letters;
 mod delivery;
 mod demo;
 mod documentation;
+mod faults;
 mod fhir_bundles;
 mod fhir_crash;
 mod fhir_rest;

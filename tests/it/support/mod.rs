@@ -1,6 +1,9 @@
 //! What the tests drive the product with: the binary itself, brokers, a FHIR client, waits with a bound.
 
+pub(crate) mod account;
 pub(crate) mod config;
+pub(crate) mod dice;
+pub(crate) mod faulty_server;
 pub(crate) mod fhir;
 pub(crate) mod hl7_validator;
 pub(crate) mod mosquitto;
