@@ -37,13 +37,9 @@ pub(crate) struct Hit {
 pub(crate) type Searched = Result<Vec<Hit>, Answer>;
 
 impl Token {
-    fn url(&self) -> String {
-        format!("{}?{}", self.resource_type, self.criterion())
-    }
-
-    /// The search itself, for a URL.
-    pub(crate) fn criterion(&self) -> String {
-        format!("identifier={}", search_token(self.system.as_deref(), &self.value))
+    /// The search, relative to the base.
+    pub(crate) fn url(&self) -> String {
+        format!("{}?identifier={}", self.resource_type, search_token(self.system.as_deref(), &self.value))
     }
 
     fn is_carried_by(&self, resource: &Map<String, Value>) -> bool {

@@ -28,6 +28,12 @@ pub(crate) enum Fault {
     RefuseFirstEntry(u16),
     /// Finds nothing of this type, as if it were created a moment later.
     Overlook(&'static str),
+    /// Has lost all resources when the Bundle arrives.
+    ForgetAll,
+    /// Knows no conditions.
+    WriteAnyway,
+    /// Nothing.
+    None,
 }
 
 #[derive(Default)]
@@ -39,6 +45,10 @@ struct Inner {
     entries_max: Option<usize>,
     /// Entries whose body contains this text are refused with 422.
     unwelcome: Option<String>,
+    /// Searches find whatever value begins as the one searched, a hit on each page.
+    searches_loosely: bool,
+    /// Searches do not find what was written since, because the index lags.
+    hidden_from_search: bool,
 }
 
 #[derive(Clone)]
@@ -82,8 +92,20 @@ impl TestServer {
         self.inner.lock().unwrap().unwelcome = Some(text.to_owned());
     }
 
+    pub(crate) fn search_loosely(&self) {
+        self.inner.lock().unwrap().searches_loosely = true;
+    }
+
+    pub(crate) fn hide_from_search(&self) {
+        self.inner.lock().unwrap().hidden_from_search = true;
+    }
+
     pub(crate) fn store(&self, url: &str, resource: Value) {
         put(&mut self.inner.lock().unwrap(), url, resource);
+    }
+
+    pub(crate) fn remove(&self, url: &str) {
+        self.inner.lock().unwrap().resources.remove(url);
     }
 
     pub(crate) fn resource(&self, url: &str) -> Option<(u64, Value)> {
@@ -114,11 +136,19 @@ async fn answer(State(server): State<TestServer>, body: Bytes) -> Response {
     if let Some(Fault::Refuse(status)) = fault {
         return StatusCode::from_u16(status).unwrap().into_response();
     }
+    if let Some(Fault::ForgetAll) = fault {
+        inner.resources.clear();
+    }
     let mut answers = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
         answers.push(match fault {
             Some(Fault::RefuseFirstEntry(status)) if index == 0 => outcome(status),
             Some(Fault::Overlook(resource_type)) if searches(entry, resource_type) => searchset(&[]),
+            Some(Fault::WriteAnyway) => {
+                let mut entry = entry.clone();
+                entry["request"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("if"));
+                process(&mut inner, &entry)
+            }
             _ => process(&mut inner, entry),
         });
     }
@@ -133,16 +163,24 @@ fn process(inner: &mut Inner, entry: &Value) -> Value {
     let url = entry["request"]["url"].as_str().unwrap();
     if entry["request"]["method"] == "GET" {
         return match url.split_once("?identifier=") {
-            Some((resource_type, token)) => search(inner, resource_type, token),
+            Some((resource_type, query)) => search(inner, resource_type, query),
             None => read(inner, url),
         };
     }
     if inner.unwelcome.as_ref().is_some_and(|text| entry["resource"].to_string().contains(text)) {
         return outcome(422);
     }
-    let version = inner.resources.get(url).map(|(version, _)| *version);
     let request = &entry["request"];
-    let taken = request["ifNoneMatch"] == "*" && version.is_some();
+    let own_url;
+    let (url, found) = match url.split_once("?identifier=") {
+        Some((resource_type, token)) => {
+            own_url = format!("{resource_type}/{}", entry["resource"]["id"].as_str().unwrap());
+            (own_url.as_str(), !hits(inner, resource_type, token).is_empty())
+        }
+        None => (url, false),
+    };
+    let version = inner.resources.get(url).map(|(version, _)| *version);
+    let taken = request["ifNoneMatch"] == "*" && (found || version.is_some());
     let stale = request["ifMatch"].as_str().is_some_and(|etag| version.map(etag_of).as_deref() != Some(etag));
     if taken || stale {
         return outcome(412);
@@ -178,22 +216,37 @@ fn read(inner: &Inner, url: &str) -> Value {
     }
 }
 
-fn search(inner: &Inner, resource_type: &str, token: &str) -> Value {
+fn search(inner: &Inner, resource_type: &str, query: &str) -> Value {
+    let (token, page) = query.split_once("&page=").unwrap_or((query, "0"));
+    let page: usize = page.parse().unwrap();
+    let mut found = hits(inner, resource_type, token);
+    let mut bundle = json!({"resourceType": "Bundle", "type": "searchset"});
+    if inner.searches_loosely && page + 1 < found.len() {
+        let next = format!("{resource_type}?identifier={token}&page={}", page + 1);
+        bundle["link"] = json!([{"relation": "self", "url": "x"}, {"relation": "next", "url": next}]);
+    }
+    if inner.searches_loosely {
+        found = found.into_iter().skip(page).take(1).collect();
+    }
+    bundle["entry"] = found.into_iter().map(|resource| json!({"resource": resource})).collect();
+    json!({"resource": bundle, "response": {"status": "200"}})
+}
+
+fn hits(inner: &Inner, resource_type: &str, token: &str) -> Vec<Value> {
     let token = percent_encoding::percent_decode_str(token).decode_utf8().unwrap().into_owned();
     let (system, value) = token.split_once('|').map_or((None, token.as_str()), |(system, value)| (Some(system), value));
     let fits = |resource: &Value| {
         resource["identifier"].as_array().is_some_and(|identifiers| {
             identifiers.iter().any(|identifier| {
-                identifier["value"] == value && system.is_none_or(|system| identifier["system"] == system)
+                let known = identifier["value"].as_str().unwrap();
+                let is_value = known == value || inner.searches_loosely && known.starts_with(value);
+                is_value && system.is_none_or(|system| identifier["system"] == system)
             })
         })
     };
-    let matches = inner
-        .resources
-        .iter()
-        .filter(|(url, (_, resource))| url.split('/').next() == Some(resource_type) && fits(resource));
-    let entries: Vec<Value> = matches.map(|(_, (_, resource))| json!({"resource": resource})).collect();
-    searchset(&entries)
+    let of_type = |url: &str| url.split('/').next() == Some(resource_type) && !inner.hidden_from_search;
+    let found = inner.resources.iter().filter(|(url, (_, resource))| of_type(url) && fits(resource));
+    found.map(|(_, (_, resource))| resource.clone()).collect()
 }
 
 fn searches(entry: &Value, resource_type: &str) -> bool {

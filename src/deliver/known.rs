@@ -19,7 +19,8 @@ const BYTES_MAX: u32 = 64 * 1024 * 1024;
 /// The cache of a connector.
 #[derive(Debug)]
 pub(super) struct KnownObservations {
-    by_url: Cache<String, Known>,
+    /// By the URL under which they would be created, which stands for type and identifier. Where they are is in them.
+    by_identifier: Cache<String, Known>,
 }
 
 impl KnownObservations {
@@ -29,19 +30,20 @@ impl KnownObservations {
             u32::try_from(known.body.len()).unwrap_or(u32::MAX).max(BYTES_MAX / ENTRIES_MAX)
         };
         let cache = Cache::builder().max_capacity(u64::from(BYTES_MAX)).weigher(weigh).time_to_live(AGE_MAX);
-        Self { by_url: cache.build() }
+        Self { by_identifier: cache.build() }
     }
 
     /// The resource of a target.
     pub(super) fn find(&self, target: &Target) -> Option<Known> {
-        if target.is_single() { None } else { self.by_url.get(&target.url()) }
+        if target.is_single() { None } else { self.by_identifier.get(&target.url()) }
     }
 
     /// Keeps what was written, provided the server told its version.
     pub(super) fn keep(&self, target: &Target, request: Request, etag: Option<String>) {
         match (request, etag) {
             (Request::Put { resource, .. }, Some(etag)) if !target.is_single() => {
-                self.by_url.insert(target.url(), Known { body: resource, etag: Some(etag) });
+                let known = Known { id: target.id().to_owned(), body: resource, etag: Some(etag) };
+                self.by_identifier.insert(target.url(), known);
             }
             (Request::Put { .. } | Request::Get { .. }, _) => self.forget(target),
         }
@@ -50,7 +52,7 @@ impl KnownObservations {
     /// Drops what turned out to be outdated.
     pub(super) fn forget(&self, target: &Target) {
         if !target.is_single() {
-            self.by_url.invalidate(&target.url());
+            self.by_identifier.invalidate(&target.url());
         }
     }
 }

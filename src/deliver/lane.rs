@@ -2,21 +2,20 @@
 //!
 //! A write is conditional: on there being nothing for an Observation not known to exist, on the version for a known one.
 //! When the condition fails someone else was faster, or the answer to an earlier attempt was lost; the Observation is
-//! then read, merged again and written on top of what is there, as often as it takes (OB-5). So a message that comes
-//! again finds its reading stored, and changes nothing.
+//! then looked for, merged again and written on top of what is there, as often as it takes (OB-5). So a message that
+//! comes again finds its reading stored, and changes nothing.
 
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
 use super::known::KnownObservations;
-use super::target::{Composed, Step, Stored, Target, Targets, stored};
+use super::target::{Composed, Kind, Step, Stored, Target, Targets};
 use super::{DeliverSettings, FirstWrite};
 use crate::client::bundle::{Answer, Request};
 use crate::client::{GivenUp, Link};
 use crate::clock::Clock;
 use crate::convert::reading::ConversionFailure;
-use crate::mapping::fhir::FhirTemplate;
 use crate::mapping_store::Versions;
 use crate::model::Tracked;
 use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
@@ -48,7 +47,7 @@ impl Shared {
 
     /// Counts a target that is done, and how long ago the messages arrived.
     fn count_done(&self, target: &Target, outcome: Outcome) {
-        self.meters.saved(target.resource_type, outcome);
+        self.meters.saved(target.kind.resource_type, outcome);
         let now = self.clock.now();
         for arrived_at in target.arrival_times() {
             self.meters.delivered(now.duration_since(arrived_at));
@@ -101,9 +100,9 @@ impl Lane {
         let mut round = 0_u32;
         while !targets.is_empty() {
             round += 1;
-            let read_first = round > 1 || self.shared.settings.first_write == FirstWrite::AfterReading;
-            if read_first {
-                targets = self.read_unknown(targets, &mut letters).await?;
+            let look_first = round > 1 || self.shared.settings.first_write == FirstWrite::AfterReading;
+            if look_first {
+                targets = self.find_unknown(targets, &mut letters).await?;
             }
             let writing = self.compose(targets, &mut letters);
             self.send(&mut letters).await?;
@@ -140,10 +139,9 @@ impl Lane {
             // Without a template nothing is written; what is missing is said when it is composed.
             let version = resolved.group.contributions.iter().map(|contribution| contribution.mapping_version).max();
             let mappings = self.shared.mappings.get(version.unwrap_or_default());
-            let template = mappings.fhir_template(&key.measurement_type);
-            let resource_type = template.map_or("Observation", FhirTemplate::resource_type);
+            let kind = Kind::of(mappings.fhir_template(&key.measurement_type));
             match naming.identifier(&resolved.subject, &key.measurement_type, key.span, correlation_id) {
-                Ok(identifier) => targets.add(resource_type, identifier, resolved),
+                Ok(identifier) => targets.add(kind, identifier, resolved),
                 Err(failure) => self.bury(resolved.group.contributions, &failure, letters),
             }
         }
@@ -156,20 +154,17 @@ impl Lane {
         targets
     }
 
-    /// Reads what is not known to exist or not, all in one Bundle.
-    async fn read_unknown(&self, targets: Vec<Target>, letters: &mut Letters) -> Result<Vec<Target>, Ended> {
+    /// Looks for what is not known to exist or not, all in one Bundle.
+    async fn find_unknown(&self, targets: Vec<Target>, letters: &mut Letters) -> Result<Vec<Target>, Ended> {
         let (unknown, mut known): (Vec<_>, Vec<_>) =
             targets.into_iter().partition(|target| target.stored == Stored::Unknown);
-        let requests: Vec<Request> = unknown.iter().map(|target| Request::Get { url: target.url() }).collect();
-        let answers = self.shared.link.exchange(&requests).await?;
-        for (mut target, answer) in unknown.into_iter().zip(answers) {
-            let refusal = refusal(&answer);
-            match stored(answer) {
-                Some(stored) => {
+        for (mut target, stored) in self.shared.find(unknown).await? {
+            match stored {
+                Ok(stored) => {
                     target.stored = stored;
                     known.push(target);
                 }
-                None => self.bury_all(target, &refusal, letters),
+                Err(failure) => self.bury_all(target, &failure, letters),
             }
         }
         Ok(known)
@@ -222,22 +217,30 @@ impl Lane {
     fn judge(&self, writing: Writing, request: Request, answer: Answer, letters: &mut Letters) -> Option<Target> {
         match answer.status {
             200..=299 => {
+                // Of two creators the second one wrote over the first: servers that do not know the condition let it.
+                if writing.outcome == Outcome::Stored && answer.etag.as_deref() == Some("W/\"2\"") {
+                    self.shared.meters.contended(writing.target.kind.resource_type);
+                }
                 self.shared.known.keep(&writing.target, request, answer.etag);
                 self.finish(writing, letters);
                 None
             }
-            404 | 409 | 410 | 412 => {
-                let mut target = writing.target;
-                self.shared.meters.contended(target.resource_type);
-                self.shared.known.forget(&target);
-                target.stored = Stored::Unknown;
-                Some(target)
-            }
+            409 | 412 => self.contended(writing.target),
+            // What was there is gone.
+            404 | 410 if writing.outcome == Outcome::Merged => self.contended(writing.target),
             _ => {
                 self.bury_all(writing.target, &refusal(&answer), letters);
                 None
             }
         }
+    }
+
+    /// Nothing is known of it any more.
+    fn contended(&self, mut target: Target) -> Option<Target> {
+        self.shared.meters.contended(target.kind.resource_type);
+        self.shared.known.forget(&target);
+        target.stored = Stored::Unknown;
+        Some(target)
     }
 
     /// Ends the messages of a target: what is stored as such, what was rejected in the dead letters.
@@ -281,7 +284,7 @@ impl Lane {
 }
 
 /// The server's final no, as a failure of the readings concerned (ER-13).
-fn refusal(answer: &Answer) -> ConversionFailure {
+pub(super) fn refusal(answer: &Answer) -> ConversionFailure {
     let diagnosis = answer.diagnosis.as_deref().unwrap_or("without saying why");
     ConversionFailure {
         code: "FHIRServiceError",

@@ -7,6 +7,7 @@
 //! Turning groups into Observations, and merging them into those that exist, is `crate::convert`'s; retrying is the
 //! link's.
 
+mod find;
 mod known;
 mod lane;
 mod target;
@@ -45,10 +46,10 @@ pub(crate) struct DeliverSettings {
 /// What is done about an Observation not known to exist.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FirstWrite {
-    /// It is created with `If-None-Match: *`, which needs a server that honours that on updates in a Bundle, as the
-    /// shipped one does. Any other would overwrite what is there.
+    /// It is created unless the server finds it: a conditional update by its identifier with `If-None-Match: *`, which
+    /// needs a server that honours that in a Bundle, as the shipped one does. Any other would overwrite what is there.
     IfAbsent,
-    /// It is read first: one more Bundle for each batch, but safe with every server.
+    /// It is looked for first: one more Bundle for each batch, but safe with every server.
     AfterReading,
 }
 

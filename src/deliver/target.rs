@@ -7,9 +7,9 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use serde::Deserialize;
 
-use crate::client::bundle::{Answer, Condition, Request};
+use crate::client::bundle::{Condition, Request};
+use crate::client::search::Token;
 use crate::convert;
 use crate::convert::content::{Boundary, Content, Names, series_of};
 use crate::convert::identifier::Identifier;
@@ -23,19 +23,37 @@ use crate::model::receipt::Outcome;
 /// A resource, mostly an Observation, and what goes into it.
 #[derive(Debug)]
 pub(super) struct Target {
-    pub(super) resource_type: &'static str,
+    pub(super) kind: Kind,
     pub(super) identifier: Identifier,
     /// At least one, in order of arrival.
     pub(super) groups: Vec<ResolvedGroup>,
     pub(super) stored: Stored,
 }
 
+/// What kind of resource a target is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Kind {
+    pub(super) resource_type: &'static str,
+    /// Whether servers can search it by identifier.
+    pub(super) is_searched: bool,
+}
+
+impl Kind {
+    /// What a template makes; without one nothing is written.
+    pub(super) fn of(template: Option<&FhirTemplate>) -> Self {
+        Self {
+            resource_type: template.map_or("Observation", FhirTemplate::resource_type),
+            is_searched: template.is_none_or(FhirTemplate::is_searched_by_identifier),
+        }
+    }
+}
+
 /// What is known of the Observation on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stored {
-    /// Nothing.
+    /// Nothing: it was not looked for.
     Unknown,
-    /// It is not there.
+    /// It was looked for and is not there.
     Absent,
     /// It is there.
     Present(Known),
@@ -44,6 +62,8 @@ pub(super) enum Stored {
 /// An Observation as it is on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Known {
+    /// Its logical id. One that others created, a former connector for example, has another than GR-13 gives.
+    pub(super) id: String,
     pub(super) body: Bytes,
     /// Entity tag of its version, when the server tells.
     pub(super) etag: Option<String>,
@@ -66,9 +86,30 @@ pub(super) struct Composed {
 }
 
 impl Target {
-    /// Where to read it.
+    /// Where it is when this product created it; tells targets apart, because the id follows from the identifier.
     pub(super) fn url(&self) -> String {
-        format!("{}/{}", self.resource_type, self.identifier.id)
+        self.url_of(&self.identifier.id)
+    }
+
+    fn url_of(&self, id: &str) -> String {
+        format!("{}/{id}", self.kind.resource_type)
+    }
+
+    /// How it is searched, for types that can be (OB-1).
+    pub(super) fn token(&self) -> Option<Token> {
+        self.kind.is_searched.then(|| Token {
+            resource_type: self.kind.resource_type,
+            system: Some(self.identifier.system.as_ref().to_owned()),
+            value: self.identifier.value.clone(),
+        })
+    }
+
+    /// The logical id it has or is going to have.
+    pub(super) fn id(&self) -> &str {
+        match &self.stored {
+            Stored::Present(known) => &known.id,
+            Stored::Unknown | Stored::Absent => &self.identifier.id,
+        }
     }
 
     /// All measurements, in order of arrival.
@@ -128,8 +169,11 @@ impl Target {
         }
     }
 
+    /// The write. What was not looked for is named by its identifier, so that the server looks for it first.
     fn put(&self, json: Vec<u8>, condition: Condition) -> Request {
-        Request::Put { url: self.url(), resource: Bytes::from(json), condition }
+        let search = self.token().filter(|_| self.stored == Stored::Unknown);
+        let url = search.map_or_else(|| self.url_of(self.id()), |token| token.url());
+        Request::Put { url, resource: Bytes::from(json), condition }
     }
 
     /// Takes out the measurements that a failure is about: those with the reading to blame, or all of them.
@@ -185,8 +229,8 @@ impl Targets {
     }
 
     /// Puts a group to the others of its resource.
-    pub(super) fn add(&mut self, resource_type: &'static str, identifier: Identifier, group: ResolvedGroup) {
-        let target = Target { resource_type, identifier, groups: Vec::new(), stored: Stored::Unknown };
+    pub(super) fn add(&mut self, kind: Kind, identifier: Identifier, group: ResolvedGroup) {
+        let target = Target { kind, identifier, groups: Vec::new(), stored: Stored::Unknown };
         let place = *self.by_url.entry(target.url()).or_insert(self.targets.len());
         if place == self.targets.len() {
             self.targets.push(target);
@@ -198,66 +242,5 @@ impl Targets {
 
     pub(super) fn into_vec(self) -> Vec<Target> {
         self.targets
-    }
-}
-
-/// What a read found; `None` when the server refuses to say.
-pub(super) fn stored(answer: Answer) -> Option<Stored> {
-    match (answer.status, answer.resource) {
-        (200, Some(body)) => {
-            let etag = answer.etag.or_else(|| etag_in(&body));
-            Some(Stored::Present(Known { body, etag }))
-        }
-        (404 | 410, _) => Some(Stored::Absent),
-        _ => None,
-    }
-}
-
-/// The version a resource names, as an entity tag.
-fn etag_in(body: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Resource {
-        meta: Meta,
-    }
-    #[derive(Deserialize)]
-    struct Meta {
-        #[serde(rename = "versionId")]
-        version_id: String,
-    }
-    let resource: Resource = serde_json::from_slice(body).ok()?;
-    Some(format!("W/\"{}\"", resource.meta.version_id))
-}
-
-#[cfg(test)]
-mod tests {
-    use bytes::Bytes;
-
-    use super::{Known, Stored, stored};
-    use crate::client::bundle::Answer;
-
-    #[track_caller]
-    fn check(status: u16, etag: Option<&str>, body: &'static str, expected: Option<&Stored>) {
-        let resource = Some(Bytes::from_static(body.as_bytes()));
-        let answer = Answer { status, etag: etag.map(str::to_owned), resource, diagnosis: None };
-        assert_eq!(stored(answer).as_ref(), expected, "{status}");
-    }
-
-    fn present(body: &'static str, etag: Option<&str>) -> Stored {
-        Stored::Present(Known { body: Bytes::from_static(body.as_bytes()), etag: etag.map(str::to_owned) })
-    }
-
-    #[test]
-    fn the_version_comes_from_the_tag_or_from_the_resource() {
-        let body = r#"{"meta":{"versionId":"7"}}"#;
-        check(200, Some("W/\"3\""), body, Some(&present(body, Some("W/\"3\""))));
-        check(200, None, body, Some(&present(body, Some("W/\"7\""))));
-        check(200, None, "{}", Some(&present("{}", None)));
-    }
-
-    #[test]
-    fn ob_5_what_is_gone_is_absent() {
-        check(404, None, "{}", Some(&Stored::Absent));
-        check(410, None, "{}", Some(&Stored::Absent));
-        check(400, None, "{}", None);
     }
 }

@@ -2,6 +2,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -169,12 +170,111 @@ async fn readings_that_do_not_convert_are_buried_alone() {
 }
 
 #[tokio::test]
-async fn a_server_without_conditional_creation_is_read_first() {
+async fn ob_3_a_server_without_conditional_creation_is_asked_first() {
     let mut bench = Bench::new(Period::HOUR, "SampledData").await;
     bench.first_write = FirstWrite::AfterReading;
     assert_eq!(bench.run(&[&[("a", 0, "60")]]).await.0, [STORED]);
     assert_eq!(bench.run(&[&[("a", 60, "61")]]).await.0, [MERGED]);
-    assert_eq!(bench.server.bundles(), [1, 1, 1, 1]);
+    assert_eq!(bench.server.bundles(), [2, 1, 2, 1]);
+}
+
+/// Makes the one stored Observation look as if another connector had made it, under an id of its own.
+fn import(bench: &Bench, id: &str) {
+    let (_, mut stored) = bench.server.resources("Observation").remove(0);
+    bench.server.remove(&format!("Observation/{}", stored["id"].as_str().unwrap()));
+    stored["note"] = serde_json::json!([{"text": "imported"}]);
+    bench.server.store(&format!("Observation/{id}"), stored);
+}
+
+#[tokio::test]
+async fn ob_1_ob_4_an_imported_observation_is_merged_into_under_its_own_id() {
+    for first_write in [FirstWrite::IfAbsent, FirstWrite::AfterReading] {
+        let mut bench = Bench::new(Period::HOUR, "SampledData").await;
+        bench.first_write = first_write;
+        bench.run(&[&[("a", 0, "60")]]).await;
+        import(&bench, "imported");
+        assert_eq!(bench.run(&[&[("a", 0, "60")]]).await.0, [UNCHANGED], "{first_write:?}");
+        assert_eq!(bench.run(&[&[("a", 60, "61")], &[("a", 120, "62")]]).await.0, [MERGED, MERGED]);
+        let (version, stored) = bench.server.resource("Observation/imported").unwrap();
+        assert_eq!((version, &stored["note"][0]["text"]), (3, &"imported".into()));
+        assert_eq!(bench.stored(), values(&[(3, "60 61 62")]));
+    }
+}
+
+#[tokio::test]
+async fn ob_6_what_was_found_under_another_id_is_known_from_then_on() {
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
+    bench.run(&[&[("a", 0, "60")]]).await;
+    import(&bench, "imported");
+    let before = bench.server.bundles().len();
+    bench.run(&[&[("a", 60, "61")], &[("a", 120, "62")]]).await;
+    // Refused, looked for, written; then written at once.
+    assert_eq!(bench.server.bundles()[before..], [1, 2, 1, 1]);
+}
+
+#[tokio::test]
+async fn ob_1_pages_are_followed_and_values_that_only_begin_the_same_do_not_count() {
+    let mut bench = Bench::new(Period::HOUR, "SampledData").await;
+    bench.first_write = FirstWrite::AfterReading;
+    bench.run(&[&[("a", 0, "60")]]).await;
+    let (_, exact) = bench.server.resources("Observation").remove(0);
+    import(&bench, "z");
+    for id in ["b", "c"] {
+        let mut longer = exact.clone();
+        longer["identifier"][0]["value"] = (exact["identifier"][0]["value"].as_str().unwrap().to_owned() + id).into();
+        bench.server.store(&format!("Observation/{id}"), longer);
+    }
+    bench.server.search_loosely();
+    assert_eq!(bench.run(&[&[("a", 60, "61")]]).await.0, [MERGED]);
+    assert_eq!(bench.stored(), values(&[(1, "60"), (1, "60"), (2, "60 61")]));
+    assert_eq!(bench.server.resource("Observation/z").unwrap().0, 2);
+}
+
+#[tokio::test]
+async fn ob_1_what_an_index_does_not_show_yet_is_found_by_its_id() {
+    let mut bench = Bench::new(Period::HOUR, "SampledData").await;
+    bench.first_write = FirstWrite::AfterReading;
+    bench.server.hide_from_search();
+    assert_eq!(bench.run(&[&[("a", 0, "60")]]).await.0, [STORED]);
+    assert_eq!(bench.run(&[&[("a", 60, "61")]]).await.0, [MERGED]);
+    assert_eq!(bench.stored(), values(&[(2, "60 61")]));
+}
+
+#[tokio::test]
+async fn ob_2_two_with_one_identifier_are_not_guessed_between() {
+    for first_write in [FirstWrite::IfAbsent, FirstWrite::AfterReading] {
+        let mut bench = Bench::new(Period::HOUR, "SampledData").await;
+        bench.first_write = first_write;
+        bench.run(&[&[("a", 0, "60")]]).await;
+        let (_, twin) = bench.server.resources("Observation").remove(0);
+        bench.server.store("Observation/twin", twin);
+        let (ends, codes) = bench.run(&[&[("a", 60, "61"), ("b", 60, "70")]]).await;
+        assert_eq!((ends, codes), (vec![DEAD, STORED], vec!["MultipleObservationFoundException"]), "{first_write:?}");
+        assert_eq!(bench.stored(), values(&[(1, "60"), (1, "60"), (1, "E 70")]));
+    }
+}
+
+#[tokio::test]
+async fn ob_3_a_first_write_that_is_the_second_version_counts_as_contention() {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let _recording = metrics::set_default_local_recorder(&recorder);
+    let contended = || recorder.handle().render().contains("observations_contended_total");
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
+    bench.run(&[&[("a", 0, "60")]]).await;
+    assert!(!contended());
+    bench.server.fail_next(Fault::WriteAnyway);
+    assert_eq!(bench.run(&[&[("a", 60, "61")]]).await.0, [STORED]);
+    assert!(contended());
+}
+
+#[tokio::test]
+async fn ob_5_what_has_gone_is_created_again() {
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
+    [Fault::None, Fault::ForgetAll].into_iter().for_each(|fault| bench.server.fail_next(fault));
+    let (ends, _) = bench.run(&[&[("a", 0, "60")], &[("a", 60, "61")]]).await;
+    assert_eq!(ends, [STORED, STORED]);
+    assert_eq!(bench.stored(), values(&[(1, "E 61")]));
+    assert_eq!(bench.server.bundles(), [1, 1, 2, 1]);
 }
 
 #[tokio::test]

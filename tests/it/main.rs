@@ -20,6 +20,7 @@ mod fhir_bundles;
 mod fhir_crash;
 mod fhir_rest;
 mod fhir_search;
+mod imported;
 mod judge;
 mod mapping_commands;
 mod mapping_reload;

@@ -14,8 +14,8 @@ use super::respond::{Done, Return};
 use super::state::ApiState;
 use super::target::TypeInPath;
 use super::update::Update;
-use crate::fhir::store::interface::Writer;
-use crate::fhir::store::{Condition, Method, ResourceKey};
+use crate::fhir::store::interface::{Head, Writer};
+use crate::fhir::store::{Condition, Method, ResourceKey, Version};
 
 /// A conditional update, ready to be carried out.
 #[derive(Debug)]
@@ -46,35 +46,48 @@ pub(crate) async fn conditional_update(
     Ok(done.into_response(&base_url, Return::in_headers(&headers)))
 }
 
+/// The resource that a conditional update writes.
+pub(crate) struct Meant {
+    /// Which it is: the one found, or a new one.
+    pub(crate) key: ResourceKey,
+    /// What is stored under the key.
+    pub(crate) head: Option<Head>,
+}
+
 impl ConditionalUpdate {
-    /// Which resource is written: the one found, or a new one.
+    /// Finds out which resource is written.
     ///
     /// # Errors
-    /// When several are found, or the body's id is that of another resource.
-    pub(crate) fn key(&self, writer: &dyn Writer) -> Result<ResourceKey, ApiError> {
+    /// When several are found, a precondition does not hold for the one found or its absence, or the body's id is that of
+    /// another resource.
+    pub(crate) fn meant(&self, writer: &dyn Writer) -> Result<Meant, ApiError> {
         let resource_type = self.sent.resource_type;
-        let id = match (look_up(writer, resource_type, &self.condition)?, &self.sent.id) {
-            (Found::Several, _) => return Err(several()),
-            (Found::One(version), Some(id)) if version.key.id != *id => {
-                return Err(ApiError::new(
-                    Category::Rule,
-                    "The `id` of the body is not that of the resource which fulfils the condition. Leave it out or mend it.",
-                ));
-            }
-            (Found::One(version), _) => version.key.id,
-            (Found::Nothing, None) => new_id(),
-            (Found::Nothing, Some(id)) => {
+        let found = match look_up(writer, resource_type, &self.condition)? {
+            Found::Nothing => None,
+            Found::One(version) => Some(version),
+            Found::Several => return Err(several()),
+        };
+        // Before the body is looked at: who writes only if there is nothing cannot know the id of what there is.
+        self.preconditions.check(found.as_ref().map(Version::head))?;
+        match (found, &self.sent.id) {
+            (Some(version), Some(id)) if version.key.id != *id => Err(ApiError::new(
+                Category::Rule,
+                "The `id` of the body is not that of the resource which fulfils the condition. Leave it out or mend it.",
+            )),
+            (Some(version), _) => Ok(Meant { head: Some(version.head()), key: version.key }),
+            (None, None) => Ok(Meant { key: ResourceKey { resource_type, id: new_id() }, head: None }),
+            (None, Some(id)) => {
                 let key = ResourceKey { resource_type, id: id.clone() };
-                if writer.head(&key)?.is_some_and(|head| head.method != Method::Delete) {
+                let head = writer.head(&key)?;
+                if head.is_some_and(|head| head.method != Method::Delete) {
                     return Err(ApiError::new(
                         Category::Conflict,
                         "A resource with the `id` of the body exists and does not fulfil the condition.",
                     ));
                 }
-                key.id
+                Ok(Meant { key, head })
             }
-        };
-        Ok(ResourceKey { resource_type, id })
+        }
     }
 
     /// Carries it out. Nothing is written unless it succeeds.
@@ -83,12 +96,9 @@ impl ConditionalUpdate {
     /// When the condition leads to several resources or contradicts the body, a precondition does not hold, or the
     /// store fails.
     pub(crate) fn apply(self, writer: &mut dyn Writer) -> Result<Done, ApiError> {
-        let key = self.key(writer)?;
-        let method = match writer.head(&key)? {
-            None if self.sent.id.is_none() => Method::Post,
-            _ => Method::Put,
-        };
+        let Meant { key, head } = self.meant(writer)?;
+        let method = if head.is_none() && self.sent.id.is_none() { Method::Post } else { Method::Put };
         let update = Update { draft: self.sent.into_draft(key.id, method), preconditions: self.preconditions };
-        update.apply(writer)
+        update.apply_to(head, writer)
     }
 }

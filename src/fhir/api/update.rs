@@ -12,7 +12,7 @@ use super::resource::Sent;
 use super::respond::{Done, Return};
 use super::state::ApiState;
 use super::target::KeyInPath;
-use crate::fhir::store::interface::Writer;
+use crate::fhir::store::interface::{Head, Writer};
 use crate::fhir::store::{Draft, Method, ResourceKey};
 
 /// An update, ready to be carried out.
@@ -61,6 +61,14 @@ impl Update {
     /// When a precondition does not hold, or the store fails.
     pub(crate) fn apply(self, writer: &mut dyn Writer) -> Result<Done, ApiError> {
         let head = writer.head(&self.draft.key)?;
+        self.apply_to(head, writer)
+    }
+
+    /// As `apply`, where it is known already what is stored under the key.
+    ///
+    /// # Errors
+    /// When a precondition does not hold, or the store fails.
+    pub(crate) fn apply_to(self, head: Option<Head>, writer: &mut dyn Writer) -> Result<Done, ApiError> {
         self.preconditions.check(head)?;
         let exists = head.is_some_and(|head| head.method != Method::Delete);
         let version = writer.put(self.draft)?;

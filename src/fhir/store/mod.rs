@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use self::interface::Head;
 use crate::r4::resource_type::ResourceType;
 
 /// Which resource.
@@ -36,6 +37,13 @@ pub(crate) struct Version {
     pub(crate) method: Method,
     /// The body with `id` and `meta` in it; `None` for a deletion.
     pub(crate) body: Option<Bytes>,
+}
+
+impl Version {
+    /// What is known of it without its body.
+    pub(crate) fn head(&self) -> Head {
+        Head { number: self.number, last_updated: self.last_updated, method: self.method }
+    }
 }
 
 /// The interaction that wrote a version, as history reports it.

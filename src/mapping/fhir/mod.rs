@@ -12,6 +12,7 @@ use super::load::{Collection, Element, Fields};
 use super::problem::Problems;
 use super::source::{Include, Kind, Position, Source};
 use crate::model::group::{BucketLength, Period};
+use crate::r4::definitions::search_parameters::search_parameter;
 
 /// A template of a FHIR mapping.
 #[derive(Clone, Debug)]
@@ -61,6 +62,14 @@ impl FhirTemplate {
         match &self.kind {
             TemplateKind::CodeValue(_) => "Observation",
             TemplateKind::Handlebars(template) => template.resource_type.as_str(),
+        }
+    }
+
+    /// Whether FHIR servers can search its resource by identifier.
+    pub(crate) fn is_searched_by_identifier(&self) -> bool {
+        match &self.kind {
+            TemplateKind::CodeValue(_) => true,
+            TemplateKind::Handlebars(template) => search_parameter(template.resource_type, "identifier").is_some(),
         }
     }
 }

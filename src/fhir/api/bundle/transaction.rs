@@ -13,6 +13,7 @@ use super::Requests;
 use super::entry::{Action, Change, Request, key_in, type_of};
 use super::links;
 use super::respond::{Answer, Outcome, write};
+use crate::fhir::api::conditional_update::Meant;
 use crate::fhir::api::create::Create;
 use crate::fhir::api::criteria::{Found, criteria, look_up};
 use crate::fhir::api::error::{ApiError, Category};
@@ -194,8 +195,8 @@ impl Settled {
                 (key, Action::Create(create))
             }
             Action::ConditionalUpdate(update) => {
-                let key = update.key(writer)?;
-                let is_new = writer.head(&key)?.is_none_or(|head| head.method == Method::Delete);
+                let Meant { key, head } = update.meant(writer)?;
+                let is_new = head.is_none_or(|head| head.method == Method::Delete);
                 unless_found = is_new.then_some(update.condition);
                 let draft = update.sent.into_draft(key.id.clone(), Method::Put);
                 (key, Action::Update(Update { draft, preconditions: update.preconditions }))

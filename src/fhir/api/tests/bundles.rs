@@ -73,6 +73,23 @@ async fn entries_of_a_batch_succeed_and_fail_each_for_itself() {
 }
 
 #[tokio::test]
+async fn an_entry_that_only_creates_what_a_search_does_not_find_is_412_for_what_has_another_id() {
+    let bench = Bench::new().await;
+    let imported = identified("1").replace(r#""Patient","#, r#""Patient","id":"imported","#);
+    bench.put("/Patient/imported", &imported).await.check(201);
+    let entry = |id: &str, value: &str| {
+        let mut resource: Value = serde_json::from_str(&identified(value)).unwrap();
+        resource["id"] = id.into();
+        let url = format!("Patient?identifier=urn:x%7C{value}");
+        json!({ "resource": resource, "request": { "method": "PUT", "url": url, "ifNoneMatch": "*" } })
+    };
+    let entries = [entry("own", "1"), entry("new", "2"), entry("new", "2")];
+    assert_eq!(statuses(&send(&bench, "batch", &entries).await), ["412", "201", "412"]);
+    assert_eq!(send(&bench, "transaction", &entries[..1]).await.status, 412);
+    assert_eq!(bench.count("/Patient").await, 2);
+}
+
+#[tokio::test]
 async fn a_repeated_batch_changes_nothing() {
     let bench = Bench::new().await;
     let entries: Vec<Value> = (0..50).map(|number| put(&format!("p{number}"), json!({ "ifNoneMatch": "*" }))).collect();

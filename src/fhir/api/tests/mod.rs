@@ -342,6 +342,22 @@ async fn a_conditional_update_writes_what_the_search_finds() {
 }
 
 #[tokio::test]
+async fn a_conditional_update_that_only_creates_is_told_that_there_is_one_before_its_id_is_looked_at() {
+    let bench = Bench::new().await;
+    let with_id = |id: &str| identified("1").replace(r#""Patient","#, &format!(r#""Patient","id":"{id}","#));
+    let create = |id: &str| bench.send("PUT", "/Patient?identifier=urn:x%7C1", "If-None-Match: *", with_id(id));
+    let created = create("a").await.check(201);
+    assert_eq!((&created.json()["id"], created.header("etag")), (&"a".into(), r#"W/"1""#));
+    create("a").await.check_issue(412, "conflict");
+    create("b").await.check_issue(412, "conflict");
+    bench.put("/Patient/b", &with_id("b")).await.check(201);
+    create("c").await.check_issue(412, "multiple-matches");
+    let elsewhere = bench.send("PUT", "/Patient?identifier=urn:x%7C9", "If-None-Match: *", with_id("a"));
+    elsewhere.await.check_issue(409, "conflict");
+    assert_eq!(bench.count("/Patient").await, 2);
+}
+
+#[tokio::test]
 async fn every_error_of_routing_is_an_outcome() {
     let bench = Bench::new().await;
     bench.put("/Patient/a", &patient("a")).await.check(201);
