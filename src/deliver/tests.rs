@@ -18,6 +18,7 @@ use crate::model::group::{Period, ResolvedGroup};
 use crate::model::receipt::{Outcome, Settlement};
 use crate::model::samples::{Heard, group};
 use crate::model::subject::Subject;
+use crate::telemetry::meters::{recorder, value_of};
 
 const DEVICE: &str = r#"{"templateType": "CollectionContent", "template": []}"#;
 const FHIR: &str = r#"{"templateType": "CollectionFhir", "template": [{"templateType": "CodeValueFhir", "template": {
@@ -300,4 +301,33 @@ async fn two_connectors_writing_one_observation_lose_no_reading() {
         (first.iter().map(Vec::as_slice).collect(), second.iter().map(Vec::as_slice).collect());
     tokio::join!(bench.run(&first), bench.run(&second));
     assert_eq!(bench.stored().first().map(|(_, data)| data.as_str()), Some(["60"; 40].join(" ").as_str()));
+}
+
+#[tokio::test]
+async fn tm_4_groups_measurements_and_what_was_saved_are_counted() {
+    let recorder = recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
+    // Two of one instant count once.
+    bench.run(&[&[("a", 0, "60"), ("a", 0, "61"), ("a", 60, "62")], &[("a", 120, "63")], &[("a", 120, "63")]]).await;
+    // Known to exist by another; the first write finds that out.
+    bench.run(&[&[("a", 180, "64")]]).await;
+    let saved =
+        |name: &str| format!(r#"FhirResourceSaved{{connector="wards",ResourceType="Observation",Name="{name}""#);
+    for (series, value) in [
+        ("MeasurementGroup{", 4.0),
+        ("Measurement{", 5.0),
+        ("MeasurementIngestionLatency_count{", 5.0),
+        ("MeasurementIngestionLatencyMs_count{", 5.0),
+        (&saved("ObservationCreated"), 1.0),
+        (&saved("ObservationUpdated"), 2.0),
+        (&saved("ObservationNoOperation"), 1.0),
+        ("FHIRResourceContention{", 1.0),
+        ("observations_contended_total{", 1.0),
+    ] {
+        assert!((value_of(&recorder, series) - value).abs() < 1e-6, "{series} {}", value_of(&recorder, series));
+    }
+    let (seconds, milliseconds) = ("MeasurementIngestionLatency_sum{", "MeasurementIngestionLatencyMs_sum{");
+    let ratio = value_of(&recorder, milliseconds) / value_of(&recorder, seconds);
+    assert!((ratio - 1_000.0).abs() < 1e-6, "{ratio}");
 }

@@ -54,3 +54,21 @@ pub(crate) struct Origin {
     /// Number of the message since the source started, from 1.
     pub(crate) position: u64,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use crate::model::samples::envelope;
+
+    #[test]
+    fn tm_3_the_size_of_a_message_is_that_of_its_body_and_of_names_and_values_of_its_properties() {
+        let mut envelope = envelope(1, "{\"hr\": 61}");
+        assert_eq!(envelope.bytes(), 10);
+        envelope.properties.insert("site".to_owned(), json!("ward-4"));
+        let system = json!({"qos": 1, "retain": true, "topicLevels": ["a", "bc"], "none": null, "dup": {"x": 1.50}});
+        let Value::Object(system) = system else { panic!() };
+        envelope.system_properties = system;
+        assert_eq!(envelope.bytes(), 10 + (4 + 6) + (3 + 1) + (6 + 4) + (11 + 3) + 4 + (3 + 1 + 3));
+    }
+}

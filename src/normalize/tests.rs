@@ -13,6 +13,7 @@ use crate::model::dead_letter::{DeadLetter, Stage};
 use crate::model::envelope::Envelope;
 use crate::model::receipt::{Outcome, Settlement};
 use crate::model::samples::{Heard, envelope};
+use crate::telemetry::meters::{recorder, value_of};
 
 const DEVICE: &str = r#"{"templateType": "CollectionContent", "template": [{"templateType": "JsonPathContent", "template": {
     "typeName": "pulse", "typeMatchExpression": "$..[?(@hr)]", "deviceIdExpression": "$.id",
@@ -30,6 +31,15 @@ async fn run(payloads: &[&str], shapes: &Arc<Shapes>) -> (usize, Vec<&'static st
 
 /// As `run`, with the letters themselves.
 async fn run_envelopes(envelopes: Vec<Envelope>, shapes: &Arc<Shapes>) -> (usize, Vec<DeadLetter>, Vec<Settlement>) {
+    run_at(Clock::default(), envelopes, shapes).await
+}
+
+/// As `run_envelopes`, at some time.
+async fn run_at(
+    clock: Clock,
+    envelopes: Vec<Envelope>,
+    shapes: &Arc<Shapes>,
+) -> (usize, Vec<DeadLetter>, Vec<Settlement>) {
     let folder = tempfile::tempdir().unwrap();
     let (device, fhir) = (folder.path().join("device.json"), folder.path().join("fhir.json"));
     std::fs::write(&device, DEVICE).unwrap();
@@ -44,7 +54,7 @@ async fn run_envelopes(envelopes: Vec<Envelope>, shapes: &Arc<Shapes>) -> (usize
         envelopes_in.send(Tracked { value: envelope, receipt }).await.unwrap();
     }
     drop(envelopes_in);
-    Normalize::new(mappings, Clock::default(), Arc::clone(shapes), CancellationToken::new())
+    Normalize::new(mappings, clock, Arc::clone(shapes), CancellationToken::new())
         .run(inbox, measurements_in, letters_in)
         .await;
     let (mut count, mut kept) = (0, Vec::new());
@@ -121,4 +131,49 @@ async fn dm_37_the_letters_of_one_message_have_a_bound_and_the_last_counts_the_o
     assert_eq!((count, letters.len()), (0, FAILURES_TOLD_MAX + 1));
     assert_eq!(letters[FAILURES_TOLD_MAX].reason, "900 more failures in this message, which are not told one by one");
     assert_eq!(ends, [Settlement::Settled(Outcome::DeadLettered)]);
+}
+
+/// Values of metrics after two good messages, one that is no JSON and one that matches nothing, half a second old all.
+async fn check_metrics(expected: &[(&str, f64)]) {
+    let recorder = recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let payloads = [GOOD, "[", "{}", GOOD];
+    let envelopes = payloads.into_iter().zip(1..).map(|(payload, position)| envelope(position, payload)).collect();
+    run_at(Clock::stopped("1970-01-01T00:00:00.5Z".parse().unwrap()), envelopes, &Arc::default()).await;
+    for (series, value) in expected {
+        assert!((value_of(&recorder, series) - value).abs() < 1e-6, "{series} {}", value_of(&recorder, series));
+    }
+}
+
+#[tokio::test]
+async fn tm_2_each_message_is_counted_with_its_latency_in_seconds_and_in_milliseconds() {
+    check_metrics(&[
+        ("DeviceEvent{", 4.0),
+        ("DeviceEventProcessingLatency_count{", 4.0),
+        ("DeviceEventProcessingLatency_sum{", 2.0),
+        ("DeviceEventProcessingLatencyMs_count{", 4.0),
+        ("DeviceEventProcessingLatencyMs_sum{", 2_000.0),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn tm_3_what_comes_of_messages_is_counted_and_an_error_is_not_a_dropped_one() {
+    let bytes = u32::try_from(2 * GOOD.len() + "[".len() + "{}".len()).unwrap();
+    check_metrics(&[
+        ("NormalizedEvent{", 2.0),
+        ("DroppedEvent{", 1.0),
+        ("NormalizedEventGenerationTimeMs_count{", 4.0),
+        ("NormalizationTimePerBatchMs_count{", 1.0),
+        ("NormalizationTemplateGenerationMs_count{", 1.0),
+        ("MeasurementBatchSize_sum{", 2.0),
+        ("MeasurementBatchSubmissionMs_count{", 1.0),
+        ("DeviceIngressSizeBytes{", f64::from(bytes)),
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn tm_6_a_batch_is_flushed_when_all_that_came_of_it_is_sent_on() {
+    check_metrics(&[("EventsFlushed{", 4.0), ("BatchFlushDurationMs_count{", 1.0)]).await;
 }

@@ -5,6 +5,7 @@ use tokio_util::sync::CancellationToken;
 use super::{SCHEMA, Settlements};
 use crate::database::Database;
 use crate::model::receipt::{Outcome, Settle, Settlement};
+use crate::telemetry::meters::{recorder, value_of};
 
 #[derive(Default)]
 struct Heard(Mutex<Vec<(u64, Settlement)>>);
@@ -71,4 +72,26 @@ async fn reopen(directory: &tempfile::TempDir) -> Settlements {
         tokio::task::yield_now().await;
     }
     panic!("the database stays locked");
+}
+
+#[tokio::test]
+async fn tm_6_a_durable_count_of_ends_is_timed_as_a_checkpoint() {
+    let recorder = recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let directory = tempfile::tempdir().unwrap();
+    let settlements = open(&directory).await;
+    let ledger = Arc::new(Heard::default()) as Arc<dyn Settle>;
+    settlements.witness().receipt(1, &ledger).complete(Outcome::Merged);
+    drop(settlements.witness().receipt(2, &ledger));
+    settlements.settle_noted(&CancellationToken::new()).await;
+    settlements.settle_noted(&CancellationToken::new()).await;
+    for (series, value) in [
+        ("CheckpointUpdateDurationMs_count{", 1.0),
+        ("envelopes_received_total{", 2.0),
+        (r#"envelopes_settled_total{connector="wards",outcome="merged"}"#, 1.0),
+        (r#"envelopes_settled_total{connector="wards",outcome="stored"}"#, 0.0),
+        ("envelopes_abandoned_total{", 1.0),
+    ] {
+        assert!((value_of(&recorder, series) - value).abs() < 1e-6, "{series}");
+    }
 }

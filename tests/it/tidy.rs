@@ -37,7 +37,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cli", &["*"]),
 ];
 
-/// The rules of the mapping specification that the mapping engine keeps: prefix, first and last number.
+/// The rules of the mapping specification that the product keeps: prefix, first and last number.
 const RULES: &[(&str, u32, u32)] = &[
     ("ev", 1, 12),
     ("dm", 1, 51),
@@ -49,6 +49,7 @@ const RULES: &[(&str, u32, u32)] = &[
     ("er", 1, 5),
     ("er", 7, 7),
     ("er", 12, 12),
+    ("tm", 1, 6),
 ];
 
 /// Rules that do not apply, and why.

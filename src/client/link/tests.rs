@@ -13,6 +13,7 @@ use crate::client::retry::RetrySettings;
 use crate::client::simulated_wire::{Answered, Broken, SimulatedWire};
 use crate::client::test_server::{Fault, TestServer};
 use crate::model::connector_state::ConnectorState;
+use crate::telemetry::meters::{recorder, value_of};
 
 fn puts(count: usize) -> Vec<Request> {
     let put = |number| Request::Put {
@@ -135,4 +136,23 @@ async fn a_network_that_fails_is_tried_again_with_longer_and_longer_pauses() {
     let broken = [Broken::Lost, Broken::TimedOut, Broken::Lost, Broken::Lost].map(Err);
     let waited = wait_for(broken.into_iter().chain([stored()])).await;
     assert!(waited > Duration::from_secs(5) && waited < Duration::from_secs(11), "{waited:?}");
+}
+
+#[tokio::test]
+async fn tm_5_what_is_tried_again_counts_as_an_unhandled_exception_with_severity_warning() {
+    let recorder = recorder();
+    let _here = metrics::set_default_local_recorder(&recorder);
+    let server = TestServer::start().await;
+    for fault in [Fault::Refuse(503), Fault::LoseAnswer, Fault::RefuseFirstEntry(503)] {
+        server.fail_next(fault);
+    }
+    statuses(&server, 2).await;
+    let unhandled = r#"UnhandledException{connector="wards",Name="UnhandledException",Category="Errors",Operation="FHIRConversion",ErrorType="GeneralError",ErrorSeverity="Warning""#;
+    for (series, value) in [
+        (unhandled, 3.0),
+        (r#"bundles_submitted_total{connector="wards",result="failed"}"#, 2.0),
+        (r#"bundles_submitted_total{connector="wards",result="processed"}"#, 2.0),
+    ] {
+        assert!((value_of(&recorder, series) - value).abs() < 1e-6, "{series} {}", value_of(&recorder, series));
+    }
 }

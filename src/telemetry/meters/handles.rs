@@ -58,6 +58,7 @@ impl NormalizeMeters {
     /// The handles of a connector.
     pub(crate) fn new(connector: &str) -> Self {
         let of = [(CONNECTOR, connector)];
+        values_omitted(connector, FUNCTION_FAILED).increment(0);
         Self {
             connector: connector.to_owned(),
             device_event: all::DEVICE_EVENT.counter(&of),
@@ -104,7 +105,7 @@ impl NormalizeMeters {
 
     /// So many optional values were left out because of this code.
     pub(crate) fn values_omitted(&self, code: &str, count: u64) {
-        all::VALUES_OMITTED.counter(&[(CONNECTOR, &self.connector), ("code", code)]).increment(count);
+        values_omitted(&self.connector, code).increment(count);
     }
 
     /// All messages of a batch are dealt with; so many measurements came of them.
@@ -130,6 +131,13 @@ impl NormalizeMeters {
         self.events_flushed.increment(wide(events));
         record_ms(&self.flush_duration, took);
     }
+}
+
+/// Why a value is left out, as far as that ever happens.
+const FUNCTION_FAILED: &str = "ExpressionFunctionException";
+
+fn values_omitted(connector: &str, code: &str) -> Counter {
+    all::VALUES_OMITTED.counter(&[(CONNECTOR, connector), ("code", code)])
 }
 
 fn wide(count: usize) -> u64 {

@@ -57,15 +57,23 @@ fn describe() {
     errors::KNOWN.iter().for_each(errors::Known::describe);
 }
 
-/// Builds something whose metrics go nowhere but to the handle, for tests.
+/// A recorder for a test, which makes it the one of its thread: `metrics::set_default_local_recorder`.
 #[cfg(test)]
-pub(crate) fn metered<T>(build: impl FnOnce() -> T) -> (T, PrometheusHandle) {
+pub(crate) fn recorder() -> metrics_exporter_prometheus::PrometheusRecorder {
     let recorder = builder().unwrap().build_recorder();
-    let built = metrics::with_local_recorder(&recorder, || {
-        describe();
-        build()
-    });
-    (built, recorder.handle())
+    metrics::with_local_recorder(&recorder, describe);
+    recorder
+}
+
+/// The value of the one series whose line begins so.
+#[cfg(test)]
+#[track_caller]
+pub(crate) fn value_of(recorder: &metrics_exporter_prometheus::PrometheusRecorder, series: &str) -> f64 {
+    let text = recorder.handle().render();
+    let values: Vec<&str> =
+        text.lines().filter(|line| line.starts_with(series)).filter_map(|line| line.split(' ').next_back()).collect();
+    let [value] = values.as_slice() else { panic!("{} series begin with `{series}` in:\n{text}", values.len()) };
+    value.parse().unwrap()
 }
 
 #[cfg(test)]

@@ -2,8 +2,7 @@ use std::collections::BTreeSet;
 
 use super::catalogue::{self, Kind, Metric};
 use super::errors::{self, Known};
-use super::{DeliverMeters, NormalizeMeters, count_dead_letter, count_refused_mapping, metered};
-use super::{Side, expose_errors};
+use super::{DeliverMeters, NormalizeMeters, Side, count_dead_letter, count_refused_mapping, expose_errors, recorder};
 use crate::model::dead_letter::Stage;
 use crate::model::receipt::Outcome;
 
@@ -43,8 +42,9 @@ fn the_document_lists_every_metric_and_no_other() {
 
 /// The lines of what is exposed after `count`, without those that say what a metric means.
 fn lines_after(count: impl FnOnce()) -> Vec<String> {
-    let ((), handle) = metered(count);
-    handle.render().lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+    let recorder = recorder();
+    metrics::with_local_recorder(&recorder, count);
+    recorder.handle().render().lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
 }
 
 #[track_caller]
@@ -114,8 +114,9 @@ fn tm_5_every_error_is_exposed_before_it_happens() {
 
 #[test]
 fn every_metric_says_what_it_means_and_histograms_have_buckets() {
-    let (_handles, handle) = metered(|| NormalizeMeters::new("wards"));
-    let text = handle.render();
+    let recorder = recorder();
+    metrics::with_local_recorder(&recorder, || NormalizeMeters::new("wards"));
+    let text = recorder.handle().render();
     for name in ["DeviceEventProcessingLatency", "DeviceEventProcessingLatencyMs", "MeasurementBatchSize"] {
         assert!(text.contains(&format!("# TYPE {name} histogram\n")), "{name}");
         assert!(text.contains(&format!("# HELP {name} ")), "{name}");
