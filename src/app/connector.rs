@@ -1,4 +1,4 @@
-//! One connector: its mappings, stages and sources, joined with bounded channels.
+//! One connector: its mappings, its sources, and the pipeline between them and its FHIR server.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use super::pipeline::Pipeline;
 use super::{AppError, settings};
 use crate::admin;
 use crate::client::{FhirClient, Link};
@@ -19,7 +20,6 @@ use crate::deliver::Deliver;
 use crate::group::Group;
 use crate::mapping::Problem;
 use crate::mapping_store::{self, MappingStore};
-use crate::model::intake::Intake;
 use crate::normalize::{Normalize, Shapes};
 use crate::resolve::Resolve;
 use crate::settlements::Settlements;
@@ -39,14 +39,10 @@ pub(super) struct Parts<'a> {
 /// A connector ready to run.
 pub(super) struct RunnableConnector {
     name: Arc<str>,
-    normalize: Normalize,
-    group: Group,
-    resolve: Resolve,
-    deliver: Deliver,
+    pipeline: Pipeline,
     dead_letters: DeadLetters,
     settlements: Settlements,
     sources: Vec<RunnableSource>,
-    queue_max: usize,
 }
 
 enum RunnableSource {
@@ -105,18 +101,17 @@ pub(super) async fn build(
         unmatched: Arc::clone(&unmatched),
     };
     let versions = mappings.versions();
-    let connector = RunnableConnector {
+    let pipeline = Pipeline {
+        name: Arc::clone(&name),
         normalize: Normalize::new(mappings, clock.clone(), unmatched, parts.give_up.clone()),
         group: Group::new(settings::group(&config)),
         resolve: Resolve::new(settings::resolve(&config), Arc::clone(&link), clock.clone()),
         deliver: Deliver::new(settings::deliver(&config), versions, link, clock.clone()),
-        dead_letters: parts.dead_letters.clone(),
-        settlements,
-        sources,
         queue_max: config.queue_max,
-        name,
+        in_flight_bytes_max: config.in_flight_bytes_max,
     };
-    Ok((connector, view))
+    let dead_letters = parts.dead_letters.clone();
+    Ok((RunnableConnector { name, pipeline, dead_letters, settlements, sources }, view))
 }
 
 async fn build_sources(
@@ -159,14 +154,9 @@ impl RunnableConnector {
     /// Starts the stages, and then the sources, on `tasks`. The sources stop with `stop`, every stage when its inbox
     /// ends, and the settlements after the last of them.
     pub(super) fn spawn(self, tasks: &TaskTracker, stop: &CancellationToken) {
-        let (envelopes_in, envelopes) = mpsc::channel(self.queue_max);
-        let (measurements_in, measurements) = mpsc::channel(self.queue_max);
-        let (groups_in, groups) = mpsc::channel(settings::BATCHES_MAX);
-        let (resolved_in, resolved) = mpsc::channel(settings::BATCHES_MAX);
         let (letters_in, letters) = mpsc::channel(settings::LETTER_BATCHES_MAX);
-        let intake = Intake::new(Arc::clone(&self.name), self.settlements.witness(), envelopes_in);
-
         let stages = TaskTracker::new();
+        let intake = self.pipeline.spawn(self.settlements.witness(), letters_in, &stages);
         for source in self.sources {
             match source {
                 RunnableSource::Mqtt(subscriber) => {
@@ -180,10 +170,6 @@ impl RunnableConnector {
             }
         }
         drop(intake);
-        stages.spawn(self.normalize.run(envelopes, measurements_in, letters_in.clone()));
-        stages.spawn(self.group.run(measurements, groups_in));
-        stages.spawn(self.resolve.run(groups, resolved_in, letters_in.clone()));
-        stages.spawn(self.deliver.run(resolved, letters_in, stages.clone()));
         stages.spawn(self.dead_letters.run(letters));
         stages.close();
 

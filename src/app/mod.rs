@@ -8,6 +8,7 @@ mod connector;
 mod error;
 mod host_names;
 mod http;
+mod pipeline;
 mod settings;
 
 use std::net::SocketAddr;

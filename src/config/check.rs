@@ -119,6 +119,7 @@ fn connector(
         fhir_mapping: section.required("fhir_mapping", Default::default(), problems),
         payload_json: section.required("payload_json", PayloadJson::Strict, problems),
         queue_max: section.required("queue_max", 1, problems),
+        in_flight_bytes_max: section.required("in_flight_bytes_max", 1, problems),
         linger,
         groups_max,
         identity_mode,

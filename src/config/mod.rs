@@ -68,6 +68,8 @@ pub(crate) struct ConnectorConfig {
     pub(crate) payload_json: PayloadJson,
     /// Messages that wait between the sources and the mapping.
     pub(crate) queue_max: usize,
+    /// Bytes of messages that have come in and not yet ended.
+    pub(crate) in_flight_bytes_max: usize,
     /// Longest wait of a measurement for company.
     pub(crate) linger: Duration,
     /// Observations that leave together.

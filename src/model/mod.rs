@@ -10,6 +10,7 @@ pub(crate) mod logical_id;
 pub(crate) mod measurement;
 pub(crate) mod partition;
 pub(crate) mod receipt;
+pub(crate) mod room;
 pub(crate) mod subject;
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use crate::model::Tracked;
 use crate::model::envelope::Envelope;
 use crate::model::intake::{Intake, Witness};
 use crate::model::receipt::{Outcome, Receipt, Settle};
+use crate::model::room::Room;
 use crate::sources::mqtt_listener::{Listener, ListenerSettings};
 
 struct Claims;
@@ -39,7 +40,7 @@ async fn listener(tasks: &TaskTracker) -> (u16, mpsc::Receiver<Tracked<Envelope>
     let listener = Listener::bind(settings, Clock::default()).await.unwrap();
     let port = listener.address().port();
     let (outbox, messages) = mpsc::channel(10);
-    let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), outbox);
+    let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), Room::new(usize::MAX), outbox);
     tasks.spawn(listener.run(intake, tasks.clone(), CancellationToken::new()));
     (port, messages)
 }

@@ -169,6 +169,8 @@ enum Ending {
 enum Wake {
     Stop,
     Released(Result<Vec<u16>, Abandoned>),
+    /// Other messages have made room.
+    Room,
     PipelineClosed,
     Read(Result<(), Trouble>),
 }
@@ -289,6 +291,7 @@ impl Connection<'_> {
             }
             match self.wake(passing_on.as_mut()).await {
                 Wake::Stop => self.waiting = None,
+                Wake::Room => {}
                 Wake::PipelineClosed => return Ok(()),
                 Wake::Released(released) => self.acknowledge(released?).await?,
                 Wake::Read(read) => read?,
@@ -321,13 +324,12 @@ impl Connection<'_> {
     }
 
     fn has_room(&self) -> bool {
-        self.waiting.is_some() && self.ledger.has_room()
+        self.waiting.is_some() && self.ledger.has_room() && self.running.intake.has_room()
     }
 
     fn take(&mut self, arrival: Arrival, packet_id: Option<u16>) {
         let envelope = self.running.arrivals.envelope(arrival);
-        let receipt = self.running.intake.receipt(self.ledger.take(packet_id), &self.settle);
-        let message = Tracked { value: envelope, receipt };
+        let message = self.running.intake.take(envelope, self.ledger.take(packet_id), &self.settle);
         if self.waiting.as_ref().is_none_or(|waiting| waiting.try_send(message).is_err()) {
             tracing::error!("a message was taken beyond the bound, and abandoned");
         }
@@ -335,6 +337,7 @@ impl Connection<'_> {
 
     async fn wake(&mut self, passing_on: impl Future<Output = Result<(), Closed>>) -> Wake {
         let (is_taking, has_room) = (self.waiting.is_some(), self.has_room());
+        let awaits_room = is_taking && !self.running.intake.has_room();
         let link = &mut self.link;
         let reading = async { if has_room { link.read().await } else { Err(link.hold().await) } };
         tokio::select! {
@@ -342,6 +345,7 @@ impl Connection<'_> {
             () = self.running.stop.cancelled(), if is_taking => Wake::Stop,
             released = self.ledger.released() => Wake::Released(released),
             Err(Closed) = passing_on => Wake::PipelineClosed,
+            () = self.running.intake.room(), if awaits_room => Wake::Room,
             read = reading => Wake::Read(read),
         }
     }

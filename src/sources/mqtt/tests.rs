@@ -16,6 +16,7 @@ use crate::model::Tracked;
 use crate::model::envelope::Envelope;
 use crate::model::intake::{Intake, Witness};
 use crate::model::receipt::{Outcome, Receipt, Settle};
+use crate::model::room::Room;
 use crate::secret::Secret;
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -68,11 +69,15 @@ impl Bench {
     }
 
     async fn start_with(protocol: Protocol, change: impl FnOnce(&mut SubscriberSettings)) -> Self {
+        Self::start_in(&Room::new(usize::MAX), protocol, change).await
+    }
+
+    async fn start_in(room: &Arc<Room>, protocol: Protocol, change: impl FnOnce(&mut SubscriberSettings)) -> Self {
         let broker = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut settings = settings(protocol, broker.local_addr().unwrap().port());
         change(&mut settings);
         let (outbox, messages) = mpsc::channel(1_000);
-        let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), outbox);
+        let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), Arc::clone(room), outbox);
         let (subscriber, states) = Subscriber::new(settings, Clock::default());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(subscriber.run(intake, stop.clone()));
@@ -207,6 +212,21 @@ async fn a_full_window_takes_no_more_but_goes_on_when_settled() {
         assert!(bench.messages.try_recv().is_err());
         message.receipt.complete(Outcome::Stored);
         broker.hears(&[0x40, 2, 0, packet_id]).await;
+    }
+}
+
+#[tokio::test]
+async fn p_7_without_room_for_more_bytes_nothing_more_is_heard_until_there_is_some() {
+    let mut bench = Bench::start_in(&Room::new(1), Protocol::V3_1_1, |_settings| {}).await;
+    let mut broker = bench.connection(0).await;
+    broker.grants_the_subscription().await;
+    broker.says(&[publish(1), publish(2), publish(3)].concat()).await;
+    for packet_id in 1..=3 {
+        let message = bench.message().await;
+        message.receipt.complete(Outcome::Stored);
+        broker.hears(&[0x40, 2, 0, packet_id]).await;
+        assert!(bench.messages.try_recv().is_err());
+        drop(message.value);
     }
 }
 

@@ -72,6 +72,8 @@ struct Client {
 enum Wake {
     Read(io::Result<usize>),
     Released(Result<Vec<Answer>, Abandoned>),
+    /// Other messages have made room.
+    Room,
     PipelineClosed,
     TakenOver,
     Stop,
@@ -178,7 +180,7 @@ impl Client {
 
     /// Hears what was read as far as there is room, and says what is to be said.
     async fn listen(&mut self) -> Result<(), Ending> {
-        while self.is_taking() && self.ledger.has_room() {
+        while self.is_taking() && self.ledger.has_room() && self.shared.intake.has_room() {
             match self.dialogue.hear(&mut self.wire.input, &mut self.wire.out).map_err(Ending::Fault)? {
                 None => break,
                 Some(Heard::Publication { arrival, answer }) => self.take(arrival, answer)?,
@@ -193,8 +195,7 @@ impl Client {
 
     fn take(&mut self, arrival: Arrival, answer: Option<Answer>) -> Result<(), Ending> {
         let envelope = self.shared.arrivals.envelope(arrival);
-        let receipt = self.shared.intake.receipt(self.ledger.take(answer), &self.settle);
-        let tracked = Tracked { value: envelope, receipt };
+        let tracked = self.shared.intake.take(envelope, self.ledger.take(answer), &self.settle);
         let waiting = self.waiting.as_ref().ok_or(Ending::Stopped)?;
         waiting.try_send(tracked).map_err(|_unsent| Ending::Stopped)
     }
@@ -213,12 +214,14 @@ impl Client {
         let patience = self.dialogue.patience().filter(|_| reading);
         let silence = patience.map_or(self.heard_at, |patience| self.heard_at + patience);
         let is_taking = self.is_taking();
+        let awaits_room = is_taking && !self.shared.intake.has_room();
         tokio::select! {
             biased;
             () = self.seat.taken_over.cancelled() => Wake::TakenOver,
             () = self.shared.stop.cancelled(), if is_taking => Wake::Stop,
             released = self.ledger.released() => Wake::Released(released),
             Err(Closed) = passing_on => Wake::PipelineClosed,
+            () = self.shared.intake.room(), if awaits_room => Wake::Room,
             read = self.wire.read(), if reading => Wake::Read(read),
             () = sleep_until(silence), if patience.is_some() => Wake::Silence,
         }
@@ -229,17 +232,23 @@ impl Client {
             Wake::Read(Ok(0) | Err(_)) => return Err(Ending::Lost),
             Wake::Read(Ok(_)) => self.heard_at = Instant::now(),
             Wake::Released(answers) => {
-                if !self.is_reading() {
-                    self.heard_at = Instant::now();
-                }
+                self.forgive_pause();
                 self.answer(answers.map_err(|Abandoned| Ending::Abandoned)?).await?;
             }
+            Wake::Room => self.forgive_pause(),
             Wake::Stop => self.waiting = None,
             Wake::TakenOver => return Err(Ending::TakenOver),
             Wake::PipelineClosed => return Err(Ending::Stopped),
             Wake::Silence => return Err(Ending::Silent),
         }
         Ok(())
+    }
+
+    /// A device is not silent while nobody reads what it says.
+    fn forgive_pause(&mut self) {
+        if !self.is_reading() {
+            self.heard_at = Instant::now();
+        }
     }
 
     /// Answers, together with whatever is released by the time the other tasks have had a turn.
@@ -326,8 +335,7 @@ fn execute(shared: &Arc<Shared>, seat: &Arc<Seat>, will: Will, session_expiry: D
             }
         }
         let settle: Arc<dyn Settle> = Arc::new(Ledger::<Answer>::new(NonZeroUsize::MIN));
-        let receipt = shared.intake.receipt(0, &settle);
-        let message = Tracked { value: shared.arrivals.envelope(will.arrival), receipt };
+        let message = shared.intake.take(shared.arrivals.envelope(will.arrival), 0, &settle);
         if shared.intake.send(message).await.is_err() {
             tracing::warn!(connector = shared.intake.connector().as_ref(), "a will came too late for the pipeline");
         }

@@ -17,6 +17,7 @@ use crate::model::Tracked;
 use crate::model::envelope::Envelope;
 use crate::model::intake::{Intake, Witness};
 use crate::model::receipt::{Outcome, Receipt, Settle};
+use crate::model::room::Room;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -50,10 +51,14 @@ fn settings() -> ListenerSettings {
 
 impl Bench {
     async fn start(settings: ListenerSettings) -> Self {
+        Self::with_room(settings, usize::MAX).await
+    }
+
+    async fn with_room(settings: ListenerSettings, bytes: usize) -> Self {
         let listener = Listener::bind(settings, Clock::default()).await.unwrap();
         let port = listener.address().port();
         let (outbox, messages) = mpsc::channel(1_000);
-        let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), outbox);
+        let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), Room::new(bytes), outbox);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(listener.run(intake, tasks.clone(), stop.clone()));
         Self { port, messages, tasks, stop }
@@ -133,6 +138,23 @@ async fn check_fault_v3_1_1(said: &[u8]) {
     raw.hears(&ADMITTED_V3_1_1).await;
     raw.say(said).await;
     assert!(raw.rest().await.is_empty());
+}
+
+#[tokio::test]
+async fn p_7_without_room_for_more_bytes_nothing_more_is_heard_until_there_is_some() {
+    let mut bench = Bench::with_room(settings(), 1).await;
+    let mut raw = bench.connect(&connect_v3_1_1(CLEAN)).await;
+    raw.hears(&ADMITTED_V3_1_1).await;
+    raw.say(&[publish(1, 1), publish(1, 2)].concat()).await;
+    let first = bench.message().await;
+    // What is heard at one time is passed on at one time.
+    assert!(bench.messages.try_recv().is_err());
+    first.receipt.complete(Outcome::Stored);
+    raw.hears(&[0x40, 2, 0, 1]).await;
+    assert!(bench.messages.try_recv().is_err());
+    drop(first.value);
+    bench.message().await.receipt.complete(Outcome::Stored);
+    raw.hears(&[0x40, 2, 0, 2]).await;
 }
 
 #[tokio::test]
