@@ -4,13 +4,17 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::support::config::{mqtt, wearables};
+use crate::support::account::{Account, assert_same, sent};
+use crate::support::config::{SERVICE, connector, mqtt, wearables};
+use crate::support::dice::Dice;
 use crate::support::mosquitto::Mosquitto;
 use crate::support::process::{Vitalwire, run, vitalwire};
 use crate::support::readings::{HEART_RATE_FILE, heart_rate};
 use crate::support::wait::until;
 
 const DRAIN_MAX: Duration = Duration::from_secs(120);
+/// Enough for a kill at any stage, and few enough for all kills to come before the end.
+const MESSAGES_BETWEEN_KILLS_MAX: usize = 1_200;
 
 /// Publishes all recorded heart-rate readings and waits until the broker has them.
 fn send_all(port: u16) {
@@ -53,54 +57,46 @@ async fn every_reading_is_stored_once_and_sending_them_again_changes_nothing() {
     assert_eq!(product.fhir().count("Observation").await, 26_084);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_at_random_moments_it_stores_every_reading_once_and_the_ledger_closes() {
+/// Kills the product again and again while it works through the readings, each time after another number of messages,
+/// so that it dies at another point of the pipeline. `fhir` is the server it delivers to, when that is not its own.
+async fn check_kills(template: &str, kills: usize, fhir: Option<&Vitalwire>, seed: u64) {
     let directory = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(directory.path(), "max_queued_messages 0").await;
-    let config = wearables(&mqtt(broker.port, "readings"));
+    let elsewhere = fhir.map_or_else(String::new, |fhir| format!("fhir = {{ url = \"{}/fhir\" }}\n", fhir.http));
+    let config = connector("wearables", template, &(elsewhere + &mqtt(broker.port, "readings")));
     let mut product = Vitalwire::serve(directory.path(), &config);
     product.subscribed("wearables").await;
-    let port = broker.port;
-    let sender = std::thread::spawn(move || send_all(port));
-    for kill in 0..6_u64 {
-        // A pseudo-random share of the readings, so that the kill comes at another point of the pipeline each time.
-        let share = 1_000 + (kill * 2_654_435_761) % 2_500;
-        let before = product.fhir().count("Observation").await;
-        let enough = move |count: &u64| *count >= (before + share).min(26_084);
-        until(DRAIN_MAX, async || product.fhir().count("Observation").await, enough).await;
+    send_all(broker.port);
+    let mut dice = Dice::new(seed);
+    for kill in 0..kills {
+        let received = async || product.ledger("wearables").await["received"].as_u64().unwrap();
+        let enough = received().await + u64::try_from(dice.below(MESSAGES_BETWEEN_KILLS_MAX)).unwrap();
+        until(DRAIN_MAX, received, |received| *received >= enough).await;
         product.kill();
         product = Vitalwire::serve(directory.path(), &config);
+        let ledger = product.ledger("wearables").await;
+        assert!(explained(&ledger) < 26_084, "kill {kill} of seed {seed} came too late: {ledger}");
     }
-    sender.join().unwrap();
-    until(DRAIN_MAX, async || product.fhir().count("Observation").await, |count| *count == 26_084).await;
     let settled = |ledger: &Value| ledger["in_flight"] == 0 && explained(ledger) >= 26_084;
     let ledger = until(DRAIN_MAX, async || product.ledger("wearables").await, settled).await;
-    assert_eq!(ledger["unexplained"], 0);
-    assert_eq!(ledger["received"].as_u64().unwrap(), explained(&ledger));
-    assert_eq!(ledger["dead_lettered"], 0);
+    assert_eq!((&ledger["unexplained"], &ledger["dead_lettered"]), (&0.into(), &0.into()), "seed {seed}: {ledger}");
+    assert_eq!(ledger["received"].as_u64().unwrap(), explained(&ledger), "seed {seed}");
 
-    let mut expected: Vec<String> = heart_rate().iter().map(reading).collect();
-    let mut stored: Vec<String> = product.fhir().all("Observation?_count=1000").await.iter().map(observation).collect();
-    expected.sort_unstable();
-    stored.sort_unstable();
-    assert_eq!(stored.len(), expected.len());
-    assert!(
-        stored == expected,
-        "first difference: {:?}",
-        stored.iter().zip(&expected).find(|(left, right)| left != right)
-    );
+    let account = Account::of(&fhir.unwrap_or(&product).fhir()).await;
+    let stored = [account.single, account.sampled].concat();
+    assert_same(&stored, &sent(&heart_rate()), &format!("seed {seed}"));
 }
 
-fn reading(message: &Value) -> String {
-    let time = message["measurementdatetime"].as_str().unwrap().trim_end_matches('Z');
-    format!("{time} {}", message["heartrate"])
+#[tokio::test(flavor = "multi_thread")]
+async fn p_1_p_2_killed_25_times_with_its_server_it_stores_every_single_reading_once() {
+    check_kills("heart-rate", 25, None, 1).await;
 }
 
-fn observation(resource: &Value) -> String {
-    let time = resource["effectivePeriod"]["start"].as_str().unwrap();
-    let (time, fraction) = time.trim_end_matches('Z').split_once('.').unwrap();
-    assert_eq!(fraction, "0000000");
-    format!("{time} {}", resource["valueQuantity"]["value"])
+#[tokio::test(flavor = "multi_thread")]
+async fn p_1_p_2_killed_25_times_it_stores_every_reading_of_hourly_streams_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Vitalwire::serve(directory.path(), SERVICE);
+    check_kills("heart-rate-hourly", 25, Some(&server), 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
