@@ -32,4 +32,5 @@ mod startup;
 mod support;
 mod targets;
 mod tidy;
+mod two_connectors;
 mod whole_resources;
