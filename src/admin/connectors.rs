@@ -1,16 +1,15 @@
-//! Connectors: how they stand, their ledger, what no template matched, their dead letters.
+//! Connectors: how they stand, their ledger, what no template matched.
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::{AdminState, error};
-use crate::dead_letters::Entry;
+use crate::dead_letters::Replays;
 use crate::model::connector_state::ConnectorState;
 use crate::model::receipt::Outcome;
 use crate::normalize::Shapes;
@@ -35,6 +34,8 @@ pub(crate) struct Connector {
     pub(crate) sources: Vec<Source>,
     /// What no template of its mapping matched.
     pub(crate) unmatched: Arc<Shapes>,
+    /// Messages of its dead letters that go through it once more.
+    pub(crate) replays: Replays,
 }
 
 /// What can be seen of a source.
@@ -144,57 +145,18 @@ pub(super) async fn read(State(state): State<AdminState>, Path(name): Path<Strin
     axum::Json(summary).into_response()
 }
 
-/// Which page of a listing.
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Paging {
-    /// Older than this letter.
-    before: Option<i64>,
-}
-
-/// The dead letters of a connector, newest first.
-pub(super) async fn dead_letters(
-    State(state): State<AdminState>,
-    Path(name): Path<String>,
-    paging: Result<Query<Paging>, QueryRejection>,
-) -> Response {
-    let Ok(Query(paging)) = paging else {
-        return error(StatusCode::BAD_REQUEST, "the only parameter is `before`, the id of a dead letter");
-    };
-    if find(&state, &name).is_none() {
-        return unknown(&state, &name);
-    }
-    let Ok(page) = state.dead_letters.list(&name, paging.before).await else { return unreadable() };
-    let letters: Vec<Value> = page.entries.iter().map(letter).collect();
-    let next = page.next.map(|before| format!("/connectors/{name}/dead-letters?before={before}"));
-    axum::Json(json!({ "dead_letters": letters, "next": next })).into_response()
-}
-
-fn letter(entry: &Entry) -> Value {
-    // A payload that is not UTF-8 is shown with replacement characters; the database has its bytes.
-    json!({
-        "id": entry.id,
-        "at": entry.at.to_string(),
-        "source": entry.source,
-        "position": entry.position,
-        "stage": entry.stage,
-        "code": entry.code,
-        "reason": entry.reason,
-        "template": entry.template,
-        "line": entry.line,
-        "payload": String::from_utf8_lossy(&entry.payload),
-    })
-}
-
-fn find<'a>(state: &'a AdminState, name: &str) -> Option<&'a Connector> {
+/// The connector of this name.
+pub(super) fn find<'a>(state: &'a AdminState, name: &str) -> Option<&'a Connector> {
     state.connectors.iter().find(|connector| connector.name.as_ref() == name)
 }
 
-fn unknown(state: &AdminState, name: &str) -> Response {
+/// There is no such connector.
+pub(super) fn unknown(state: &AdminState, name: &str) -> Response {
     let known: Vec<&str> = state.connectors.iter().map(|connector| connector.name.as_ref()).collect();
     error(StatusCode::NOT_FOUND, &format!("there is no connector `{name}`; there are: {}", known.join(", ")))
 }
 
-fn unreadable() -> Response {
+/// The database cannot be read or written at present.
+pub(super) fn unreadable() -> Response {
     error(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer")
 }

@@ -1,17 +1,25 @@
 //! REST for operators: connectors with their ledger and dead letters, health, metrics.
 //!
-//! Answers are JSON, errors too: `{"error": "..."}`. Nothing here changes anything. The parts of a connector that can be
-//! looked at are handed in by `app`; there is no way from here into the pipeline.
+//! Answers are JSON, errors too: `{"error": "..."}`. Nothing here changes anything but dead letters, which can be replayed
+//! and discarded. The parts of a connector that can be looked at are handed in by `app`.
+//!
+//! There is no authentication, so a web page of a stranger in an operator's browser must not get through. It cannot read
+//! an answer, and may send by itself only what a form could: no DELETE, and no POST that says it is JSON. Any other
+//! POST is refused.
 
 mod connectors;
+mod dead_letters;
 mod health;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode};
+use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
@@ -36,10 +44,18 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/", get(index))
         .route("/connectors", get(connectors::list))
         .route("/connectors/{name}", get(connectors::read))
-        .route("/connectors/{name}/dead-letters", get(connectors::dead_letters))
+        .route("/connectors/{name}/dead-letters", get(dead_letters::list))
+        .route("/connectors/{name}/dead-letters/summary", get(dead_letters::summary))
+        .route("/connectors/{name}/dead-letters/replay", post(dead_letters::replay))
+        .route("/connectors/{name}/dead-letters/replays", get(dead_letters::replays))
+        .route("/connectors/{name}/dead-letters/replays/{replay}", get(dead_letters::read_replay))
+        .route("/connectors/{name}/dead-letters/discard", post(dead_letters::discard))
+        .route("/connectors/{name}/dead-letters/{id}", get(dead_letters::read).delete(dead_letters::discard_one))
+        .route("/connectors/{name}/dead-letters/{id}/replay", post(dead_letters::replay_one))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))
+        .route_layer(from_fn(posts_are_json))
         .with_state(state)
 }
 
@@ -47,6 +63,18 @@ async fn index() -> Response {
     let resources = ["/fhir/metadata", "/connectors", "/health/live", "/health/ready", "/metrics"];
     axum::Json(json!({ "name": "vitalwire", "version": env!("CARGO_PKG_VERSION"), "resources": resources }))
         .into_response()
+}
+
+/// Refuses what a form of a web page could send.
+async fn posts_are_json(request: Request, next: Next) -> Response {
+    let is_json = request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
+        let essence = kind.split(';').next().unwrap_or_default().trim();
+        essence.eq_ignore_ascii_case("application/json")
+    });
+    if *request.method() == Method::POST && !is_json {
+        return error(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send the header `Content-Type: application/json`");
+    }
+    next.run(request).await
 }
 
 fn error(status: StatusCode, message: &str) -> Response {

@@ -15,7 +15,7 @@ use crate::client::{FhirClient, Link};
 use crate::clock::Clock;
 use crate::config::{ConnectorConfig, SourceConfig};
 use crate::database::Database;
-use crate::dead_letters::DeadLetters;
+use crate::dead_letters::{DeadLetters, Replayer, Replays};
 use crate::deliver::Deliver;
 use crate::group::Group;
 use crate::mapping::Problem;
@@ -43,6 +43,7 @@ pub(super) struct RunnableConnector {
     dead_letters: DeadLetters,
     settlements: Settlements,
     sources: Vec<RunnableSource>,
+    replayer: Replayer,
 }
 
 enum RunnableSource {
@@ -92,6 +93,7 @@ pub(super) async fn build(
     let unmatched = Arc::new(Shapes::default());
     expose_errors(&name);
     let (sources, source_views) = build_sources(&config, clock).await?;
+    let replays = Replays::new(Arc::clone(&name), parts.dead_letters.clone(), clock.clone());
     let view = admin::Connector {
         name: Arc::clone(&name),
         settlements: settlements.clone(),
@@ -99,6 +101,7 @@ pub(super) async fn build(
         mapping_trouble: mappings.trouble(),
         sources: source_views,
         unmatched: Arc::clone(&unmatched),
+        replays: replays.clone(),
     };
     let versions = mappings.versions();
     let pipeline = Pipeline {
@@ -111,7 +114,8 @@ pub(super) async fn build(
         in_flight_bytes_max: config.in_flight_bytes_max,
     };
     let dead_letters = parts.dead_letters.clone();
-    Ok((RunnableConnector { name, pipeline, dead_letters, settlements, sources }, view))
+    let replayer = Replayer::new(replays, settings::message_bytes_max(&config), parts.give_up.clone());
+    Ok((RunnableConnector { name, pipeline, dead_letters, settlements, sources, replayer }, view))
 }
 
 async fn build_sources(
@@ -169,7 +173,7 @@ impl RunnableConnector {
                 }
             }
         }
-        drop(intake);
+        stages.spawn(self.replayer.run(intake, stop.clone()));
         stages.spawn(self.dead_letters.run(letters));
         stages.close();
 

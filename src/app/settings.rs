@@ -100,6 +100,15 @@ pub(crate) fn client(connector: &ConnectorConfig, own_fhir: url::Url) -> ClientS
     }
 }
 
+/// The largest message that any source of the connector is to take.
+pub(super) fn message_bytes_max(connector: &ConnectorConfig) -> usize {
+    let bounds = connector.sources.iter().map(|source| match source {
+        SourceConfig::Mqtt(mqtt) => mqtt.message_bytes_max,
+        SourceConfig::MqttListener(listener) => listener.message_bytes_max,
+    });
+    bounds.max().unwrap_or(usize::MAX)
+}
+
 pub(super) fn link(connector: &ConnectorConfig) -> LinkSettings {
     LinkSettings {
         entries_max: connector.fhir.bundle_entries_max,

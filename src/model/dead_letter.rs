@@ -1,11 +1,12 @@
 //! What could not be processed, and why.
 
-use bytes::Bytes;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use super::Tracked;
-use super::envelope::{Envelope, Origin};
+use super::envelope::Envelope;
 use super::receipt::Receipt;
 
 /// Where every stage hands in letters. Their receipts complete once they are durable.
@@ -14,8 +15,8 @@ pub(crate) type LetterBox = mpsc::Sender<Vec<Tracked<DeadLetter>>>;
 /// A message, or the part of one, that could not be processed.
 #[derive(Clone, Debug)]
 pub(crate) struct DeadLetter {
-    /// Where the message came from.
-    pub(crate) origin: Origin,
+    /// The message, shared with all that came of it.
+    pub(crate) envelope: Arc<Envelope>,
     /// The stage that gave up.
     pub(crate) stage: Stage,
     /// Error code of the mapping specification (section 11), for example `IncompatibleDataException`.
@@ -24,8 +25,6 @@ pub(crate) struct DeadLetter {
     pub(crate) reason: String,
     /// Type name of the template concerned and its line in the mapping file.
     pub(crate) template: Option<(String, usize)>,
-    /// The payload as received.
-    pub(crate) payload: Bytes,
     /// When the stage gave up.
     pub(crate) at: Timestamp,
 }
@@ -45,14 +44,13 @@ pub(crate) struct Cause {
 
 impl Cause {
     /// The letter for a message, with the claim on it.
-    pub(crate) fn letter(self, envelope: &Envelope, receipt: Receipt, at: Timestamp) -> Tracked<DeadLetter> {
+    pub(crate) fn letter(self, envelope: &Arc<Envelope>, receipt: Receipt, at: Timestamp) -> Tracked<DeadLetter> {
         let letter = DeadLetter {
-            origin: envelope.origin.clone(),
+            envelope: Arc::clone(envelope),
             stage: self.stage,
             code: self.code,
             reason: self.reason,
             template: self.template,
-            payload: envelope.body.clone(),
             at,
         };
         Tracked { value: letter, receipt }
@@ -71,6 +69,9 @@ pub(crate) enum Stage {
 }
 
 impl Stage {
+    /// All stages, in the order data takes.
+    pub(crate) const ALL: [Self; 3] = [Self::Normalize, Self::Resolve, Self::Deliver];
+
     /// The name in logs, metrics and the dead letter store.
     pub(crate) fn as_str(self) -> &'static str {
         match self {

@@ -1,6 +1,6 @@
 //! A message as received, and where it came from (rules EV-1 to EV-12 of the mapping specification).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -21,6 +21,24 @@ pub(crate) struct Envelope {
     pub(crate) enqueued_at: Timestamp,
     /// Enough to find the message again; safe to log.
     pub(crate) origin: Origin,
+    /// Straight from its source, or once more from the dead letters.
+    pub(crate) way_in: WayIn,
+}
+
+/// Which way a message came into the pipeline.
+#[derive(Clone, Debug)]
+pub(crate) enum WayIn {
+    /// From its source. The dead letters set the number under which they keep it, when they do.
+    Source(OnceLock<i64>),
+    /// From the dead letters, which keep it under this number until the replay has ended.
+    Replay(i64),
+}
+
+impl Default for WayIn {
+    /// From its source, and not among the dead letters.
+    fn default() -> Self {
+        Self::Source(OnceLock::new())
+    }
 }
 
 impl Envelope {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::envelope::{Envelope, Origin};
+use super::envelope::{Envelope, Origin, WayIn};
 use super::group::{Contribution, GroupKey, MeasurementGroup, Span};
 use super::measurement::{Measurement, Property};
 use super::receipt::{Receipt, Settle, Settlement};
@@ -41,6 +41,7 @@ pub(crate) fn envelope(position: u64, body: &str) -> Envelope {
         system_properties: serde_json::Map::new(),
         enqueued_at: Timestamp::UNIX_EPOCH,
         origin: Origin { connector: Arc::from("wards"), source: Arc::from("mqtt"), position },
+        way_in: WayIn::default(),
     }
 }
 

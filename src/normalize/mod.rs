@@ -124,6 +124,7 @@ impl Normalize {
         Tracked { value: envelope, receipt }: Tracked<Envelope>,
         yielded: &mut Yield,
     ) {
+        let envelope = Arc::new(envelope);
         if let Some(failure) = too_large(&envelope) {
             return yielded.letters.push(self.letter(failure, &envelope, receipt));
         }
@@ -141,7 +142,6 @@ impl Normalize {
         for failure in failures {
             yielded.letters.push(self.letter(failure, &envelope, receipt.share()));
         }
-        let envelope = Arc::new(envelope);
         for (measurement, period) in measurements {
             let envelope = Arc::clone(&envelope);
             let mapping_version = version.number;
@@ -158,7 +158,7 @@ impl Normalize {
         }
     }
 
-    fn letter(&self, failure: Failure, envelope: &Envelope, receipt: Receipt) -> Tracked<DeadLetter> {
+    fn letter(&self, failure: Failure, envelope: &Arc<Envelope>, receipt: Receipt) -> Tracked<DeadLetter> {
         let reason = failure.message();
         let template = failure.template.map(|(name, at)| (name, at.line));
         let cause = Cause { stage: Stage::Normalize, code: failure.code, reason, template };

@@ -104,11 +104,14 @@ async fn er_5_er_12_a_letter_tells_code_reason_template_line_and_time_and_holds_
     let (count, letters, ends) = run_envelopes(vec![envelope(7, payload)], &Arc::default()).await;
     assert_eq!((count, ends), (0, vec![Settlement::Settled(Outcome::DeadLettered)]));
     let [letter] = letters.as_slice() else { panic!("{letters:?}") };
-    assert_eq!((letter.stage, letter.code, letter.origin.position), (Stage::Normalize, "IncompatibleDataException", 7));
+    assert_eq!(
+        (letter.stage, letter.code, letter.envelope.origin.position),
+        (Stage::Normalize, "IncompatibleDataException", 7)
+    );
     assert_eq!(letter.template, Some(("pulse".to_owned(), 4)));
     assert!(letter.reason.starts_with("Line Number: 4, Position: "), "{}", letter.reason);
     assert!(letter.reason.ends_with("the required hr is null (token $.Body)"), "{}", letter.reason);
-    assert_eq!(letter.payload, payload);
+    assert_eq!(letter.envelope.body, payload);
     assert!(letter.at > jiff::Timestamp::UNIX_EPOCH);
 }
 
@@ -119,7 +122,7 @@ async fn nm_6_a_message_that_is_too_large_becomes_a_letter_and_its_neighbours_go
     let (count, letters, ends) = run_envelopes(envelopes, &Arc::default()).await;
     assert_eq!((count, letters.len(), letters[0].code), (2, 1, "InvalidDataFormatException"));
     assert!(letters[0].reason.contains("`message_bytes_max` of its source is"), "{}", letters[0].reason);
-    assert_eq!(letters[0].payload, GOOD);
+    assert_eq!(letters[0].envelope.body, GOOD);
     let [stored, dead] = [Outcome::Stored, Outcome::DeadLettered].map(Settlement::Settled);
     assert_eq!(ends, [stored, dead, stored]);
 }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 
 use crate::clock::Clock;
-use crate::model::envelope::{Envelope, Origin};
+use crate::model::envelope::{Envelope, Origin, WayIn};
 
 /// A publication as it came off the wire.
 #[derive(Debug)]
@@ -65,6 +65,7 @@ impl Arrivals {
             system_properties,
             enqueued_at,
             origin,
+            way_in: WayIn::default(),
         }
     }
 }

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde_json::Map;
 
 use crate::mapping::{Mappings, Source};
-use crate::model::envelope::{Envelope, Origin};
+use crate::model::envelope::{Envelope, Origin, WayIn};
 
 /// A pair of mappings as the pipeline runs them.
 #[derive(Debug)]
@@ -39,6 +39,7 @@ impl Engine {
             system_properties: Map::new(),
             enqueued_at: Timestamp::UNIX_EPOCH,
             origin: self.origin.clone(),
+            way_in: WayIn::default(),
         };
         self.mappings.extract(&envelope).map_or(0, |extraction| extraction.measurements.len())
     }

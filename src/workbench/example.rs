@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use crate::convert::preview::build_alone;
 use crate::mapping::Mappings;
-use crate::model::envelope::{Envelope, Origin};
+use crate::model::envelope::{Envelope, Origin, WayIn};
 use crate::model::group::GroupKey;
 use crate::model::measurement::Measurement;
 use crate::model::subject::Subject;
@@ -44,7 +44,15 @@ impl Example {
         let enqueued_at = Timestamp::UNIX_EPOCH;
         let body = body.into();
         Self {
-            envelope: Envelope { body, body_bytes_max: usize::MAX, properties, system_properties, enqueued_at, origin },
+            envelope: Envelope {
+                body,
+                body_bytes_max: usize::MAX,
+                properties,
+                system_properties,
+                enqueued_at,
+                origin,
+                way_in: WayIn::default(),
+            },
         }
     }
 

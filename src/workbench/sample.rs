@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::exception::Exception;
 use crate::mapping::timestamp;
-use crate::model::envelope::{Envelope, Origin};
+use crate::model::envelope::{Envelope, Origin, WayIn};
 
 /// What a sample is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,7 @@ impl Sample {
             system_properties,
             enqueued_at: enqueued_at.unwrap_or_default(),
             origin: Origin { connector: "workbench".into(), source: "sample".into(), position: 1 },
+            way_in: WayIn::default(),
         };
         Ok(Self { envelope, enqueued_at })
     }

@@ -21,7 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("client", &["model", "json", "secret", "telemetry"]),
     ("resolve", &["model", "client", "json", "clock"]),
     ("deliver", &["model", "mapping", "mapping_store", "convert", "client", "clock", "telemetry"]),
-    ("dead_letters", &["model", "database", "telemetry"]),
+    ("dead_letters", &["model", "database", "clock", "telemetry"]),
     ("settlements", &["model", "database", "telemetry"]),
     ("r4", &[]),
     ("fhir::store", &["r4", "database", "clock"]),

@@ -1,6 +1,6 @@
 //! Mappings as files: what loads, what is refused and where, and what is extracted.
 
-use crate::model::envelope::{Envelope, Origin};
+use crate::model::envelope::{Envelope, Origin, WayIn};
 
 mod bounds;
 mod explaining;
@@ -23,6 +23,7 @@ fn envelope(body: &str) -> Envelope {
         ),
         enqueued_at: "2024-03-02T07:15:01Z".parse().unwrap(),
         origin: Origin { connector: "test".into(), source: "test".into(), position: 1 },
+        way_in: WayIn::default(),
     }
 }
 
