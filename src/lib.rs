@@ -44,7 +44,7 @@
 //! - Stages are siblings and never import each other. They meet in [`model`] and are joined in [`app`].
 //! - The pipeline half (`sources` to `client`) and the server half ([`fhir`]) never import each other. They speak FHIR
 //!   over HTTP also within one process, so a connector works the same against any other server.
-//! - Only [`sources`], [`send`] and [`demo`] know MQTT. Only [`client`] knows reqwest. Only [`fhir::api`] and [`admin`]
+//! - Only [`sources`], [`send`] and [`demo`] know MQTT. Only [`client`] and [`remote`] know reqwest. Only [`fhir::api`] and [`admin`]
 //!   know axum. Only [`database`] and the rooms that keep something in it know SQL.
 //! - [`mapping`] alone knows what a template looks like. The store does not know parameter names: `fhir::search` plans,
 //!   the store finds rows.
@@ -52,6 +52,7 @@
 //! - A part takes the settings it needs, never the whole configuration. Only [`app`] and [`cli`] see all.
 //! - Pure functions have no clock, no channel, no IO. Nothing between payload and store turns a decimal into a float,
 //!   but for index keys, which are never shown.
+//! - [`remote`] is how a command of an operator asks a running process; nothing that runs in one knows it.
 //! - Shutdown is a closed channel: sources hear the signal, every other stage sees its inbox end and finishes.
 //!
 //! A test holds the imports of every file against the table of these rules.
@@ -104,6 +105,8 @@ mod config;
 mod app;
 
 mod admin;
+
+mod remote;
 
 mod send;
 

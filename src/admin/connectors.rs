@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
-use super::{AdminState, error};
+use super::{AdminState, Refusal};
 use crate::dead_letters::Replays;
 use crate::model::connector_state::ConnectorState;
 use crate::model::receipt::Outcome;
@@ -135,8 +135,8 @@ pub(super) async fn list(State(state): State<AdminState>) -> Response {
 
 /// One connector, with what did not match and how many dead letters there are.
 pub(super) async fn read(State(state): State<AdminState>, Path(name): Path<String>) -> Response {
-    let Some(connector) = find(&state, &name) else { return unknown(&state, &name) };
-    let Ok(dead_letters) = state.dead_letters.count(&name).await else { return unreadable() };
+    let Some(connector) = find(&state, &name) else { return unknown(&state, &name).into_response() };
+    let Ok(dead_letters) = state.dead_letters.count(&name).await else { return unreadable().into_response() };
     let mut summary = connector.summary();
     summary.insert("dead_letters".to_owned(), dead_letters.into());
     let shapes = connector.unmatched.list();
@@ -151,12 +151,13 @@ pub(super) fn find<'a>(state: &'a AdminState, name: &str) -> Option<&'a Connecto
 }
 
 /// There is no such connector.
-pub(super) fn unknown(state: &AdminState, name: &str) -> Response {
+pub(super) fn unknown(state: &AdminState, name: &str) -> Refusal {
     let known: Vec<&str> = state.connectors.iter().map(|connector| connector.name.as_ref()).collect();
-    error(StatusCode::NOT_FOUND, &format!("there is no connector `{name}`; there are: {}", known.join(", ")))
+    let message = format!("there is no connector `{name}`; there are: {}", known.join(", "));
+    Refusal { status: StatusCode::NOT_FOUND, message }
 }
 
 /// The database cannot be read or written at present.
-pub(super) fn unreadable() -> Response {
-    error(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer")
+pub(super) fn unreadable() -> Refusal {
+    Refusal { status: StatusCode::SERVICE_UNAVAILABLE, message: "the database does not answer".to_owned() }
 }

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::connectors::{Connector, find, unknown, unreadable};
-use super::{AdminState, error};
+use super::{AdminState, Refusal};
 use crate::dead_letters::{Entry, PAGE_MAX, Progress, RequestError, Selection, Sum, WholeLetter};
 use crate::model::dead_letter::Stage;
 
@@ -34,7 +34,7 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    fn selection(&self) -> Result<Selection, Response> {
+    fn selection(&self) -> Result<Selection, Refusal> {
         let (code, template) = (self.code.clone(), self.template.clone());
         Ok(Selection { ids: None, code, stage: known_stage(self.stage.clone())?, template, since: self.since })
     }
@@ -75,47 +75,51 @@ const SELECTED: &str = "say which letters in JSON: {\"ids\": [1, 2]}, or {\"all\
                         `template` and `since` (an instant such as \"2024-03-02T07:15:00Z\")";
 
 impl Selected {
-    fn parse(body: &[u8]) -> Result<Selection, Response> {
+    fn parse(body: &[u8]) -> Result<Selection, Refusal> {
         let selected: Self = serde_json::from_slice(body)
-            .map_err(|problem| error(StatusCode::BAD_REQUEST, &format!("{problem}; {SELECTED}")))?;
+            .map_err(|problem| refusal(StatusCode::BAD_REQUEST, &format!("{problem}; {SELECTED}")))?;
         let Self { ids, all, code, stage, template, since } = selected;
         let filters = code.is_some() || stage.is_some() || template.is_some() || since.is_some();
         let (all, ids_given) = (all == Some(true), ids.is_some());
         if u8::from(filters) + u8::from(all) + u8::from(ids_given) != 1 {
-            return Err(error(StatusCode::BAD_REQUEST, SELECTED));
+            return Err(refusal(StatusCode::BAD_REQUEST, SELECTED));
         }
         if ids.as_ref().is_some_and(|ids| ids.len() > IDS_MAX) {
             let message =
                 format!("more than {IDS_MAX} `ids`; name fewer, or select them by `code`, `template` or `since`");
-            return Err(error(StatusCode::BAD_REQUEST, &message));
+            return Err(refusal(StatusCode::BAD_REQUEST, &message));
         }
         Ok(Selection { ids, code, stage: known_stage(stage)?, template, since })
     }
 }
 
-fn known_stage(stage: Option<String>) -> Result<Option<String>, Response> {
+fn refusal(status: StatusCode, message: &str) -> Refusal {
+    Refusal { status, message: message.to_owned() }
+}
+
+fn known_stage(stage: Option<String>) -> Result<Option<String>, Refusal> {
     let known = Stage::ALL.map(Stage::as_str);
     match stage {
         Some(stage) if !known.contains(&stage.as_str()) => {
             let message = format!("there is no stage `{stage}`; there are: {}", known.join(", "));
-            Err(error(StatusCode::BAD_REQUEST, &message))
+            Err(refusal(StatusCode::BAD_REQUEST, &message))
         }
         stage => Ok(stage),
     }
 }
 
-fn known_connector<'a>(state: &'a AdminState, name: &str) -> Result<&'a Connector, Response> {
+fn known_connector<'a>(state: &'a AdminState, name: &str) -> Result<&'a Connector, Refusal> {
     find(state, name).ok_or_else(|| unknown(state, name))
 }
 
-fn known_listing(listing: Result<Query<Listing>, QueryRejection>) -> Result<Listing, Response> {
+fn known_listing(listing: Result<Query<Listing>, QueryRejection>) -> Result<Listing, Refusal> {
     listing.map(|Query(listing)| listing).map_err(|rejection| {
         let message = format!(
             "{}; the parameters are `code`, `stage`, `template`, `since` (an instant), `before` (the id of a letter) and \
              `limit`",
             rejection.body_text()
         );
-        error(StatusCode::BAD_REQUEST, &message)
+        refusal(StatusCode::BAD_REQUEST, &message)
     })
 }
 
@@ -124,16 +128,16 @@ pub(super) async fn list(
     State(state): State<AdminState>,
     Path(name): Path<String>,
     listing: Result<Query<Listing>, QueryRejection>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     known_connector(&state, &name)?;
     let listing = known_listing(listing)?;
     let limit = listing.limit.unwrap_or(PAGE_DEFAULT);
     if limit == 0 || limit > PAGE_MAX {
-        return Err(error(StatusCode::BAD_REQUEST, &format!("`limit` is {limit}; it can be 1 to {PAGE_MAX}")));
+        return Err(refusal(StatusCode::BAD_REQUEST, &format!("`limit` is {limit}; it can be 1 to {PAGE_MAX}")));
     }
     let page = state.dead_letters.list(&name, listing.selection()?, listing.before, limit).await;
     let page = page.map_err(|_cause| unreadable())?;
-    let letters: Vec<Value> = page.entries.iter().map(|entry| Value::Object(letter(&state, entry))).collect();
+    let letters: Vec<Value> = page.entries.iter().map(|entry| letter(&state, entry)).collect();
     let next = page.next.map(|before| listing.next(&name, before));
     Ok(axum::Json(json!({ "dead_letters": letters, "next": next })).into_response())
 }
@@ -143,7 +147,7 @@ pub(super) async fn summary(
     State(state): State<AdminState>,
     Path(name): Path<String>,
     listing: Result<Query<Listing>, QueryRejection>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     known_connector(&state, &name)?;
     let selection = known_listing(listing)?.selection()?;
     let causes = state.dead_letters.summary(&name, selection).await.map_err(|_cause| unreadable())?;
@@ -168,41 +172,40 @@ fn cause(sum: &Sum) -> Value {
 pub(super) async fn read(
     State(state): State<AdminState>,
     Path((name, id)): Path<(String, String)>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     let whole = known_letter(&state, &name, &id).await?;
     let mut shown = letter(&state, &whole.entry);
-    let payload = whole.entry.payload;
-    shown.remove("payload");
-    match String::from_utf8(payload) {
-        Ok(text) => shown.insert("payload".to_owned(), text.into()),
-        Err(bytes) => shown.insert("payload_base64".to_owned(), STANDARD.encode(bytes.as_bytes()).into()),
-    };
+    let Some(shown) = shown.as_object_mut() else { return Err(unreadable()) };
+    if let Err(bytes) = String::from_utf8(whole.entry.payload) {
+        shown.remove("payload");
+        shown.insert("payload_base64".to_owned(), STANDARD.encode(bytes.as_bytes()).into());
+    }
     shown.insert("properties".to_owned(), members(&whole.properties));
     shown.insert("system_properties".to_owned(), members(&whole.system_properties));
     shown.insert("other_letters".to_owned(), whole.others.into());
-    Ok(axum::Json(shown).into_response())
+    Ok(axum::Json(&*shown).into_response())
 }
 
 fn members(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|_| Value::Object(Map::new()))
 }
 
-async fn known_letter(state: &AdminState, name: &str, id: &str) -> Result<WholeLetter, Response> {
+async fn known_letter(state: &AdminState, name: &str, id: &str) -> Result<WholeLetter, Refusal> {
     known_connector(state, name)?;
     let missing = || {
         let message = format!(
             "connector `{name}` has no dead letter `{id}`; it may have been replayed or discarded. Those there are stand \
              at /connectors/{name}/dead-letters"
         );
-        error(StatusCode::NOT_FOUND, &message)
+        refusal(StatusCode::NOT_FOUND, &message)
     };
     let number = id.parse().map_err(|_not_a_number| missing())?;
     let found = state.dead_letters.find(name, number).await.map_err(|_cause| unreadable())?;
     found.ok_or_else(missing)
 }
 
-fn letter(state: &AdminState, entry: &Entry) -> Map<String, Value> {
-    let shown = json!({
+fn letter(state: &AdminState, entry: &Entry) -> Value {
+    json!({
         "id": entry.id,
         "message": entry.message,
         "at": entry.at.to_string(),
@@ -222,18 +225,14 @@ fn letter(state: &AdminState, entry: &Entry) -> Map<String, Value> {
         "payload_bytes": entry.payload_bytes,
         // What is not UTF-8 is shown with replacement characters here; a letter by itself has all bytes.
         "payload": String::from_utf8_lossy(&entry.payload),
-    });
-    match shown {
-        Value::Object(members) => members,
-        _ => Map::new(),
-    }
+    })
 }
 
 /// Replays the message of one letter.
 pub(super) async fn replay_one(
     State(state): State<AdminState>,
     Path((name, id)): Path<(String, String)>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     let whole = known_letter(&state, &name, &id).await?;
     begin(known_connector(&state, &name)?, Selection::of(vec![whole.entry.id])).await
 }
@@ -243,25 +242,25 @@ pub(super) async fn replay(
     State(state): State<AdminState>,
     Path(name): Path<String>,
     body: Bytes,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     let connector = known_connector(&state, &name)?;
     begin(connector, Selected::parse(&body)?).await
 }
 
-async fn begin(connector: &Connector, selection: Selection) -> Result<Response, Response> {
-    let progress = connector.replays.request(selection).await.map_err(|refusal| {
-        let status = match refusal {
+async fn begin(connector: &Connector, selection: Selection) -> Result<Response, Refusal> {
+    let progress = connector.replays.request(selection).await.map_err(|error| {
+        let status = match &error {
             RequestError::TooMany => StatusCode::TOO_MANY_REQUESTS,
             RequestError::Stopping | RequestError::Unreadable(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
-        error(status, &refusal.to_string())
+        Refusal { status, message: error.to_string() }
     })?;
     let location = format!("/connectors/{}/dead-letters/replays/{}", connector.name, progress.id);
     Ok((StatusCode::ACCEPTED, [(LOCATION, location)], axum::Json(standing(&progress))).into_response())
 }
 
 /// How the replays of a connector stand, latest first.
-pub(super) async fn replays(State(state): State<AdminState>, Path(name): Path<String>) -> Result<Response, Response> {
+pub(super) async fn replays(State(state): State<AdminState>, Path(name): Path<String>) -> Result<Response, Refusal> {
     let replays: Vec<Value> = known_connector(&state, &name)?.replays.list().iter().map(standing).collect();
     Ok(axum::Json(json!({ "replays": replays })).into_response())
 }
@@ -270,7 +269,7 @@ pub(super) async fn replays(State(state): State<AdminState>, Path(name): Path<St
 pub(super) async fn read_replay(
     State(state): State<AdminState>,
     Path((name, replay)): Path<(String, String)>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     let connector = known_connector(&state, &name)?;
     let progress = replay.parse().ok().and_then(|id| connector.replays.find(id));
     let progress = progress.ok_or_else(|| {
@@ -278,7 +277,7 @@ pub(super) async fn read_replay(
             "connector `{name}` knows no replay `{replay}`; what was asked for before the program started is forgotten, \
              and letters that were not done are still there"
         );
-        error(StatusCode::NOT_FOUND, &message)
+        refusal(StatusCode::NOT_FOUND, &message)
     })?;
     Ok(axum::Json(standing(&progress)).into_response())
 }
@@ -305,7 +304,7 @@ fn standing(progress: &Progress) -> Value {
 pub(super) async fn discard_one(
     State(state): State<AdminState>,
     Path((name, id)): Path<(String, String)>,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     let whole = known_letter(&state, &name, &id).await?;
     let discarded = state.dead_letters.discard(&name, &Selection::of(vec![whole.entry.id])).await;
     if discarded.map_err(|_cause| unreadable())?.is_empty() {
@@ -313,7 +312,7 @@ pub(super) async fn discard_one(
             "the message of dead letter `{id}` is being replayed; ask again when that has ended, see \
              /connectors/{name}/dead-letters/replays"
         );
-        return Err(error(StatusCode::CONFLICT, &message));
+        return Err(refusal(StatusCode::CONFLICT, &message));
     }
     Ok(axum::Json(json!({ "discarded": 1 })).into_response())
 }
@@ -323,7 +322,7 @@ pub(super) async fn discard(
     State(state): State<AdminState>,
     Path(name): Path<String>,
     body: Bytes,
-) -> Result<Response, Response> {
+) -> Result<Response, Refusal> {
     known_connector(&state, &name)?;
     let selection = Selected::parse(&body)?;
     let discarded = state.dead_letters.discard(&name, &selection).await.map_err(|_cause| unreadable())?;

@@ -78,5 +78,18 @@ async fn posts_are_json(request: Request, next: Next) -> Response {
 }
 
 fn error(status: StatusCode, message: &str) -> Response {
-    (status, axum::Json(json!({ "error": message }))).into_response()
+    Refusal { status, message: message.to_owned() }.into_response()
+}
+
+/// Why a request is not answered as asked.
+struct Refusal {
+    status: StatusCode,
+    /// What is wrong, and how to mend it.
+    message: String,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, axum::Json(json!({ "error": self.message }))).into_response()
+    }
 }

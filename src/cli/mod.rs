@@ -1,6 +1,7 @@
 //! The command line: what may be typed, and which part of the program answers it.
 
 mod check;
+mod dead_letters;
 mod demo;
 mod mapping;
 mod send;
@@ -36,6 +37,8 @@ enum Command {
     Check(check::Arguments),
     /// Publish the messages of a file, as devices would
     Send(send::Arguments),
+    /// Look at what a running process could not process, replay it, or discard it
+    DeadLetters(dead_letters::Arguments),
     /// Check mapping files, and try them on sample events; nothing runs and nothing is stored
     Mapping(mapping::Arguments),
 }
@@ -92,6 +95,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Serve(arguments) => runtime.block_on(serve::run(arguments)),
         Command::Check(arguments) => runtime.block_on(check::run(arguments)),
         Command::Send(arguments) => runtime.block_on(send::run(arguments)),
+        Command::DeadLetters(arguments) => runtime.block_on(dead_letters::run(arguments)),
         Command::Mapping(arguments) => mapping::run(&arguments),
     };
     // Queries still running on the blocking pool after the drain have nobody left to answer.

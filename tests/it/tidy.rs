@@ -30,6 +30,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fhir", &[]),
     ("admin", &["model", "settlements", "dead_letters", "normalize", "sources", "telemetry"]),
     ("config", &["secret", "telemetry"]),
+    ("remote", &[]),
     ("send", &["sources::replay", "sources::backoff", "secret"]),
     ("demo", &["clock"]),
     ("workbench", &["model", "mapping", "convert", "json"]),
