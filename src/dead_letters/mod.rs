@@ -30,7 +30,7 @@ use crate::model::dead_letter::DeadLetter;
 use crate::model::envelope::WayIn;
 use crate::model::receipt::Outcome;
 use crate::telemetry::chain;
-use crate::telemetry::meters::count_dead_letter;
+use crate::telemetry::meters::{count_dead_letter, count_discarded};
 
 pub(crate) use self::replay::{Progress, Replayer, Replays, RequestError};
 pub(crate) use self::selection::Selection;
@@ -214,7 +214,7 @@ impl DeadLetters {
             let discarded = self.write(job).await?;
             let count: u64 = discarded.values().sum();
             if count > 0 {
-                metrics::counter!("dead_letters_discarded_total", "connector" => connector.to_owned()).increment(count);
+                count_discarded(connector, count);
                 tracing::warn!(connector, letters = count, codes = ?discarded, "dead letters discarded");
             }
             for (code, count) in discarded {

@@ -14,6 +14,7 @@ use crate::model::Tracked;
 use crate::model::envelope::Envelope;
 use crate::model::intake::Intake;
 use crate::model::receipt::{Outcome, Settle, Settlement};
+use crate::telemetry::meters::count_replayed;
 
 /// Messages of a connector's replays in its pipeline.
 const IN_FLIGHT_MAX: usize = 1_000;
@@ -109,6 +110,8 @@ impl Flight {
             }
         }
         let ended = Arc::new(ended);
+        ended.iter().for_each(|(_, end)| count_replayed(&self.replays.connector, end.as_str()));
+        abandoned.iter().for_each(|_message| count_replayed(&self.replays.connector, "abandoned"));
         self.replays.letters.end(Arc::clone(&ended), self.replays.clock.now()).await;
         self.replays.letters.end_abandoned(&abandoned);
         self.replays.update(self.replay, |progress| {

@@ -190,6 +190,15 @@ pub(super) enum End {
 }
 
 impl End {
+    /// The name in metrics.
+    pub(in crate::dead_letters) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed(_) => "failed",
+            Self::Unmatched => "unmatched",
+        }
+    }
+
     /// What is kept of it with the message.
     fn outcome(&self) -> Option<Outcome> {
         match self {

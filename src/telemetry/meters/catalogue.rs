@@ -200,6 +200,14 @@ pub(super) static DEAD_LETTERS_RECORDED: Metric = own(
     &[CONNECTOR, "stage", "code"],
     "messages, or parts of them, that could not be processed",
 );
+pub(super) static DEAD_LETTERS_REPLAYED: Metric = own(
+    "dead_letters_replayed_total",
+    COUNT,
+    &[CONNECTOR, "end"],
+    "messages processed once more: done, failed, unmatched or abandoned",
+);
+pub(super) static DEAD_LETTERS_DISCARDED: Metric =
+    own("dead_letters_discarded_total", COUNT, &[CONNECTOR], "letters that an operator removed for good");
 
 pub(super) static FHIR_REQUESTS: Metric = own(
     "fhir_requests_total",
@@ -315,7 +323,7 @@ pub(super) static CHECKPOINT_UPDATE_DURATION_MS: Metric = known(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) static ALL: [&Metric; 38] = [
+pub(super) static ALL: [&Metric; 40] = [
     &ENVELOPES_RECEIVED,
     &ENVELOPES_SETTLED,
     &ENVELOPES_ABANDONED,
@@ -331,6 +339,8 @@ pub(super) static ALL: [&Metric; 38] = [
     &BUNDLES_SUBMITTED,
     &BUNDLE_SUBMISSION_SECONDS,
     &DEAD_LETTERS_RECORDED,
+    &DEAD_LETTERS_REPLAYED,
+    &DEAD_LETTERS_DISCARDED,
     &FHIR_REQUESTS,
     &FHIR_REQUEST_SECONDS,
     &FHIR_BUNDLE_ENTRIES,

@@ -320,6 +320,16 @@ pub(crate) fn count_dead_letter(connector: &str, stage: Stage, code: &str) {
     errors::count_error(connector, code);
 }
 
+/// Counts a message that was replayed, by how that ended.
+pub(crate) fn count_replayed(connector: &str, end: &str) {
+    all::DEAD_LETTERS_REPLAYED.counter(&[(CONNECTOR, connector), ("end", end)]).increment(1);
+}
+
+/// Counts letters that an operator removed.
+pub(crate) fn count_discarded(connector: &str, letters: u64) {
+    all::DEAD_LETTERS_DISCARDED.counter(&[(CONNECTOR, connector)]).increment(letters);
+}
+
 /// How a connector stands at one moment.
 pub(crate) struct Standing<'a> {
     /// Its name.

@@ -18,7 +18,7 @@ use super::TelemetryError;
 pub(crate) use self::errors::{Side, count_refused_mapping, expose_errors};
 pub(crate) use self::handles::{
     DeliverMeters, LinkMeters, NormalizeMeters, SettlementMeters, Standing, count_bundle_entries, count_dead_letter,
-    count_request, show,
+    count_discarded, count_replayed, count_request, show,
 };
 
 /// How often values are sorted into their buckets.
