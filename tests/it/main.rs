@@ -11,6 +11,7 @@
 
 mod bad_input;
 mod check;
+mod dead_letter_replay;
 mod dead_letters;
 mod delivery;
 mod demo;
