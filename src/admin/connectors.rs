@@ -30,6 +30,8 @@ pub(crate) struct Connector {
     pub(crate) state: watch::Receiver<ConnectorState>,
     /// Why its mappings are refused at present; nothing is taken in then.
     pub(crate) mapping_trouble: watch::Receiver<Option<String>>,
+    /// Fingerprint of the mapping in force, or of the last one that was.
+    pub(crate) mapping_version: watch::Receiver<Arc<str>>,
     /// Where its messages come from.
     pub(crate) sources: Vec<Source>,
     /// What no template of its mapping matched.
@@ -92,6 +94,7 @@ impl Connector {
         if let Some(reason) = self.reason() {
             summary.insert("reason".to_owned(), reason.into());
         }
+        summary.insert("mapping_version".to_owned(), self.mapping_version.borrow().as_ref().into());
         summary.insert("sources".to_owned(), self.sources.iter().map(Source::summary).collect());
         summary.insert("ledger".to_owned(), ledger(&self.settlements.snapshot()));
         summary

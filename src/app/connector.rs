@@ -59,6 +59,7 @@ pub(super) fn open_mappings(connectors: &[ConnectorConfig]) -> Result<Vec<Mappin
         match open_mapping(connector) {
             Ok((mappings, warnings)) => {
                 mapping_store::tell_warnings(&connector.name, &warnings);
+                tracing::info!(connector = %connector.name, version = %*mappings.fingerprint().borrow(), "mapping loaded");
                 opened.push(mappings);
             }
             Err(AppError::Mappings(found)) => problems.extend(found),
@@ -99,6 +100,7 @@ pub(super) async fn build(
         settlements: settlements.clone(),
         state: link.state(),
         mapping_trouble: mappings.trouble(),
+        mapping_version: mappings.fingerprint(),
         sources: source_views,
         unmatched: Arc::clone(&unmatched),
         replays: replays.clone(),

@@ -10,9 +10,10 @@ use crate::client::retry::RetrySettings;
 use crate::client::{ClientSettings, LinkSettings};
 use crate::config::{
     Config, ConnectorConfig, IdentifierPrecision, IdentityMode, MqttConfig, MqttListenerConfig, MqttProtocol,
-    PayloadJson, SourceConfig,
+    PayloadJson, SourceConfig, Trace,
 };
 use crate::convert::identifier::{Naming, Precision};
+use crate::convert::trace::Place;
 use crate::deliver::{DeliverSettings, FirstWrite};
 use crate::group::{GroupSettings, PendingLimits};
 use crate::mapping::Payloads;
@@ -28,8 +29,6 @@ pub(super) const BATCHES_MAX: usize = 1;
 /// Batches of dead letters that wait to be written.
 pub(super) const LETTER_BATCHES_MAX: usize = 64;
 
-/// Bundles of a connector in flight at most: one is stored while the next is built.
-const LANES: NonZeroUsize = NonZeroUsize::new(2).unwrap();
 /// Longest wait for a connection to a FHIR server to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of resources in one Bundle; servers commonly take a few megabytes.
@@ -199,10 +198,18 @@ pub(super) fn deliver(connector: &ConnectorConfig) -> DeliverSettings {
             IdentifierPrecision::Second => Precision::Second,
         },
     };
-    // Only of the shipped service is it known that a conditional create by PUT is honoured within a Bundle.
-    let first_write = match connector.fhir.url {
-        None => FirstWrite::IfAbsent,
-        Some(_) => FirstWrite::AfterReading,
+    let trace = match connector.trace {
+        Trace::Source => Place::Source,
+        Trace::Tag => Place::Tag,
+        Trace::Provenance => Place::Provenance,
+        Trace::None => Place::Nowhere,
     };
-    DeliverSettings { naming, lanes: LANES, first_write }
+    let first_write = match (&connector.fhir.url, trace) {
+        // Only of the shipped service is it known that a conditional create by PUT is honoured within a Bundle.
+        (None, Place::Source | Place::Tag | Place::Nowhere) => FirstWrite::IfAbsent,
+        // The Provenance of a write that turns out to be a repeat would be written all the same.
+        (None, Place::Provenance) | (Some(_), _) => FirstWrite::AfterReading,
+    };
+    let lanes = NonZeroUsize::new(connector.fhir.bundles_in_flight_max).unwrap_or(NonZeroUsize::MIN);
+    DeliverSettings { naming, lanes, first_write, trace }
 }

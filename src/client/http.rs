@@ -12,8 +12,8 @@ use crate::secret::Secret;
 
 /// FHIR's media type for JSON.
 const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
-/// Connections kept open to the server; more than lanes of delivery are never in use.
-const IDLE_CONNECTIONS_MAX: usize = 8;
+/// Connections kept open to the server; no more are in use than Bundles may be in flight.
+const IDLE_CONNECTIONS_MAX: usize = 64;
 
 /// Where the FHIR server is, and how to speak to it.
 #[derive(Clone, Debug)]

@@ -202,7 +202,7 @@ fn outcome(status: u16) -> Value {
 fn put(inner: &mut Inner, url: &str, mut resource: Value) -> u64 {
     let version = inner.resources.get(url).map_or(0, |(version, _)| *version) + 1;
     resource["id"] = json!(url.split('/').next_back().unwrap());
-    resource["meta"] = json!({"versionId": version.to_string()});
+    resource["meta"]["versionId"] = version.to_string().into();
     inner.resources.insert(url.to_owned(), (version, resource));
     version
 }

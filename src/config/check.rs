@@ -10,10 +10,13 @@ use super::raw::{Content, Raw};
 use super::section::{FromRaw, Problems, Section};
 use super::{
     Config, ConfigProblem, ConnectorConfig, FhirTarget, HttpConfig, IdentifierPrecision, IdentityMode, MqttConfig,
-    MqttListenerConfig, MqttProtocol, PayloadJson, SourceConfig,
+    MqttListenerConfig, MqttProtocol, PayloadJson, SourceConfig, Trace,
 };
 use crate::secret::Secret;
 use crate::telemetry::{LogFormat, LogSettings, parse_filter};
+
+/// Bundles on their way at a time at most: as many lanes are kept, each with a connection of its own.
+const BUNDLES_IN_FLIGHT_MAX: usize = 64;
 
 /// Stands in for an address after a problem with it was noted.
 const NO_ADDRESS: std::net::SocketAddr =
@@ -113,6 +116,7 @@ fn connector(
     let mut observation = section.section("observation", problems);
     let identifier_system = observation.required("identifier_system", String::new(), problems);
     let identifier_precision = observation.required("identifier_precision", IdentifierPrecision::Fraction, problems);
+    let trace = observation.required("trace", Trace::Source, problems);
     observation.finish(problems);
     let connector = ConnectorConfig {
         device_mapping: section.required("device_mapping", Default::default(), problems),
@@ -126,6 +130,7 @@ fn connector(
         device_system,
         identifier_system,
         identifier_precision,
+        trace,
         fhir: fhir_target(section.section("fhir", problems), problems),
         sources: sources(&mut section, &name, defaults, &mut taken.sessions, problems),
         name,
@@ -153,10 +158,20 @@ fn fhir_target(mut section: Section, problems: &mut Problems) -> FhirTarget {
         url: section.optional("url", problems),
         token: section.optional("token", problems),
         bundle_entries_max: section.required("bundle_entries_max", 1, problems),
+        bundles_in_flight_max: bundles_in_flight_max(&mut section, problems),
         timeout: section.required("timeout", Duration::ZERO, problems),
     };
     section.finish(problems);
     target
+}
+
+fn bundles_in_flight_max(section: &mut Section, problems: &mut Problems) -> usize {
+    let bundles = section.required("bundles_in_flight_max", 1, problems);
+    if bundles > BUNDLES_IN_FLIGHT_MAX {
+        let message = format!("expected at most {BUNDLES_IN_FLIGHT_MAX}, found {bundles}");
+        problems.push(section.problem("bundles_in_flight_max", None, message));
+    }
+    bundles
 }
 
 fn sources(
@@ -290,6 +305,14 @@ words!(
     "create" => Self::Create
 );
 words!(IdentifierPrecision, "\"fraction\" or \"second\"", "fraction" => Self::Fraction, "second" => Self::Second);
+words!(
+    Trace,
+    "\"source\", \"tag\", \"provenance\" or \"none\"",
+    "source" => Self::Source,
+    "tag" => Self::Tag,
+    "provenance" => Self::Provenance,
+    "none" => Self::None
+);
 words!(PayloadJson, "\"strict\" or \"lax\"", "strict" => Self::Strict, "lax" => Self::Lax);
 words!(MqttProtocol, "\"3.1.1\" or \"5\"", "3.1.1" => Self::V3, "5" => Self::V5);
 words!(SourceKind, "\"mqtt\" or \"mqtt-listener\"", "mqtt" => Self::Mqtt, "mqtt-listener" => Self::MqttListener);

@@ -82,6 +82,8 @@ pub(crate) struct ConnectorConfig {
     pub(crate) identifier_system: String,
     /// How the time of a single measurement is written into its identifier.
     pub(crate) identifier_precision: IdentifierPrecision,
+    /// Where it is said what an Observation was made from.
+    pub(crate) trace: Trace,
     /// Where the Observations go.
     pub(crate) fhir: FhirTarget,
     /// Where the messages come from; at least one.
@@ -117,6 +119,19 @@ pub(crate) enum IdentifierPrecision {
     Second,
 }
 
+/// Where it is said what an Observation was made from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trace {
+    /// In `meta.source`.
+    Source,
+    /// In `meta.tag`.
+    Tag,
+    /// In a Provenance for each write.
+    Provenance,
+    /// Nowhere.
+    None,
+}
+
 /// The FHIR server a connector delivers to.
 #[derive(Clone, Debug)]
 pub(crate) struct FhirTarget {
@@ -126,6 +141,8 @@ pub(crate) struct FhirTarget {
     pub(crate) token: Option<Secret>,
     /// Entries in one Bundle.
     pub(crate) bundle_entries_max: usize,
+    /// Bundles on their way at a time.
+    pub(crate) bundles_in_flight_max: usize,
     /// Longest wait for an answer.
     pub(crate) timeout: Duration,
 }

@@ -15,6 +15,7 @@ mod raw;
 pub(crate) mod reading;
 mod rendered;
 mod sampled_data;
+pub(crate) mod trace;
 
 use self::content::Content;
 use self::merge::Merge;

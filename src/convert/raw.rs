@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::json_text::ObjectWriter;
 
 /// An object, its member values as JSON text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RawObject<'a> {
     members: Vec<(String, Cow<'a, str>)>,
 }

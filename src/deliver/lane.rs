@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::known::KnownObservations;
 use super::target::{Composed, Kind, Step, Stored, Target, Targets};
+use super::trace::{Tracer, tell_refused};
 use super::{DeliverSettings, FirstWrite};
 use crate::client::bundle::{Answer, Request};
 use crate::client::{GivenUp, Link};
@@ -33,6 +34,7 @@ pub(super) struct Shared {
     pub(super) link: Arc<Link>,
     pub(super) clock: Clock,
     pub(super) known: KnownObservations,
+    pub(super) tracer: Tracer,
     pub(super) meters: DeliverMeters,
 }
 
@@ -77,6 +79,9 @@ type Letters = Vec<Tracked<DeadLetter>>;
 /// A target with the write on its way for it.
 struct Writing {
     target: Target,
+    request: Request,
+    /// What is written beside it.
+    provenance: Option<Request>,
     outcome: Outcome,
     /// Readings that are not part of it. They are buried when it is done and not before: they may share a message with
     /// readings that are.
@@ -106,16 +111,29 @@ impl Lane {
             }
             let writing = self.compose(targets, &mut letters);
             self.send(&mut letters).await?;
-            let (requests, writing): (Vec<Request>, Vec<Writing>) = writing.into_iter().unzip();
-            let answers = self.shared.link.exchange(&requests).await?;
             targets = Vec::new();
-            for ((writing, request), answer) in writing.into_iter().zip(requests).zip(answers) {
-                targets.extend(self.judge(writing, request, answer, &mut letters));
+            for (writing, answer) in self.write(writing).await? {
+                targets.extend(self.judge(writing, answer, &mut letters));
             }
             self.send(&mut letters).await?;
             self.cool_down(round, targets.len()).await?;
         }
         self.send(&mut letters).await
+    }
+
+    /// Sends writes and what is written beside them, all in one Bundle.
+    async fn write(&self, writing: Vec<Writing>) -> Result<Vec<(Writing, Answer)>, Ended> {
+        let all = |one: &Writing| std::iter::once(one.request.clone()).chain(one.provenance.clone());
+        let requests: Vec<Request> = writing.iter().flat_map(all).collect();
+        let mut answers = self.shared.link.exchange(&requests).await?.into_iter();
+        let (mut answered, mut beside) = (Vec::with_capacity(writing.len()), Vec::new());
+        for one in writing {
+            let answer = answers.next().unwrap_or_default();
+            beside.extend(one.provenance.as_ref().and_then(|_| answers.next()));
+            answered.push((one, answer));
+        }
+        tell_refused(&beside);
+        Ok(answered)
     }
 
     /// The first conflict is expected after a redelivery; later ones mean that others write the same Observations.
@@ -171,7 +189,7 @@ impl Lane {
     }
 
     /// The writes that are needed. Targets that need none end here.
-    fn compose(&self, targets: Vec<Target>, letters: &mut Letters) -> Vec<(Request, Writing)> {
+    fn compose(&self, targets: Vec<Target>, letters: &mut Letters) -> Vec<Writing> {
         let mut writing = Vec::with_capacity(targets.len());
         for target in targets {
             writing.extend(self.compose_one(target, letters));
@@ -180,7 +198,7 @@ impl Lane {
     }
 
     /// Leaves out readings that do not convert, until the rest can be written.
-    fn compose_one(&self, mut target: Target, letters: &mut Letters) -> Option<(Request, Writing)> {
+    fn compose_one(&self, mut target: Target, letters: &mut Letters) -> Option<Writing> {
         loop {
             let group = target.groups.first()?;
             let measurement_type = &group.group.key.measurement_type;
@@ -194,12 +212,16 @@ impl Lane {
                 self.bury_all(target, &failure, letters);
                 return None;
             };
-            let failure = match target.compose(template, self.shared.clock.now()) {
-                Ok(Composed { step: Step::Write { request, outcome }, rejected }) => {
-                    return Some((request, Writing { target, outcome, rejected }));
+            let now = self.shared.clock.now();
+            let failure = match target.compose(template, now) {
+                Ok(Composed { step: Step::Write { resource, condition, outcome }, rejected }) => {
+                    let (resource, provenance) =
+                        self.shared.tracer.mark(&target, mappings.fingerprint(), resource, now);
+                    let request = target.put(resource, condition);
+                    return Some(Writing { target, request, provenance, outcome, rejected });
                 }
                 Ok(Composed { step: Step::Nothing, rejected }) => {
-                    self.finish(Writing { target, outcome: Outcome::Unchanged, rejected }, letters);
+                    self.finish(target, Outcome::Unchanged, &rejected, letters);
                     return None;
                 }
                 Err(failure) => failure,
@@ -214,22 +236,23 @@ impl Lane {
     }
 
     /// Ends a target, or gives it back with nothing known about it when its condition did not hold.
-    fn judge(&self, writing: Writing, request: Request, answer: Answer, letters: &mut Letters) -> Option<Target> {
+    fn judge(&self, writing: Writing, answer: Answer, letters: &mut Letters) -> Option<Target> {
+        let Writing { target, request, outcome, rejected, provenance: _ } = writing;
         match answer.status {
             200..=299 => {
                 // Of two creators the second one wrote over the first: servers that do not know the condition let it.
-                if writing.outcome == Outcome::Stored && answer.etag.as_deref() == Some("W/\"2\"") {
-                    self.shared.meters.contended(writing.target.kind.resource_type);
+                if outcome == Outcome::Stored && answer.etag.as_deref() == Some("W/\"2\"") {
+                    self.shared.meters.contended(target.kind.resource_type);
                 }
-                self.shared.known.keep(&writing.target, request, answer.etag);
-                self.finish(writing, letters);
+                self.shared.known.keep(&target, request, answer.etag);
+                self.finish(target, outcome, &rejected, letters);
                 None
             }
-            409 | 412 => self.contended(writing.target),
+            409 | 412 => self.contended(target),
             // What was there is gone.
-            404 | 410 if writing.outcome == Outcome::Merged => self.contended(writing.target),
+            404 | 410 if outcome == Outcome::Merged => self.contended(target),
             _ => {
-                self.bury_all(writing.target, &refusal(&answer), letters);
+                self.bury_all(target, &refusal(&answer), letters);
                 None
             }
         }
@@ -244,9 +267,8 @@ impl Lane {
     }
 
     /// Ends the messages of a target: what is stored as such, what was rejected in the dead letters.
-    fn finish(&self, writing: Writing, letters: &mut Letters) {
-        let Writing { mut target, outcome, rejected } = writing;
-        for failure in &rejected {
+    fn finish(&self, mut target: Target, outcome: Outcome, rejected: &[ConversionFailure], letters: &mut Letters) {
+        for failure in rejected {
             let blamed = target.take_blamed(failure);
             self.bury(blamed, failure, letters);
         }

@@ -11,6 +11,7 @@ mod find;
 mod known;
 mod lane;
 mod target;
+mod trace;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -20,9 +21,11 @@ use tokio_util::task::TaskTracker;
 
 use self::known::KnownObservations;
 use self::lane::{Lane, Shared};
+use self::trace::Tracer;
 use crate::client::Link;
 use crate::clock::Clock;
 use crate::convert::identifier::Naming;
+use crate::convert::trace::Place;
 use crate::mapping_store::Versions;
 use crate::model::dead_letter::LetterBox;
 use crate::model::group::ResolvedGroup;
@@ -41,6 +44,8 @@ pub(crate) struct DeliverSettings {
     pub(crate) lanes: NonZeroUsize,
     /// What is done about an Observation not known to exist.
     pub(crate) first_write: FirstWrite,
+    /// Where it is said what an Observation was made from.
+    pub(crate) trace: Place,
 }
 
 /// What is done about an Observation not known to exist.
@@ -63,7 +68,8 @@ impl Deliver {
     pub(crate) fn new(settings: DeliverSettings, mappings: Arc<Versions>, link: Arc<Link>, clock: Clock) -> Self {
         let known = KnownObservations::new();
         let meters = DeliverMeters::new(link.connector());
-        Self { shared: Arc::new(Shared { settings, mappings, link, clock, known, meters }) }
+        let tracer = Tracer { place: settings.trace, connector: Arc::clone(link.connector()), started_at: clock.now() };
+        Self { shared: Arc::new(Shared { settings, mappings, link, clock, known, tracer, meters }) }
     }
 
     /// Runs until the inbox closes; its lanes, spawned on `tasks`, end after it.

@@ -16,6 +16,7 @@ use crate::convert::identifier::Identifier;
 use crate::convert::merge::Merged;
 use crate::convert::reading::ConversionFailure;
 use crate::mapping::fhir::FhirTemplate;
+use crate::model::envelope::Origin;
 use crate::model::group::{Contribution, ResolvedGroup, Span};
 use crate::model::measurement::Measurement;
 use crate::model::receipt::Outcome;
@@ -72,8 +73,8 @@ pub(super) struct Known {
 /// What a target needs next.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// This write; `outcome` is how the messages end when it succeeds.
-    Write { request: Request, outcome: Outcome },
+    /// To write this; `outcome` is how the messages end when it succeeds.
+    Write { resource: Vec<u8>, condition: Condition, outcome: Outcome },
     /// Nothing: the server has it all.
     Nothing,
 }
@@ -152,16 +153,17 @@ impl Target {
         match &self.stored {
             Stored::Unknown | Stored::Absent => {
                 let built = convert::build(template, &content)?;
-                let request = self.put(built.json, Condition::Absent);
-                Ok(Composed { step: Step::Write { request, outcome: Outcome::Stored }, rejected: built.rejected })
+                let (resource, condition) = (built.json, Condition::Absent);
+                let step = Step::Write { resource, condition, outcome: Outcome::Stored };
+                Ok(Composed { step, rejected: built.rejected })
             }
             Stored::Present(known) => {
                 let merged = convert::merge(&known.body, template, &content)?;
                 let step = match merged.outcome {
                     Merged::Unchanged => Step::Nothing,
-                    Merged::Changed(json) => {
+                    Merged::Changed(resource) => {
                         let condition = known.etag.clone().map_or(Condition::Always, Condition::Version);
-                        Step::Write { request: self.put(json, condition), outcome: Outcome::Merged }
+                        Step::Write { resource, condition, outcome: Outcome::Merged }
                     }
                 };
                 Ok(Composed { step, rejected: merged.rejected })
@@ -170,10 +172,10 @@ impl Target {
     }
 
     /// The write. What was not looked for is named by its identifier, so that the server looks for it first.
-    fn put(&self, json: Vec<u8>, condition: Condition) -> Request {
+    pub(super) fn put(&self, resource: Vec<u8>, condition: Condition) -> Request {
         let search = self.token().filter(|_| self.stored == Stored::Unknown);
         let url = search.map_or_else(|| self.url_of(self.id()), |token| token.url());
-        Request::Put { url, resource: Bytes::from(json), condition }
+        Request::Put { url, resource: Bytes::from(resource), condition }
     }
 
     /// Takes out the measurements that a failure is about: those with the reading to blame, or all of them.
@@ -206,6 +208,12 @@ impl Target {
     pub(super) fn arrival_times(&self) -> impl Iterator<Item = Timestamp> {
         let contributions = self.groups.iter().flat_map(|group| &group.group.contributions);
         contributions.map(|contribution| contribution.envelope.enqueued_at)
+    }
+
+    /// Where its messages came from, in order of arrival.
+    pub(super) fn origins(&self) -> impl DoubleEndedIterator<Item = &Origin> {
+        let contributions = self.groups.iter().flat_map(|group| &group.group.contributions);
+        contributions.map(|contribution| &contribution.envelope.origin)
     }
 
     /// Ends all of its messages.

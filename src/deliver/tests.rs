@@ -12,6 +12,7 @@ use crate::client::Link;
 use crate::client::test_server::{Fault, TestServer};
 use crate::clock::Clock;
 use crate::convert::identifier::{DEFAULT_SYSTEM, Naming, Precision};
+use crate::convert::trace::Place;
 use crate::mapping::{Mappings, Source};
 use crate::mapping_store::Versions;
 use crate::model::group::{Period, ResolvedGroup};
@@ -38,6 +39,7 @@ struct Bench {
     period: Period,
     value: &'static str,
     first_write: FirstWrite,
+    trace: Place,
     give_up: CancellationToken,
     link: Arc<Link>,
 }
@@ -46,7 +48,7 @@ impl Bench {
     async fn new(period: Period, value: &'static str) -> Self {
         let (server, give_up) = (TestServer::start().await, CancellationToken::new());
         let link = server.link(&give_up);
-        Self { server, period, value, first_write: FirstWrite::IfAbsent, give_up, link }
+        Self { server, period, value, first_write: FirstWrite::IfAbsent, trace: Place::Source, give_up, link }
     }
 
     /// Sends batches through the stage; gives the ends of the messages in order, and the codes of the letters.
@@ -56,7 +58,7 @@ impl Bench {
         let (mappings, _warnings) = Mappings::load(device, fhir).unwrap();
         let naming = Naming { system: Arc::from(DEFAULT_SYSTEM), precision: Precision::Fraction };
         let lanes = NonZeroUsize::new(2).unwrap();
-        let settings = DeliverSettings { naming, lanes, first_write: self.first_write };
+        let settings = DeliverSettings { naming, lanes, first_write: self.first_write, trace: self.trace };
         let deliver = Deliver::new(
             settings,
             Arc::new(Versions::beginning_with(mappings).0),
@@ -279,6 +281,64 @@ async fn ob_5_what_has_gone_is_created_again() {
     assert_eq!(ends, [STORED, STORED]);
     assert_eq!(bench.stored(), values(&[(1, "E 61")]));
     assert_eq!(bench.server.bundles(), [1, 1, 2, 1]);
+}
+
+const PLACES: [Place; 4] = [Place::Source, Place::Tag, Place::Provenance, Place::Nowhere];
+
+#[tokio::test]
+async fn ob_4_ob_11_a_message_that_comes_again_elsewhere_writes_nothing_whatever_is_traced() {
+    for (first, second) in PLACES.into_iter().flat_map(|first| PLACES.map(|second| (first, second))) {
+        let mut bench = Bench::new(Period::HOUR, "SampledData").await;
+        (bench.trace, bench.first_write) = (first, FirstWrite::AfterReading);
+        bench.run(&[&[("a", 0, "60")]]).await;
+        let before = (bench.server.resources("Observation"), bench.server.resources("Provenance"));
+        bench.trace = second;
+        let other_position: &[Reading<'_>] = &[("a", 0, "60"), ("a", 0, "60")];
+        assert_eq!(bench.run(&[other_position, &[("a", 0, "60")]]).await.0, [UNCHANGED; 3], "{first:?} {second:?}");
+        assert_eq!((bench.server.resources("Observation"), bench.server.resources("Provenance")), before);
+    }
+}
+
+#[tokio::test]
+async fn the_trace_is_that_of_the_latest_write() {
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
+    let source = || bench.server.resources("Observation")[0].1["meta"]["source"].as_str().unwrap().to_owned();
+    bench.run(&[&[("a", 0, "60")]]).await;
+    assert!(source().starts_with("urn:vitalwire:wards:") && source().ends_with("Z#1"), "{}", source());
+    bench.run(&[&[("a", 0, "60")], &[("a", 60, "61"), ("a", 120, "62")]]).await;
+    assert!(source().ends_with("Z#2-3"), "{}", source());
+    bench.run(&[&[("a", 0, "60")]]).await;
+    assert!(source().ends_with("Z#2-3"), "{}", source());
+}
+
+#[tokio::test]
+async fn each_write_has_a_provenance_and_only_one_whatever_is_lost() {
+    let mut bench = Bench::new(Period::HOUR, "SampledData").await;
+    (bench.trace, bench.first_write) = (Place::Provenance, FirstWrite::AfterReading);
+    [Fault::None, Fault::LoseAnswer, Fault::LoseAnswer].into_iter().for_each(|fault| bench.server.fail_next(fault));
+    bench.run(&[&[("a", 0, "60")], &[("a", 60, "61")]]).await;
+    assert_eq!(bench.stored(), values(&[(2, "60 61")]));
+    let of = format!("Observation/{}", bench.server.resources("Observation")[0].1["id"].as_str().unwrap());
+    let provenances = bench.server.resources("Provenance");
+    let mut sources: Vec<&str> = provenances
+        .iter()
+        .map(|(version, one)| {
+            assert_eq!((*version, &one["target"][0]["reference"]), (1, &of.as_str().into()));
+            one["entity"][0]["what"]["identifier"]["value"].as_str().unwrap().rsplit_once('#').unwrap().1
+        })
+        .collect();
+    sources.sort_unstable();
+    assert_eq!(sources, ["1", "2"]);
+    assert!(bench.server.resources("Observation")[0].1["meta"].get("source").is_none());
+}
+
+#[tokio::test]
+async fn a_provenance_that_is_refused_leaves_its_observation_stored() {
+    let mut bench = Bench::new(Period::HOUR, "SampledData").await;
+    (bench.trace, bench.first_write) = (Place::Provenance, FirstWrite::AfterReading);
+    bench.server.refuse_bodies_with("Provenance");
+    assert_eq!(bench.run(&[&[("a", 0, "60"), ("b", 0, "70")]]).await, (vec![STORED, STORED], vec![]));
+    assert_eq!((bench.stored().len(), bench.server.resources("Provenance").len()), (2, 0));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ pub(crate) mod explain;
 mod expression;
 pub(crate) mod extract;
 pub(crate) mod fhir;
+mod fingerprint;
 mod index;
 mod jmespath;
 pub(crate) mod jsonpath;
@@ -35,6 +36,7 @@ pub(crate) use source::{Include, Position, Source};
 
 use device::DeviceTemplate;
 use fhir::FhirTemplate;
+use fingerprint::FingerprintTaker;
 use index::Index;
 use problem::Problems;
 
@@ -50,6 +52,7 @@ pub(crate) struct Mappings {
     fhir: Vec<FhirTemplate>,
     /// Index into `fhir` by every spelling the two files use, and by lower case (FM-3).
     by_type_name: HashMap<Arc<str>, usize>,
+    fingerprint: Arc<str>,
 }
 
 /// How strictly payloads are read (EV-5).
@@ -125,10 +128,12 @@ impl Mappings {
         let mut fhir_problems = Problems::of(fhir.map_or("", |source| source.name));
         let mut between = Problems::of(device.map_or("", |source| source.name));
         let is_pair = device.is_some() && fhir.is_some();
+        let fingerprint = FingerprintTaker::of([device, fhir]);
+        let include: Include<'_> = &|name| include(name).inspect(|text| fingerprint.add(text));
         let device = device.map_or_else(Vec::new, |source| device::load(source, &mut device_problems));
         let fhir = fhir.map_or_else(Vec::new, |source| fhir::load(source, include, &mut fhir_problems));
         clinical::lint(&fhir, &mut fhir_problems);
-        let mappings = Self::bind(device, fhir);
+        let mappings = Self { fingerprint: fingerprint.take(), ..Self::bind(device, fhir) };
         if is_pair && device_problems.errors() + fhir_problems.errors() == 0 {
             mappings.cross_check(&mut between);
         }
@@ -147,13 +152,19 @@ impl Mappings {
             }
         }
         let index = Index::of(device.iter().map(|template| template.type_match.features()));
-        let mut mappings = Self { device: Vec::new(), index, payloads: Payloads::Strict, fhir, by_type_name };
+        let (payloads, fingerprint) = (Payloads::Strict, Arc::default());
+        let mut mappings = Self { device: Vec::new(), index, payloads, fhir, by_type_name, fingerprint };
         let bound = device.into_iter().map(|template| Bound {
             period: mappings.fhir_template(&template.type_name).map(|fhir| fhir.period),
             template,
         });
         mappings.device = bound.collect();
         mappings
+    }
+
+    /// Twelve hexadecimal digits that stand for what the two files say, and those they name.
+    pub(crate) fn fingerprint(&self) -> &Arc<str> {
+        &self.fingerprint
     }
 
     /// How many device templates and how many FHIR templates there are.

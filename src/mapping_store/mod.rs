@@ -30,6 +30,8 @@ pub(crate) struct MappingStore {
     versions: Arc<Versions>,
     state: Mutex<State>,
     trouble: watch::Sender<Option<String>>,
+    /// Fingerprint of the version that is or was in force last.
+    fingerprint: watch::Sender<Arc<str>>,
 }
 
 #[derive(Debug)]
@@ -75,10 +77,11 @@ impl MappingStore {
         let stamps = files.stamps();
         let (mappings, warnings) = files.load()?;
         let (versions, version) = Versions::beginning_with(mappings.reading(payloads));
-        let state = Mutex::new(State { stamps, in_force: Some(version) });
+        let state = Mutex::new(State { stamps, in_force: Some(version.clone()) });
         let (trouble, _unwatched) = watch::channel(None);
-        let store = Self { connector: connector.into(), files, payloads, versions: Arc::new(versions), state, trouble };
-        Ok((store, warnings))
+        let (fingerprint, _unwatched) = watch::channel(Arc::clone(version.mappings.fingerprint()));
+        let (connector, versions) = (connector.into(), Arc::new(versions));
+        Ok((Self { connector, files, payloads, versions, state, trouble, fingerprint }, warnings))
     }
 
     /// The version in force, read anew if a file has changed.
@@ -100,7 +103,9 @@ impl MappingStore {
         match self.files.load() {
             Ok((mappings, warnings)) => {
                 let version = self.versions.add(mappings.reading(self.payloads));
-                tracing::info!(connector = %self.connector, version = version.number, "mapping changed");
+                let fingerprint = Arc::clone(version.mappings.fingerprint());
+                tracing::info!(connector = %self.connector, version = %fingerprint, "mapping changed");
+                self.fingerprint.send_replace(fingerprint);
                 tell_warnings(&self.connector, &warnings);
                 self.trouble.send_replace(None);
                 Some(version)
@@ -132,6 +137,11 @@ impl MappingStore {
     /// All versions, for those who finish what an earlier one began.
     pub(crate) fn versions(&self) -> Arc<Versions> {
         Arc::clone(&self.versions)
+    }
+
+    /// Fingerprint of the mappings in force; while the files are refused, of those that were last.
+    pub(crate) fn fingerprint(&self) -> watch::Receiver<Arc<str>> {
+        self.fingerprint.subscribe()
     }
 
     /// Why the files are refused at present, `None` when they are not.
@@ -187,6 +197,27 @@ mod tests {
             "what is under way is finished with version 1"
         );
         assert_eq!(store.in_force().unwrap().number, 2);
+    }
+
+    #[test]
+    fn a_mapping_that_says_the_same_again_has_the_same_fingerprint() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path());
+        let fingerprint = || store.in_force().map(|_version| store.fingerprint().borrow().as_ref().to_owned()).unwrap();
+        let (first, fhir) = (fingerprint(), folder.path().join("fhir.json"));
+        fs::write(&fhir, FHIR.replace("pulse", "temp")).unwrap();
+        let second = fingerprint();
+        fs::write(&fhir, FHIR).unwrap();
+        assert_eq!((first != second, fingerprint()), (true, first));
+        let template = r#"{"templateType": "CollectionFhir", "template": [{"templateType": "HandlebarsFhir",
+            "template": {"typeName": "pulse", "file": "pulse.hbs"}}]}"#;
+        fs::write(&fhir, template).unwrap();
+        let mut of_files = ["Media", "Basic"].map(|name| {
+            fs::write(folder.path().join("pulse.hbs"), format!(r#"{{ "resourceType": "{name}" }}"#)).unwrap();
+            fingerprint()
+        });
+        of_files.sort();
+        assert_ne!(of_files[0], of_files[1], "a file that the mapping names is part of what it says");
     }
 
     #[test]

@@ -33,5 +33,6 @@ mod startup;
 mod support;
 mod targets;
 mod tidy;
+mod trace;
 mod two_connectors;
 mod whole_resources;

@@ -9,6 +9,7 @@ use super::super::raw::{RawObject, elements};
 use super::super::reading::ConversionFailure;
 use super::super::rendered::{Rendered, render};
 use super::super::sampled_data::{decode, slots, write_stream};
+use super::super::trace::unmarked;
 use super::{Frame, Merge, Merged, effective, is_value, same_meaning, same_meaning_json, same_slots, set_effective};
 use crate::json::{self, Node};
 use crate::mapping::decimal::same;
@@ -101,7 +102,7 @@ fn merge_members(resource: &mut RawObject<'_>, new: &RawObject<'_>, rendered: &R
             "resourceType" | "id" => None,
             "subject" | "patient" if stored.is_some() => None,
             "identifier" => with_identifiers(stored, json),
-            "meta" => with_members(stored, json),
+            "meta" => with_members(stored.map(unmarked).as_deref(), json),
             _ => differing(stored, json),
         };
         if let Some(merged) = merged {
