@@ -235,9 +235,9 @@ mod tests {
 
     #[track_caller]
     fn check(place: Place, meta: &Value, expected: &Value) {
-        let resource = |meta: &Value| match meta {
-            Value::Null => json!({"resourceType": "Observation", "note": [{"text": "}"}]}),
-            meta => json!({"resourceType": "Observation", "meta": meta, "note": [{"text": "}"}]}),
+        let resource = |meta: &Value| match meta.is_null() {
+            true => json!({"resourceType": "Observation", "note": [{"text": "}"}]}),
+            false => json!({"resourceType": "Observation", "meta": meta, "note": [{"text": "}"}]}),
         };
         let marked = trace((17, 340)).mark(resource(meta).to_string().into_bytes(), place);
         let marked: Value = serde_json::from_slice(&marked).unwrap();
