@@ -25,7 +25,7 @@ use crate::resolve::Resolve;
 use crate::settlements::Settlements;
 use crate::sources::mqtt::{self, SourceState, Subscriber};
 use crate::sources::mqtt_listener::{self, Listener};
-use crate::telemetry::meters::expose_errors;
+use crate::telemetry::meters::expose_rare;
 
 /// What the connectors of a process share.
 pub(super) struct Parts<'a> {
@@ -92,7 +92,7 @@ pub(super) async fn build(
         .map_err(|cause| AppError::Client { connector: config.name.clone(), cause })?;
     let link = Arc::new(Link::new(Arc::clone(&name), client, settings::link(&config), parts.give_up.clone()));
     let unmatched = Arc::new(Shapes::default());
-    expose_errors(&name);
+    expose_rare(&name);
     let (sources, source_views) = build_sources(&config, clock).await?;
     let replays = Replays::new(Arc::clone(&name), parts.dead_letters.clone(), clock.clone());
     let view = admin::Connector {

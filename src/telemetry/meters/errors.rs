@@ -152,7 +152,7 @@ impl Known {
 }
 
 /// Exposes all errors of a connector, none of them counted yet, so that a first one shows as a rise.
-pub(crate) fn expose_errors(connector: &str) {
+pub(super) fn expose_errors(connector: &str) {
     for known in &KNOWN {
         known.counter(connector).increment(0);
     }

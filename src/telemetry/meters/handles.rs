@@ -320,6 +320,15 @@ pub(crate) fn count_dead_letter(connector: &str, stage: Stage, code: &str) {
     errors::count_error(connector, code);
 }
 
+/// Exposes what seldom happens to a connector, none of it counted yet, so that the first time shows as a rise.
+pub(crate) fn expose_rare(connector: &str) {
+    errors::expose_errors(connector);
+    for end in ["done", "failed", "unmatched", "abandoned"] {
+        all::DEAD_LETTERS_REPLAYED.counter(&[(CONNECTOR, connector), ("end", end)]).increment(0);
+    }
+    count_discarded(connector, 0);
+}
+
 /// Counts a message that was replayed, by how that ended.
 pub(crate) fn count_replayed(connector: &str, end: &str) {
     all::DEAD_LETTERS_REPLAYED.counter(&[(CONNECTOR, connector), ("end", end)]).increment(1);

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use super::catalogue::{self, Kind, Metric};
 use super::errors::{self, Known};
-use super::{DeliverMeters, NormalizeMeters, Side, count_dead_letter, count_refused_mapping, expose_errors, recorder};
+use super::{DeliverMeters, NormalizeMeters, Side, count_dead_letter, count_refused_mapping, recorder};
 use crate::model::dead_letter::Stage;
 use crate::model::receipt::Outcome;
 
@@ -107,7 +107,7 @@ fn tm_5_a_refused_mapping_is_counted_with_its_mistakes_by_file() {
 
 #[test]
 fn tm_5_every_error_is_exposed_before_it_happens() {
-    let lines = lines_after(|| expose_errors("wards"));
+    let lines = lines_after(|| errors::expose_errors("wards"));
     let series: BTreeSet<&String> = lines.iter().filter(|line| line.ends_with("} 0")).collect();
     assert_eq!(series.len(), errors::KNOWN.len());
 }
