@@ -9,6 +9,7 @@
     reason = "a test that cannot go on should stop, and says where"
 )]
 
+mod backpressure;
 mod bad_input;
 mod check;
 mod dead_letter_replay;
@@ -21,6 +22,7 @@ mod fhir_bundles;
 mod fhir_crash;
 mod fhir_rest;
 mod fhir_search;
+mod full_disk;
 mod imported;
 mod judge;
 mod mapping_commands;
@@ -29,6 +31,7 @@ mod metrics;
 mod mqtt_listener;
 mod mqtt_source;
 mod redelivery;
+mod shutdown;
 mod startup;
 mod support;
 mod targets;

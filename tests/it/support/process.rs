@@ -120,6 +120,11 @@ impl Vitalwire {
         assert!(Command::new("kill").args([&signal, &self.child.id().to_string()]).status().unwrap().success());
     }
 
+    /// Its process id.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Whether it has ended by itself.
     pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
