@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::bundle::{Answer, Request, search_token};
 use super::{GivenUp, Link};
 
-/// Pages of one search. More hits are refused in any case (ID-5, OB-2).
+/// Pages of one search. One that has more finds nearly everybody: the server does not know the parameter.
 const PAGES_MAX: usize = 100;
 
 /// An identifier as it is searched; without a system it matches any.
@@ -33,7 +33,8 @@ pub(crate) struct Hit {
     pub(crate) resource: Map<String, Value>,
 }
 
-/// The hits of a search on all its pages, or the answer of a server that does not search.
+/// The hits of a search on all its pages, each once, or the answer that makes an end of it: without all pages nobody knows
+/// whether an identifier is unique.
 pub(crate) type Searched = Result<Vec<Hit>, Answer>;
 
 impl Token {
@@ -89,11 +90,16 @@ impl Link {
                 }
             }
             if next.is_empty() {
-                break;
+                return Ok((answers, searched));
             }
             let requests: Vec<Request> = next.iter().map(|(_, page)| page.clone()).collect();
             pages = self.exchange(&requests).await?;
             open = next;
+        }
+        for (place, _) in open {
+            if let Some(searched) = searched.get_mut(place) {
+                *searched = Err(endless());
+            }
         }
         Ok((answers, searched))
     }
@@ -105,11 +111,36 @@ impl Link {
             *searched = Err(page);
             return None;
         };
-        if let Ok(hits) = searched {
-            hits.extend(read.hits);
+        let next = read.next.map(|url| self.client().relative(&url));
+        match (searched, next) {
+            (searched, Some(None)) => {
+                *searched = Err(elsewhere());
+                None
+            }
+            (Ok(hits), next) => {
+                for hit in read.hits {
+                    // While others write, a resource may move from one page to the next.
+                    if hits.iter().all(|known| known.id != hit.id) {
+                        hits.push(hit);
+                    }
+                }
+                next.flatten()
+            }
+            (Err(_), _) => None,
         }
-        read.next.and_then(|url| self.client().relative(&url))
     }
+}
+
+fn endless() -> Answer {
+    unfinished(format!("it has more than {PAGES_MAX} pages"))
+}
+
+fn elsewhere() -> Answer {
+    unfinished("its next page is not below the base of the FHIR server".to_owned())
+}
+
+fn unfinished(why: String) -> Answer {
+    Answer { status: 200, diagnosis: Some(why), ..Answer::default() }
 }
 
 fn get(url: String) -> Request {
@@ -160,9 +191,12 @@ fn next(bundle: &Map<String, Value>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::{Token, read};
+    use serde_json::{Value, json};
+
+    use super::{PAGES_MAX, Token, read};
+    use crate::client::simulated_wire::SimulatedWire;
 
     #[test]
     fn ob_1_id_5_resources_without_the_identifier_searched_are_no_hits() {
@@ -173,5 +207,52 @@ mod tests {
         let page = read(bundle.to_string().as_bytes(), &token).unwrap();
         assert_eq!((page.hits.len(), page.next.as_deref()), (1, Some("n")));
         assert!(read(br#"{"resourceType":"OperationOutcome"}"#, &token).is_none());
+    }
+
+    fn page(ids: &[&str], next: Option<&str>) -> Value {
+        let device =
+            |id: &&str| json!({"resource": {"resourceType": "Device", "id": id, "identifier": [{"value": "d"}]}});
+        let entries: Vec<Value> = ids.iter().map(device).collect();
+        let links: Vec<Value> = next.iter().map(|url| json!({"relation": "next", "url": url})).collect();
+        json!({"resourceType": "Bundle", "link": links, "entry": entries})
+    }
+
+    /// The ids found on pages, the first of which is the answer to the search; or why there are none.
+    async fn found(pages: impl Fn(&str) -> Value + Send + Sync + 'static) -> Result<Vec<String>, String> {
+        let link = SimulatedWire::reading(pages).link();
+        let token = Token { resource_type: "Device", system: None, value: "d".to_owned() };
+        let searched = link.search(&[token]).await.unwrap().remove(0);
+        let ids = searched.map(|hits| hits.into_iter().map(|hit| hit.id).collect());
+        ids.map_err(|answer| answer.diagnosis.unwrap_or_default())
+    }
+
+    #[tokio::test]
+    async fn id_18_all_pages_are_followed_and_a_resource_on_two_of_them_counts_once() {
+        let pages = |url: &str| match url {
+            "Device?identifier=d" => page(&["a"], Some("http://simulated/fhir?page=2")),
+            "?page=2" => page(&[], Some("http://simulated/fhir?page=3")),
+            "?page=3" => page(&["a", "b"], None),
+            _ => panic!("{url}"),
+        };
+        assert_eq!(found(pages).await.unwrap(), ["a", "b"]);
+    }
+
+    #[tokio::test]
+    async fn id_18_without_all_pages_there_is_no_answer() {
+        let elsewhere = |_: &str| page(&["a"], Some("http://elsewhere/fhir?page=2"));
+        assert!(found(elsewhere).await.unwrap_err().contains("not below the base"));
+        let endless = |_: &str| page(&["a"], Some("http://simulated/fhir?page=2"));
+        assert!(found(endless).await.unwrap_err().contains("more than 100 pages"));
+        let refused = |url: &str| match url {
+            "Device?identifier=d" => page(&["a"], Some("http://simulated/fhir?page=2")),
+            _ => json!({"resourceType": "OperationOutcome"}),
+        };
+        assert!(found(refused).await.is_err());
+        let count = AtomicUsize::new(0);
+        let last = move |_: &str| {
+            let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+            page(&["a"], (number < PAGES_MAX).then_some("http://simulated/fhir?page=2"))
+        };
+        assert_eq!(found(last).await.unwrap(), ["a"]);
     }
 }

@@ -5,10 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
+use serde_json::{Value, json};
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::error::SubmitError;
 use super::http::Reply;
+use super::retry::RetrySettings;
+use super::{FhirClient, Link, LinkSettings};
 
 /// What a request is: `None` asks for the CapabilityStatement, anything else is a Bundle.
 pub(crate) type Asked = Option<Vec<u8>>;
@@ -42,6 +48,45 @@ pub(crate) struct SimulatedWire(Arc<dyn Fn(Asked) -> BoxFuture<'static, Answered
 impl SimulatedWire {
     pub(crate) fn new(serve: impl Fn(Asked) -> BoxFuture<'static, Answered> + Send + Sync + 'static) -> Self {
         Self(Arc::new(serve))
+    }
+
+    /// Answers every request of a Bundle with what there is to read under its URL.
+    pub(crate) fn reading(resource: impl Fn(&str) -> Value + Send + Sync + 'static) -> Self {
+        let resource = Arc::new(resource);
+        Self::new(move |asked| {
+            let resource = Arc::clone(&resource);
+            let bundle: Value = serde_json::from_slice(&asked.unwrap()).unwrap();
+            async move {
+                let urls = bundle["entry"].as_array().unwrap().iter().map(|entry| &entry["request"]["url"]);
+                let entries: Vec<Value> = urls
+                    .map(|url| json!({"resource": resource(url.as_str().unwrap()), "response": {"status": "200"}}))
+                    .collect();
+                let response = json!({"resourceType": "Bundle", "type": "batch-response", "entry": entries});
+                Ok((200, None, Bytes::from(response.to_string())))
+            }
+            .boxed()
+        })
+    }
+
+    /// Each answer waits until the gate is opened for it.
+    pub(crate) fn behind(self, gate: Arc<Notify>) -> Self {
+        Self::new(move |asked| {
+            let (answer, gate) = ((self.0)(asked), Arc::clone(&gate));
+            async move {
+                gate.notified().await;
+                answer.await
+            }
+            .boxed()
+        })
+    }
+
+    /// The way there; the base is `http://simulated/fhir`.
+    pub(crate) fn link(self) -> Arc<Link> {
+        let client = FhirClient::simulated(self, "http://simulated/fhir".parse().unwrap());
+        let millisecond = Duration::from_millis(1);
+        let retry = RetrySettings { pause_first: millisecond, pause_max: millisecond, pause_halted: millisecond };
+        let settings = LinkSettings { entries_max: 500, bytes_max: 1 << 20, retry, dice: || 0 };
+        Arc::new(Link::new(Arc::from("wards"), client, settings, CancellationToken::new()))
     }
 
     pub(super) async fn get(&self, _path: &str) -> Result<Reply, Broken> {
