@@ -206,7 +206,9 @@ impl Lane {
             let Some(template) = mappings.fhir_template(measurement_type) else {
                 let failure = ConversionFailure {
                     code: "TemplateNotFoundException",
-                    reason: format!("no FHIR template is for the type `{measurement_type}`"),
+                    reason: format!(
+                        "no FHIR template exists for measurement type {measurement_type}; add one to the FHIR mapping"
+                    ),
                     reading: None,
                 };
                 self.bury_all(target, &failure, letters);
@@ -293,13 +295,8 @@ impl Lane {
         for contribution in contributions {
             let measurement_type = &contribution.measurement.measurement_type;
             let mappings = self.shared.mappings.get(contribution.mapping_version);
-            let template = mappings.fhir_template(measurement_type);
-            let cause = Cause {
-                stage: Stage::Deliver,
-                code: failure.code,
-                reason: failure.reason.clone(),
-                template: template.map(|template| (template.type_name.clone(), template.at.line)),
-            };
+            let template = mappings.template_line(measurement_type);
+            let cause = Cause { stage: Stage::Deliver, code: failure.code, reason: failure.reason.clone(), template };
             letters.push(cause.letter(&contribution.envelope, contribution.receipt, self.shared.clock.now()));
         }
     }

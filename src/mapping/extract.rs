@@ -63,6 +63,27 @@ impl Extraction {
     }
 }
 
+impl Extraction {
+    /// As `into_bound`, but a type without FHIR template is no failure yet: what it measured goes on as if it were single,
+    /// once for each identity, because who it is about comes first (ID-17). Delivery tells what is missing.
+    pub(crate) fn into_groupable(self) -> (Vec<(Measurement, Period)>, Vec<Failure>) {
+        let mut unbound = HashSet::new();
+        let mut groupable = Vec::with_capacity(self.measurements.len());
+        for Extracted { measurement, period, .. } in self.measurements {
+            let identity = |one: &Measurement| {
+                let ids = (one.device_id.clone(), one.patient_id.clone(), one.encounter_id.clone());
+                (Arc::clone(&one.measurement_type), ids)
+            };
+            match period {
+                Some(period) => groupable.push((measurement, period)),
+                None if unbound.insert(identity(&measurement)) => groupable.push((measurement, Period::Single)),
+                None => {}
+            }
+        }
+        (groupable, self.failures)
+    }
+}
+
 fn template_not_found(measurement_type: &str, at: Position) -> Failure {
     Failure {
         code: TEMPLATE_NOT_FOUND,

@@ -186,6 +186,17 @@ impl Mappings {
         self.fhir.get(*index)
     }
 
+    /// Name of a measurement type and the line of a template that concerns it: the FHIR template, or, where the FHIR mapping
+    /// lacks one, the device template that asks for it.
+    pub(crate) fn template_line(&self, measurement_type: &str) -> Option<(String, usize)> {
+        let fhir = self.fhir_template(measurement_type).map(|template| (template.type_name.clone(), template.at.line));
+        fhir.or_else(|| {
+            let device = self.device.iter().map(|bound| &bound.template);
+            let asking = device.into_iter().find(|template| *template.type_name == *measurement_type)?;
+            Some((asking.type_name.to_string(), asking.at.line))
+        })
+    }
+
     /// Warns of measurement types and values that no FHIR template uses (VA-4, VA-5).
     fn cross_check(&self, problems: &mut Problems<'_>) {
         for Bound { template: device, .. } in &self.device {

@@ -138,7 +138,7 @@ impl Normalize {
             return receipt.complete(Outcome::Unmatched);
         }
         self.count_omitted(&extraction);
-        let (measurements, failures) = extraction.into_bound();
+        let (measurements, failures) = extraction.into_groupable();
         for failure in failures {
             yielded.letters.push(self.letter(failure, &envelope, receipt.share()));
         }
