@@ -21,7 +21,7 @@ use crate::group::Group;
 use crate::mapping::Problem;
 use crate::mapping_store::{self, MappingStore};
 use crate::normalize::{Normalize, Shapes};
-use crate::resolve::Resolve;
+use crate::resolve::{Freshness, Resolve};
 use crate::settlements::Settlements;
 use crate::sources::mqtt::{self, SourceState, Subscriber};
 use crate::sources::mqtt_listener::{self, Listener};
@@ -34,6 +34,8 @@ pub(super) struct Parts<'a> {
     pub(super) clock: &'a Clock,
     pub(super) give_up: &'a CancellationToken,
     pub(super) own_fhir: Url,
+    pub(super) public_url: Option<&'a Url>,
+    pub(super) freshness: &'a Arc<Freshness>,
 }
 
 /// A connector ready to run.
@@ -110,7 +112,12 @@ pub(super) async fn build(
         name: Arc::clone(&name),
         normalize: Normalize::new(mappings, clock.clone(), unmatched, parts.give_up.clone()),
         group: Group::new(settings::group(&config)),
-        resolve: Resolve::new(settings::resolve(&config), Arc::clone(&link), clock.clone()),
+        resolve: Resolve::new(
+            settings::resolve(&config, parts.public_url),
+            Arc::clone(&link),
+            clock.clone(),
+            Arc::clone(parts.freshness),
+        ),
         deliver: Deliver::new(settings::deliver(&config), versions, link, clock.clone()),
         queue_max: config.queue_max,
         in_flight_bytes_max: config.in_flight_bytes_max,

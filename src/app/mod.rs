@@ -8,6 +8,7 @@ mod connector;
 mod error;
 mod host_names;
 mod http;
+mod identity_watch;
 mod pipeline;
 mod settings;
 
@@ -29,6 +30,7 @@ use crate::dead_letters;
 use crate::dead_letters::DeadLetters;
 use crate::fhir;
 use crate::fhir::store::sqlite::SqliteStore;
+use crate::resolve::Freshness;
 use crate::settlements;
 
 pub(crate) use self::connector::open_mapping;
@@ -64,7 +66,9 @@ impl App {
         let mappings = connector::open_mappings(&config.connectors)?;
         let clock = Clock::default();
         let database = Database::open(&config.data_dir, &SCHEMAS).map_err(AppError::Database)?;
+        let freshness = Arc::new(Freshness::new());
         let store = SqliteStore::open(database.clone(), clock.clone()).await.map_err(AppError::Store)?;
+        let store = store.watched_by(identity_watch::watch(Arc::clone(&freshness)));
         let give_up = CancellationToken::new();
         let dead_letters = DeadLetters::new(database.clone(), give_up.clone());
         let http = HttpServer::bind(&config.http, exposure, Arc::new(store), clock.clone()).await?;
@@ -77,6 +81,8 @@ impl App {
                 clock: &clock,
                 give_up: &give_up,
                 own_fhir: http.fhir_url(),
+                public_url: config.http.public_url.as_ref(),
+                freshness: &freshness,
             };
             let (connector, view) = connector::build(settings, mappings, parts).await?;
             connectors.push(connector);

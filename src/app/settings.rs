@@ -134,8 +134,10 @@ pub(super) fn group(connector: &ConnectorConfig) -> GroupSettings {
     GroupSettings { limits: PendingLimits { groups_max, measurements_max }, linger: connector.linger }
 }
 
-pub(super) fn resolve(connector: &ConnectorConfig) -> ResolveSettings {
+/// `public_url` is that of the service in this process.
+pub(super) fn resolve(connector: &ConnectorConfig, public_url: Option<&url::Url>) -> ResolveSettings {
     let system = connector.device_system.trim();
+    let own_url = public_url.filter(|_| connector.fhir.url.is_none());
     ResolveSettings {
         mode: match connector.identity_mode {
             IdentityMode::Lookup => resolve::IdentityMode::Lookup,
@@ -143,6 +145,8 @@ pub(super) fn resolve(connector: &ConnectorConfig) -> ResolveSettings {
             IdentityMode::Create => resolve::IdentityMode::Create,
         },
         device_identifier_system: (!system.is_empty()).then(|| system.to_owned()),
+        other_base_urls: own_url.map(url::Url::to_string).into_iter().collect(),
+        cache_age_max: connector.identity_cache_age_max,
     }
 }
 
@@ -212,4 +216,28 @@ pub(super) fn deliver(connector: &ConnectorConfig) -> DeliverSettings {
     };
     let lanes = NonZeroUsize::new(connector.fhir.bundles_in_flight_max).unwrap_or(NonZeroUsize::MIN);
     DeliverSettings { naming, lanes, first_write, trace }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::resolve;
+    use crate::config::Config;
+
+    #[track_caller]
+    fn check_device_system(written: &str, expected: Option<&str>) {
+        let text = format!(
+            "[[connectors]]\nname = \"a\"\ndevice_mapping = \"d\"\nfhir_mapping = \"f\"\n\
+             identity = {{ device_system = \"{written}\" }}\n[[connectors.sources]]\ntype = \"mqtt-listener\"\n"
+        );
+        let config = Config::parse(Some(("a.toml", &text)), &[]).unwrap();
+        assert_eq!(resolve(&config.connectors[0], None).device_identifier_system.as_deref(), expected, "{written:?}");
+    }
+
+    #[test]
+    fn id_2_a_blank_device_system_is_none() {
+        for blank in ["", " ", "\\t "] {
+            check_device_system(blank, None);
+        }
+        check_device_system("urn:wards", Some("urn:wards"));
+    }
 }

@@ -112,6 +112,7 @@ fn connector(
     let mut identity = section.section("identity", problems);
     let identity_mode = identity.required("mode", IdentityMode::Lookup, problems);
     let device_system = identity.required("device_system", String::new(), problems);
+    let identity_cache_age_max = identity.required("cache_age_max", Duration::ZERO, problems);
     identity.finish(problems);
     let mut observation = section.section("observation", problems);
     let identifier_system = observation.required("identifier_system", String::new(), problems);
@@ -128,6 +129,7 @@ fn connector(
         groups_max,
         identity_mode,
         device_system,
+        identity_cache_age_max,
         identifier_system,
         identifier_precision,
         trace,
@@ -297,13 +299,6 @@ macro_rules! words {
 }
 
 words!(LogFormat, "\"text\" or \"json\"", "text" => Self::Text, "json" => Self::Json);
-words!(
-    IdentityMode,
-    "\"lookup\", \"lookup-with-encounter\" or \"create\"",
-    "lookup" => Self::Lookup,
-    "lookup-with-encounter" => Self::LookupWithEncounter,
-    "create" => Self::Create
-);
 words!(IdentifierPrecision, "\"fraction\" or \"second\"", "fraction" => Self::Fraction, "second" => Self::Second);
 words!(
     Trace,
@@ -316,6 +311,19 @@ words!(
 words!(PayloadJson, "\"strict\" or \"lax\"", "strict" => Self::Strict, "lax" => Self::Lax);
 words!(MqttProtocol, "\"3.1.1\" or \"5\"", "3.1.1" => Self::V3, "5" => Self::V5);
 words!(SourceKind, "\"mqtt\" or \"mqtt-listener\"", "mqtt" => Self::Mqtt, "mqtt-listener" => Self::MqttListener);
+
+/// Also as Microsoft's connector has them: `LookupWithEncounter`, in any case (rule ID-1).
+impl FromRaw for IdentityMode {
+    const EXPECTED: &'static str = "\"lookup\", \"lookup-with-encounter\" or \"create\"";
+    fn from_content(content: &Content) -> Option<Self> {
+        match String::from_content(content)?.to_ascii_lowercase().as_str() {
+            "lookup" => Some(Self::Lookup),
+            "lookup-with-encounter" | "lookupwithencounter" => Some(Self::LookupWithEncounter),
+            "create" => Some(Self::Create),
+            _ => None,
+        }
+    }
+}
 
 impl FromRaw for Url {
     const EXPECTED: &'static str = "an http:// or https:// address";

@@ -78,6 +78,8 @@ pub(crate) struct ConnectorConfig {
     pub(crate) identity_mode: IdentityMode,
     /// System of device identifiers; empty for any.
     pub(crate) device_system: String,
+    /// How long what was found about a device is believed.
+    pub(crate) identity_cache_age_max: Duration,
     /// System of Observation identifiers.
     pub(crate) identifier_system: String,
     /// How the time of a single measurement is written into its identifier.

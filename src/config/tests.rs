@@ -178,3 +178,26 @@ fn no_secret_is_shown_whatever_is_wrong_with_it() {
         assert!(found.iter().all(|problem| !problem.contains("hunter2")), "{found:?}");
     }
 }
+
+#[test]
+fn id_1_identity_modes_are_named_as_here_or_as_in_the_reference_in_any_case() {
+    let mode = |written: &str| {
+        let environment = variables(&[("VITALWIRE_CONNECTORS__WARD_4__IDENTITY__MODE", written)]);
+        Config::parse(Some(("a.toml", CONNECTOR)), &environment).map(|config| config.connectors[0].identity_mode)
+    };
+    for (written, expected) in [
+        ("lookup", IdentityMode::Lookup),
+        ("Lookup", IdentityMode::Lookup),
+        ("CREATE", IdentityMode::Create),
+        ("lookup-with-encounter", IdentityMode::LookupWithEncounter),
+        ("LookupWithEncounter", IdentityMode::LookupWithEncounter),
+    ] {
+        assert_eq!(mode(written).unwrap(), expected, "{written}");
+    }
+    for wrong in ["", "lookup with encounter", "none", "1"] {
+        let problems = mode(wrong).unwrap_err();
+        assert!(problems[0].to_string().contains("identity.mode"), "{}", problems[0]);
+    }
+    let default = Config::parse(Some(("a.toml", CONNECTOR)), &[]).unwrap();
+    assert_eq!(default.connectors[0].identity_mode, IdentityMode::Lookup);
+}

@@ -2,37 +2,42 @@
 //!
 //! A batch of groups costs no request when all its identities are known, and otherwise one Bundle of searches and at
 //! most two of writes: the Patients, then the Devices that refer to them. Writes are conditional, so that of two
-//! creators one wins and the other finds what it wrote on the next round.
+//! creators one wins and the other finds what it wrote on the next round. Devices that are known do not wait for those
+//! that are not: their groups go on before anything is searched.
 //!
 //! An identity that cannot be resolved sends its own groups to the dead letters; the others of the batch go on. Such
-//! failures are not cached, so that a device is served as soon as it is registered (ID-15).
+//! failures are not cached, so that a device is served as soon as it is registered (ID-15). What is cached is believed
+//! until a write concerns it ([`Freshness`]), so that a message sent after a device was given to someone else is theirs.
 
+mod batch;
+mod cache;
+mod freshness;
 mod owner;
 mod plan;
+mod search;
+mod write;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use moka::sync::Cache;
 use tokio::sync::mpsc;
 
-use self::plan::{Decision, Found, Identity, IdentityFailure, Rules, decide};
-use crate::client::bundle::{Answer, Request};
-use crate::client::search::{Hit, Token};
-use crate::client::{self, GivenUp, Link};
+use self::batch::{Batch, Resolutions};
+use self::cache::KnownIdentities;
+use self::plan::{Decision, Identity, IdentityFailure, Rules, decide};
+use self::search::Searches;
+use self::write::{Write, Written};
+use crate::client::{GivenUp, Link};
 use crate::clock::Clock;
 use crate::model::Tracked;
 use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
 use crate::model::group::{MeasurementGroup, ResolvedGroup};
 use crate::model::subject::Subject;
 
+pub(crate) use self::freshness::Freshness;
 pub(crate) use self::plan::IdentityMode;
 
-/// Identities kept (ID-15).
-const CACHE_MAX: u64 = 5_000;
-/// How long an identity is kept after its last use (ID-15).
-const CACHE_IDLE_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 /// Rounds of searching and writing for one batch. A second one settles races; more mean that the server does not find
 /// what it says exists.
 const ROUNDS_MAX: u32 = 5;
@@ -44,6 +49,10 @@ pub(crate) struct ResolveSettings {
     pub(crate) mode: IdentityMode,
     /// Identifier system of devices; without one a device id matches in any system (ID-2).
     pub(crate) device_identifier_system: Option<String>,
+    /// Further addresses of the FHIR server, below which absolute references mean its own resources (ID-7).
+    pub(crate) other_base_urls: Vec<String>,
+    /// How long what was found is believed, if nothing says otherwise before.
+    pub(crate) cache_age_max: Duration,
 }
 
 /// The stage.
@@ -51,15 +60,13 @@ pub(crate) struct Resolve {
     settings: ResolveSettings,
     link: Arc<Link>,
     clock: Clock,
-    known: Cache<Identity, Arc<Subject>>,
+    known: KnownIdentities,
 }
 
-type Resolution = Result<Arc<Subject>, IdentityFailure>;
-
 impl Resolve {
-    /// The stage in front of the server behind `link`.
-    pub(crate) fn new(settings: ResolveSettings, link: Arc<Link>, clock: Clock) -> Self {
-        let known = Cache::builder().max_capacity(CACHE_MAX).time_to_idle(CACHE_IDLE_MAX).build();
+    /// The stage in front of the server behind `link`, of whose writes `freshness` is told, if anybody tells of them.
+    pub(crate) fn new(settings: ResolveSettings, link: Arc<Link>, clock: Clock, freshness: Arc<Freshness>) -> Self {
+        let known = KnownIdentities::new(freshness, settings.cache_age_max);
         Self { settings, link, clock, known }
     }
 
@@ -71,8 +78,12 @@ impl Resolve {
         letters: LetterBox,
     ) {
         while let Some(groups) = inbox.recv().await {
-            let Ok(resolutions) = self.resolve(&groups).await else { return };
-            let (resolved, failed) = self.sort(groups, &resolutions);
+            let Batch { resolved, open, unknown, known } = Batch::of(groups, |identity| self.known.find(identity));
+            if !resolved.is_empty() && outbox.send(resolved).await.is_err() {
+                return;
+            }
+            let Ok(resolutions) = self.resolve(unknown, known).await else { return };
+            let (resolved, failed) = self.sort(open, &resolutions);
             if !failed.is_empty() && letters.send(failed).await.is_err() {
                 return;
             }
@@ -82,20 +93,8 @@ impl Resolve {
         }
     }
 
-    /// Resolves every identity of a batch.
-    async fn resolve(&self, groups: &[MeasurementGroup]) -> Result<HashMap<Identity, Resolution>, GivenUp> {
-        let mut resolutions = HashMap::new();
-        let mut unknown = Vec::new();
-        for group in groups {
-            let identity = Identity::of(&group.key);
-            if resolutions.contains_key(&identity) || unknown.contains(&identity) {
-                continue;
-            }
-            match self.known.get(&identity) {
-                Some(subject) => drop(resolutions.insert(identity, Ok(subject))),
-                None => unknown.push(identity),
-            }
-        }
+    /// Resolves what is unknown, and adds it to what is known.
+    async fn resolve(&self, mut unknown: Vec<Identity>, mut resolutions: Resolutions) -> Result<Resolutions, GivenUp> {
         for round in 1.. {
             if unknown.is_empty() {
                 break;
@@ -117,15 +116,24 @@ impl Resolve {
         &self,
         round: u32,
         unknown: Vec<Identity>,
-        resolutions: &mut HashMap<Identity, Resolution>,
+        resolutions: &mut Resolutions,
     ) -> Result<Vec<Identity>, GivenUp> {
-        let hits = self.search(&unknown).await?;
+        let searched = self.known.search_begins();
+        let base_urls = self.base_urls();
+        let rules = self.rules(&base_urls);
+        let searches = Searches::run(&self.link, &unknown, rules).await?;
+        let mut keep = |identity: Identity, subject: Subject| {
+            let subject = Arc::new(subject);
+            self.known.keep(identity.clone(), Arc::clone(&subject), searched);
+            resolutions.insert(identity, Ok(subject));
+        };
         let mut later = Vec::new();
+        let mut failed = Vec::new();
         let mut writes = Vec::new();
         let mut devices_written = HashSet::new();
         for identity in unknown {
-            match self.decide(&identity, &hits) {
-                Ok(Decision::Known(subject)) => self.keep(identity, subject, resolutions),
+            match decide(&identity, rules, searches.found(&identity, rules)) {
+                Ok(Decision::Known(subject)) => keep(identity, subject),
                 // Of two identities with one device the second sees what the first one wrote: perhaps a mismatch.
                 Ok(Decision::Write { .. }) if !devices_written.insert(identity.device_id.clone()) => {
                     later.push(identity);
@@ -136,103 +144,35 @@ impl Resolve {
                 // The searches are not of one moment: both may have been created after the Patient was looked for and
                 // before the Device was. Looking again sees the Patient of every Device seen before.
                 Err(failure) if round == 1 && failure.code == plan::MISMATCH => later.push(identity),
-                Err(failure) => drop(resolutions.insert(identity, Err(failure))),
+                Err(failure) => failed.push((identity, failure)),
             }
         }
-        later.extend(self.write(writes, resolutions).await?);
+        for (identity, written) in write::all(&self.link, writes).await? {
+            match written {
+                Written::Done(subject) => keep(identity, subject),
+                Written::Raced => later.push(identity),
+                Written::Refused(failure) => failed.push((identity, failure)),
+            }
+        }
+        resolutions.extend(failed.into_iter().map(|(identity, failure)| (identity, Err(failure))));
         Ok(later)
     }
 
-    fn rules(&self) -> Rules<'_> {
-        Rules {
-            mode: self.settings.mode,
-            device_system: self.settings.device_identifier_system.as_deref(),
-            base_url: self.link.client().endpoint(),
-        }
+    fn base_urls(&self) -> Vec<&str> {
+        let others = self.settings.other_base_urls.iter().map(String::as_str);
+        std::iter::once(self.link.client().endpoint()).chain(others).collect()
     }
 
-    fn decide(&self, identity: &Identity, hits: &HashMap<Token, Searched>) -> Result<Decision, IdentityFailure> {
-        let (mut devices, mut patients, mut encounters): (&[Hit], &[Hit], &[Hit]) = (&[], &[], &[]);
-        for token in plan::tokens(identity, self.rules()) {
-            let found = match hits.get(&token) {
-                Some(Ok(found)) => found.as_slice(),
-                Some(Err(failure)) => return Err(failure.clone()),
-                None => &[],
-            };
-            match token.resource_type {
-                "Device" => devices = found,
-                "Patient" => patients = found,
-                _ => encounters = found,
-            }
-        }
-        decide(identity, self.rules(), Found { devices, patients, encounters })
-    }
-
-    /// Searches everything the identities name, all in one Bundle, and further pages in further ones.
-    async fn search(&self, identities: &[Identity]) -> Result<HashMap<Token, Searched>, GivenUp> {
-        let tokens: HashSet<Token> = identities.iter().flat_map(|one| plan::tokens(one, self.rules())).collect();
-        let tokens: Vec<Token> = tokens.into_iter().collect();
-        let searched = self.link.search(&tokens).await?;
-        let judged = |(token, searched): (Token, client::search::Searched)| {
-            let searched = searched.map_err(|answer| refused(&token, &answer));
-            (token, searched)
-        };
-        Ok(tokens.into_iter().zip(searched).map(judged).collect())
-    }
-
-    /// Writes the Patients, then the Devices of those that are there; gives back what another creator was faster with.
-    async fn write(
-        &self,
-        writes: Vec<Write>,
-        resolutions: &mut HashMap<Identity, Resolution>,
-    ) -> Result<Vec<Identity>, GivenUp> {
-        let mut patients: Vec<Request> = Vec::new();
-        for patient in writes.iter().filter_map(|write| write.patient.as_ref()) {
-            if !patients.contains(patient) {
-                patients.push(patient.clone());
-            }
-        }
-        let answers = self.link.exchange(&patients).await?;
-        let statuses: HashMap<&str, &Answer> = patients.iter().map(Request::url).zip(&answers).collect();
-        let mut later = Vec::new();
-        let mut ready = Vec::new();
-        for write in writes {
-            let answer = write.patient.as_ref().and_then(|patient| statuses.get(patient.url()));
-            match answer.map_or(Written::Done, |answer| Written::of(answer)) {
-                Written::Done => ready.push(write),
-                Written::Raced => later.push(write.identity),
-                Written::Refused(reason) => {
-                    let failure = IdentityFailure::new("PatientNotFoundException", reason);
-                    resolutions.insert(write.identity, Err(failure));
-                }
-            }
-        }
-        let devices: Vec<Request> = ready.iter().map(|write| write.device.clone()).collect();
-        let answers = self.link.exchange(&devices).await?;
-        for (write, answer) in ready.into_iter().zip(&answers) {
-            match Written::of(answer) {
-                Written::Done => self.keep(write.identity, write.subject, resolutions),
-                Written::Raced => later.push(write.identity),
-                Written::Refused(reason) => {
-                    let failure = IdentityFailure::new("DeviceNotFoundException", reason);
-                    resolutions.insert(write.identity, Err(failure));
-                }
-            }
-        }
-        Ok(later)
-    }
-
-    fn keep(&self, identity: Identity, subject: Subject, resolutions: &mut HashMap<Identity, Resolution>) {
-        let subject = Arc::new(subject);
-        self.known.insert(identity.clone(), Arc::clone(&subject));
-        resolutions.insert(identity, Ok(subject));
+    fn rules<'a>(&'a self, base_urls: &'a [&'a str]) -> Rules<'a> {
+        let device_system = self.settings.device_identifier_system.as_deref();
+        Rules { mode: self.settings.mode, device_system, base_urls }
     }
 
     /// Groups with their subject, and the letters of the others.
     fn sort(
         &self,
         groups: Vec<MeasurementGroup>,
-        resolutions: &HashMap<Identity, Resolution>,
+        resolutions: &Resolutions,
     ) -> (Vec<ResolvedGroup>, Vec<Tracked<DeadLetter>>) {
         let mut resolved = Vec::with_capacity(groups.len());
         let mut letters = Vec::new();
@@ -254,50 +194,6 @@ impl Resolve {
             letters.push(cause.letter(&contribution.envelope, contribution.receipt, self.clock.now()));
         }
     }
-}
-
-/// The hits of a search, or why it has none.
-type Searched = Result<Vec<Hit>, IdentityFailure>;
-
-/// Writes that make an identity known.
-struct Write {
-    identity: Identity,
-    patient: Option<Request>,
-    device: Request,
-    subject: Subject,
-}
-
-/// What came of a write.
-enum Written {
-    Done,
-    /// Someone else wrote first; searching again finds what.
-    Raced,
-    Refused(String),
-}
-
-impl Written {
-    fn of(answer: &Answer) -> Self {
-        match answer.status {
-            200..=299 => Self::Done,
-            404 | 409 | 410 | 412 => Self::Raced,
-            status => {
-                let diagnosis = answer.diagnosis.as_deref().unwrap_or("without saying why");
-                Self::Refused(format!("the FHIR server refused to write it with status {status}: {diagnosis}"))
-            }
-        }
-    }
-}
-
-/// Why a search has no hits that count.
-fn refused(token: &Token, answer: &Answer) -> IdentityFailure {
-    let code = match token.resource_type {
-        "Device" => "DeviceNotFoundException",
-        "Patient" => "PatientNotFoundException",
-        _ => "EncounterNotFoundException",
-    };
-    let diagnosis = answer.diagnosis.as_deref().unwrap_or("it did not answer with a searchset");
-    let (status, name) = (answer.status, token.resource_type);
-    IdentityFailure::new(code, format!("the FHIR server refused to search for the {name} ({status}): {diagnosis}"))
 }
 
 #[cfg(test)]

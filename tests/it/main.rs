@@ -23,6 +23,7 @@ mod fhir_crash;
 mod fhir_rest;
 mod fhir_search;
 mod full_disk;
+mod identity;
 mod imported;
 mod judge;
 mod mapping_commands;

@@ -6,6 +6,7 @@
 
 pub(crate) mod interface;
 pub(crate) mod sqlite;
+pub(crate) mod watch;
 
 use std::sync::Arc;
 

@@ -58,13 +58,16 @@ impl IdentityFailure {
     }
 }
 
-/// What the searches for one identity found.
+/// What the searches for one identity found, or why they could not.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Found<'a> {
-    pub(super) devices: &'a [Hit],
-    pub(super) patients: &'a [Hit],
-    pub(super) encounters: &'a [Hit],
+    pub(super) devices: Hits<'a>,
+    pub(super) patients: Hits<'a>,
+    pub(super) encounters: Hits<'a>,
 }
+
+/// What one search found, or why it could not.
+pub(super) type Hits<'a> = Result<&'a [Hit], &'a IdentityFailure>;
 
 /// What to do about an identity.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,12 +89,16 @@ pub(super) struct Rules<'a> {
     pub(super) mode: IdentityMode,
     /// Identifier system of devices (ID-2).
     pub(super) device_system: Option<&'a str>,
-    /// Base of the FHIR server.
-    pub(super) base_url: &'a str,
+    /// Bases of the FHIR server, under which absolute references mean its own resources (ID-7).
+    pub(super) base_urls: &'a [&'a str],
 }
 
-/// The identifiers to search for one identity: device, patient, encounter.
+/// The identifiers to search for one identity: device, patient, encounter. None without a device id, which is refused in
+/// any case.
 pub(super) fn tokens(identity: &Identity, rules: Rules<'_>) -> Vec<Token> {
+    if identity.device_id.trim().is_empty() {
+        return Vec::new();
+    }
     let token = |resource_type, system: Option<&str>, value: &String| Token {
         resource_type,
         system: system.map(str::to_owned),
@@ -113,7 +120,7 @@ pub(super) fn decide(identity: &Identity, rules: Rules<'_>, found: Found<'_>) ->
         return Err(IdentityFailure::new("DeviceIdentityNotDefinedException", "the measurement has no device id"));
     }
     let device = at_most_one(found.devices, "MultipleDeviceFoundException", "Device")?;
-    match (device.map(|device| (device, owner(&device.resource, rules.base_url))), mode) {
+    match (device.map(|device| (device, owner(&device.resource, rules.base_urls))), mode) {
         (Some((device, Owner::Patient(patient_id))), _) => {
             if mode == IdentityMode::Create {
                 check_owner(identity, &patient_id, found.patients)?;
@@ -134,8 +141,8 @@ pub(super) fn decide(identity: &Identity, rules: Rules<'_>, found: Found<'_>) ->
     }
 }
 
-fn at_most_one<'a>(hits: &'a [Hit], code: &'static str, name: &str) -> Result<Option<&'a Hit>, IdentityFailure> {
-    match hits {
+fn at_most_one<'a>(hits: Hits<'a>, code: &'static str, name: &str) -> Result<Option<&'a Hit>, IdentityFailure> {
+    match hits.map_err(Clone::clone)? {
         [] => Ok(None),
         [hit] => Ok(Some(hit)),
         _ => Err(IdentityFailure::new(code, format!("more than one {name} has this identifier"))),
@@ -143,8 +150,11 @@ fn at_most_one<'a>(hits: &'a [Hit], code: &'static str, name: &str) -> Result<Op
 }
 
 /// The patient of the message must be the patient of the device (ID-14).
-fn check_owner(identity: &Identity, owner_id: &str, patients: &[Hit]) -> Result<(), IdentityFailure> {
-    let agrees = identity.patient_id.is_none() || patients.iter().any(|patient| patient.id == owner_id);
+fn check_owner(identity: &Identity, owner_id: &str, patients: Hits<'_>) -> Result<(), IdentityFailure> {
+    if identity.patient_id.is_none() {
+        return Ok(());
+    }
+    let agrees = patients.map_err(Clone::clone)?.iter().any(|patient| patient.id == owner_id);
     if agrees { Ok(()) } else { Err(mismatch()) }
 }
 
@@ -153,7 +163,7 @@ fn mismatch() -> IdentityFailure {
     IdentityFailure::new(MISMATCH, reason)
 }
 
-fn encounter(identity: &Identity, mode: IdentityMode, hits: &[Hit]) -> Result<Option<String>, IdentityFailure> {
+fn encounter(identity: &Identity, mode: IdentityMode, hits: Hits<'_>) -> Result<Option<String>, IdentityFailure> {
     if identity.encounter_id.is_none() {
         return match mode {
             IdentityMode::LookupWithEncounter => Err(IdentityFailure::new(
@@ -179,8 +189,8 @@ fn create(
         let reason = "the device is not linked to a Patient, and the measurement has no patient id to create one for";
         return Err(IdentityFailure::new("PatientIdentityNotDefinedException", reason));
     };
-    let encounter_id = encounter(identity, rules.mode, found.encounters)?;
     let known_patient = at_most_one(found.patients, "MultiplePatientFoundException", "Patient")?;
+    let encounter_id = encounter(identity, rules.mode, found.encounters)?;
     let (patient_id, patient) = match known_patient {
         Some(patient) => (patient.id.clone(), None),
         None => {

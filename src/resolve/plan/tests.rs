@@ -1,8 +1,8 @@
 use serde_json::{Value, json};
 
-use super::{Decision, Found, Identity, IdentityMode, Rules, decide};
+use super::{Decision, Found, Identity, IdentityFailure, IdentityMode, Rules, decide, tokens};
 use crate::client::bundle::{Condition, Request};
-use crate::client::search::Hit;
+use crate::client::search::{Hit, Token};
 use crate::model::logical_id::logical_id;
 
 fn hit(resource: &Value) -> Hit {
@@ -54,18 +54,18 @@ fn check(case: &Case<'_>, expected: &str) {
         patient_id: case.patient.map(str::to_owned),
         encounter_id: case.encounter.map(str::to_owned),
     };
-    let found = Found { devices: &case.devices, patients: &case.patients, encounters: &case.encounters };
+    let found = Found { devices: Ok(&case.devices), patients: Ok(&case.patients), encounters: Ok(&case.encounters) };
     let url = |request: &Request| match request {
         Request::Put { url, condition: Condition::Absent, .. } => format!("new {}", url.split('/').next().unwrap()),
         Request::Put { url, condition: Condition::Version(etag), .. } => format!("{url} if {etag}"),
         Request::Put { condition: Condition::Always, .. } | Request::Get { .. } => panic!("unsafe write"),
     };
-    let described = match decide(&identity, Rules { mode: case.mode, device_system: None, base_url: "" }, found) {
+    let described = match decide(&identity, Rules { mode: case.mode, device_system: None, base_urls: &[] }, found) {
         Ok(Decision::Known(subject)) => {
             format!("known {} {} {}", subject.patient_id, subject.device_id, subject.encounter_id.unwrap_or_default())
         }
-        Ok(Decision::Write { patient, device, .. }) => {
-            patient.iter().chain([&device]).map(url).collect::<Vec<_>>().join(", ")
+        Ok(Decision::Write { patient, device, subject }) => {
+            patient.iter().chain([&device]).map(url).chain(subject.encounter_id).collect::<Vec<_>>().join(", ")
         }
         Err(failure) => failure.code.to_owned(),
     };
@@ -91,7 +91,7 @@ fn id_5_several_hits_are_no_answer() {
 }
 
 #[test]
-fn id_8_and_9_an_encounter_that_is_named_must_exist_and_may_be_required() {
+fn id_8_id_9_an_encounter_that_is_named_must_exist_and_may_be_required() {
     let devices = || vec![device(Some("p"))];
     let mode = IdentityMode::Lookup;
     let case = Case { mode, devices: devices(), encounter: Some("E"), ..Case::default() };
@@ -135,13 +135,96 @@ fn id_7_a_device_of_an_unknown_owner_is_not_given_to_another() {
 #[test]
 fn id_16_creation_resolves_the_encounter_as_well() {
     check(&Case { encounter: Some("E"), ..Case::default() }, "EncounterNotFoundException");
+    check(
+        &Case { encounter: Some("E"), encounters: vec![other("e")], ..Case::default() },
+        "new Patient, new Device, e",
+    );
+}
+
+#[test]
+fn id_10_creation_uses_what_is_found_and_creates_no_encounter() {
+    let (devices, encounters) = (vec![device(Some("p"))], vec![other("e")]);
+    let patients = vec![other("p")];
+    let found = Case { devices, patients, encounters, encounter: Some("E"), ..Case::default() };
+    check(&found, "known p d e");
+    check(&Case { encounters: vec![], ..found }, "EncounterNotFoundException");
+}
+
+#[test]
+fn id_9_problems_of_device_and_patient_come_before_those_of_the_encounter() {
+    let mode = IdentityMode::LookupWithEncounter;
+    check(&Case { mode, ..Case::default() }, "DeviceNotFoundException");
+    check(&Case { mode, devices: vec![device(None)], ..Case::default() }, "PatientNotFoundException");
+    let several = vec![other("e"), other("f")];
+    let create = Case { encounter: Some("E"), encounters: several, ..Case::default() };
+    let device_of_another = Case { devices: vec![device(Some("a"))], ..create };
+    check(&device_of_another, "PatientDeviceMismatchException");
+    let patients = vec![other("a"), other("b")];
+    check(&Case { devices: vec![], patients, ..device_of_another }, "MultiplePatientFoundException");
+}
+
+#[test]
+fn id_9_a_search_for_the_encounter_that_failed_is_told_last() {
+    let failure = IdentityFailure::new("EncounterNotFoundException", "refused");
+    let (devices, other_owner) = ([device(Some("p"))], [other("q")]);
+    let identity =
+        Identity { device_id: "D".to_owned(), patient_id: Some("P".to_owned()), encounter_id: Some("E".to_owned()) };
+    let code = |mode, devices, patients| {
+        let found = Found { devices, patients, encounters: Err(&failure) };
+        decide(&identity, Rules { mode, device_system: None, base_urls: &[] }, found).unwrap_err().code
+    };
+    assert_eq!(code(IdentityMode::Lookup, Ok(&[]), Ok(&[])), "DeviceNotFoundException");
+    assert_eq!(code(IdentityMode::Lookup, Ok(&devices), Ok(&[])), "EncounterNotFoundException");
+    assert_eq!(code(IdentityMode::Create, Ok(&devices), Ok(&other_owner)), "PatientDeviceMismatchException");
+}
+
+/// The searches for an identity, by their URLs.
+fn searches(
+    mode: IdentityMode,
+    device_system: Option<&str>,
+    (device, patient, encounter): (&str, &str, &str),
+) -> String {
+    let named = |id: &str| (!id.is_empty()).then(|| id.to_owned());
+    let identity =
+        Identity { device_id: device.to_owned(), patient_id: named(patient), encounter_id: named(encounter) };
+    let tokens = tokens(&identity, Rules { mode, device_system, base_urls: &[] });
+    tokens.iter().map(Token::url).collect::<Vec<_>>().join(" ")
+}
+
+#[test]
+fn id_2_a_device_is_searched_in_its_system_or_in_any() {
+    let lookup = |system, device| searches(IdentityMode::Lookup, system, (device, "", ""));
+    assert_eq!(lookup(Some("urn:s"), "d"), "Device?identifier=urn%3As%7Cd");
+    assert_eq!(lookup(None, "d"), "Device?identifier=d");
+    // Without an id there is nothing to search, and everybody might be found.
+    assert_eq!(lookup(Some("urn:s"), " "), "");
+}
+
+#[test]
+fn id_3_patients_and_encounters_are_searched_in_any_system() {
+    let all = searches(IdentityMode::Create, Some("urn:s"), ("d", "p", "e"));
+    assert_eq!(all, "Device?identifier=urn%3As%7Cd Patient?identifier=p Encounter?identifier=e");
+}
+
+#[test]
+fn id_4_values_are_escaped_before_they_are_searched() {
+    let lookup = searches(IdentityMode::Lookup, Some("urn:s"), ("a|b&_id=c", "", "e,f$g#h"));
+    assert_eq!(lookup, "Device?identifier=urn%3As%7Ca%5C%7Cb%26%5Fid%3Dc Encounter?identifier=e%5C%2Cf%5C%24g%23h");
+}
+
+#[test]
+fn id_6_id_8_a_lookup_searches_no_patient_and_an_encounter_only_if_one_is_named() {
+    for mode in [IdentityMode::Lookup, IdentityMode::LookupWithEncounter] {
+        assert_eq!(searches(mode, None, ("d", "p", "")), "Device?identifier=d");
+        assert_eq!(searches(mode, None, ("d", "p", "e")), "Device?identifier=d Encounter?identifier=e");
+    }
 }
 
 #[test]
 fn id_13_created_resources_carry_their_identifier_and_the_reference() {
     let identity = Identity { device_id: "D".to_owned(), patient_id: Some("P".to_owned()), encounter_id: None };
-    let found = Found { devices: &[], patients: &[], encounters: &[] };
-    let rules = Rules { mode: IdentityMode::Create, device_system: Some("urn:s"), base_url: "" };
+    let found = Found { devices: Ok(&[]), patients: Ok(&[]), encounters: Ok(&[]) };
+    let rules = Rules { mode: IdentityMode::Create, device_system: Some("urn:s"), base_urls: &[] };
     let decision = decide(&identity, rules, found).unwrap();
     let Decision::Write { patient: Some(Request::Put { resource: patient, .. }), device, .. } = decision else {
         panic!()

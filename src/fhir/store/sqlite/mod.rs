@@ -22,6 +22,7 @@ use self::read::Reading;
 use self::types::Types;
 use self::write::Writing;
 use super::interface::{JobEnd, ReadJob, Store, StoreError, Verdict, WriteJob};
+use super::watch::{Changes, Watch};
 use crate::clock::Clock;
 use crate::database::{Database, DatabaseError, Schema, WriteError};
 
@@ -34,6 +35,7 @@ pub(crate) struct SqliteStore {
     types: Arc<Types>,
     names: Arc<Mutex<Names>>,
     clock: Clock,
+    watch: Option<Arc<Watch>>,
 }
 
 impl SqliteStore {
@@ -47,7 +49,12 @@ impl SqliteStore {
             WriteError::Job(error) => error,
             WriteError::Database(error) => error.into(),
         })?;
-        Ok(Self { database, types: Arc::new(types), names: Arc::default(), clock })
+        Ok(Self { database, types: Arc::new(types), names: Arc::default(), clock, watch: None })
+    }
+
+    /// The same store, watched.
+    pub(crate) fn watched_by(self, watch: Watch) -> Self {
+        Self { watch: Some(Arc::new(watch)), ..self }
     }
 }
 
@@ -65,6 +72,7 @@ impl Store for SqliteStore {
 
     fn run_write(&self, job: WriteJob) -> JobEnd<'_> {
         let (types, names, clock) = (Arc::clone(&self.types), Arc::clone(&self.names), self.clock.clone());
+        let mut changes = Changes::of(self.watch.clone());
         Box::pin(async move {
             let ended = self.database.write(move |connection| {
                 let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,13 +80,18 @@ impl Store for SqliteStore {
                     *names = Names::default();
                 }
                 let reading = Reading { connection, types: &types };
-                match job(&mut Writing::new(reading, &mut names, &clock)) {
-                    Verdict::Keep => Ok(()),
+                match job(&mut Writing::new(reading, &mut names, &clock, &mut changes)) {
+                    Verdict::Keep => Ok(changes),
                     Verdict::Undo => Err(Undone),
                 }
             });
             match ended.await {
-                Ok(()) | Err(WriteError::Job(Undone)) => Ok(()),
+                // Here, or with the answer that nobody took.
+                Ok(changes) => {
+                    drop(changes);
+                    Ok(())
+                }
+                Err(WriteError::Job(Undone)) => Ok(()),
                 Err(WriteError::Database(error)) => Err(error.into()),
             }
         })

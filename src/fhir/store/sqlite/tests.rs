@@ -1,6 +1,6 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -9,7 +9,8 @@ use proptest::prelude::*;
 use super::{SCHEMA, SqliteStore};
 use crate::clock::Clock;
 use crate::database::Database;
-use crate::fhir::store::interface::{Head, Store, StoreError};
+use crate::fhir::store::interface::{Head, Store, StoreError, Verdict, Writer};
+use crate::fhir::store::watch::{Change, Watch};
 use crate::fhir::store::{
     Condition, Cursor, Draft, DraftBody, IndexEntry, IndexValue, Method, Page, Query, Relation, ResourceKey, SortBy,
     SortKey, SortKind, Test, TextMode, UriMode, Version,
@@ -29,6 +30,19 @@ impl Bench {
         let clock = Clock::stopped("2026-01-02T03:04:05.678901Z".parse().unwrap());
         let store = SqliteStore::open(database, clock.clone()).await.unwrap();
         Self { store: Arc::new(store), clock, _directory: directory }
+    }
+
+    /// A store of which changes of Devices are heard, and who hears of them: id and number of values.
+    async fn watched() -> (Self, Arc<Mutex<Vec<(String, usize)>>>) {
+        let directory = tempfile::tempdir().unwrap();
+        let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
+        let clock = Clock::stopped("2026-01-02T03:04:05.678901Z".parse().unwrap());
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let hearing = Arc::clone(&heard);
+        let hear = move |change: &Change| hearing.lock().unwrap().push((change.key.id.clone(), change.index.len()));
+        let watch = Watch { resource_types: vec![kind("Device")], hear: Box::new(hear) };
+        let store = SqliteStore::open(database, clock.clone()).await.unwrap().watched_by(watch);
+        (Self { store: Arc::new(store), clock, _directory: directory }, heard)
     }
 
     async fn put(&self, draft: Draft) -> Version {
@@ -168,6 +182,36 @@ async fn a_write_that_fails_leaves_nothing_and_its_texts_are_not_remembered() {
         let test = Test::Token { system: Some(system.to_owned()), code: None };
         assert_eq!(bench.ids(Condition::Has("code".into(), test)).await, [id]);
     }
+}
+
+#[tokio::test]
+async fn changes_of_the_types_watched_are_heard_when_their_author_has_the_answer() {
+    let (bench, heard) = Bench::watched().await;
+    let code = || vec![entry("identifier", token("s", "c"))];
+    bench.put(draft("Device", "a", code())).await;
+    bench.put(draft("Observation", "a", code())).await;
+    let both = |writer: &mut dyn Writer| {
+        writer.put(draft("Device", "b", Vec::new()))?;
+        writer.delete(&key("Device", "a"))
+    };
+    bench.store.write(both).await.unwrap();
+    bench.delete(key("Device", "never")).await;
+    let expected = [("a", 1), ("b", 0), ("a", 0)].map(|(id, values)| (id.to_owned(), values));
+    assert_eq!(*heard.lock().unwrap(), expected);
+}
+
+#[tokio::test]
+async fn a_change_whose_author_no_longer_waits_is_heard_all_the_same() {
+    let (bench, heard) = Bench::watched().await;
+    let mut write = bench.store.run_write(Box::new(|writer| {
+        writer.put(draft("Device", "a", Vec::new())).unwrap();
+        Verdict::Keep
+    }));
+    assert!(futures_util::poll!(&mut write).is_pending());
+    drop(write);
+    // The writer has answered, or tried to, what came before.
+    bench.put(draft("Observation", "b", Vec::new())).await;
+    assert_eq!(*heard.lock().unwrap(), [("a".to_owned(), 0)]);
 }
 
 #[tokio::test]

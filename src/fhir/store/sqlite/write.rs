@@ -11,6 +11,7 @@ use super::names::Names;
 use super::read::{Reading, method_number};
 use crate::clock::Clock;
 use crate::fhir::store::interface::{Head, Reader, StoreError, Writer};
+use crate::fhir::store::watch::Changes;
 use crate::fhir::store::{
     Condition, Draft, DraftBody, IndexEntry, IndexValue, Method, Page, Query, ResourceKey, Version,
 };
@@ -21,6 +22,7 @@ pub(super) struct Writing<'a> {
     reading: Reading<'a>,
     names: &'a mut Names,
     clock: &'a Clock,
+    changes: &'a mut Changes,
     /// The next number of a type, for types to which this write has added.
     next_numbers: HashMap<ResourceType, i64>,
 }
@@ -36,8 +38,8 @@ struct Current {
 }
 
 impl<'a> Writing<'a> {
-    pub(super) fn new(reading: Reading<'a>, names: &'a mut Names, clock: &'a Clock) -> Self {
-        Self { reading, names, clock, next_numbers: HashMap::new() }
+    pub(super) fn new(reading: Reading<'a>, names: &'a mut Names, clock: &'a Clock, changes: &'a mut Changes) -> Self {
+        Self { reading, names, clock, changes, next_numbers: HashMap::new() }
     }
 
     fn connection(&self) -> &'a Connection {
@@ -192,6 +194,7 @@ impl Writer for Writing<'_> {
             None => self.insert(&draft.key, &next)?,
             Some(current) => self.replace(current, &next)?,
         }
+        self.changes.add(&draft.key, draft.index);
         Ok(Version {
             key: draft.key,
             number: version.unsigned_abs(),
@@ -208,6 +211,7 @@ impl Writer for Writing<'_> {
         let version = current.version + 1;
         let changed = self.time_after(current.changed);
         self.replace(&current, &Next { version, changed, method: Method::Delete, body: None, entries: &[] })?;
+        self.changes.add(key, Vec::new());
         Ok(Some(Version {
             key: key.clone(),
             number: version.unsigned_abs(),

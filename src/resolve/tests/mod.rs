@@ -1,11 +1,14 @@
+mod races;
+
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{IdentityMode, Resolve, ResolveSettings};
+use super::{Freshness, IdentityMode, Resolve, ResolveSettings};
 use crate::client::test_server::{Fault, TestServer};
 use crate::clock::Clock;
 use crate::model::group::{MeasurementGroup, Span};
@@ -14,10 +17,19 @@ use crate::model::samples::{Heard, group};
 
 const ABANDONED: Settlement = Settlement::Abandoned;
 
+fn settings(mode: IdentityMode) -> ResolveSettings {
+    ResolveSettings {
+        mode,
+        device_identifier_system: None,
+        other_base_urls: Vec::new(),
+        cache_age_max: Duration::from_secs(300),
+    }
+}
+
 /// Sends batches of (device, patient) through the stage; describes what comes out, and the codes of the letters.
 async fn run(server: &TestServer, batches: &[&[(&str, Option<&str>)]]) -> (Vec<String>, Vec<&'static str>) {
-    let settings = ResolveSettings { mode: IdentityMode::Create, device_identifier_system: None };
-    let resolve = Resolve::new(settings, server.link(&CancellationToken::new()), Clock::default());
+    let link = server.link(&CancellationToken::new());
+    let resolve = Resolve::new(settings(IdentityMode::Create), link, Clock::default(), Arc::new(Freshness::new()));
     let (groups_in, groups) = mpsc::channel(8);
     let (resolved_in, mut resolved) = mpsc::channel(8);
     let (letters_in, mut letters) = mpsc::channel(8);
