@@ -191,4 +191,28 @@ mod tests {
         assert_eq!((boundary.start.as_second(), boundary.end.as_second()), (5, 7));
         assert_eq!(Boundary::of(Span::Correlation, []), None);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn gr_2_gr_8_the_order_of_readings_ingested_apart_does_not_matter(
+            readings in proptest::collection::vec((0_i64..4, proptest::sample::select(vec!["a", "b"]), "[0-9]"), 1..12),
+            order in proptest::collection::vec(proptest::prelude::any::<u32>(), 12),
+        ) {
+            let mut expected = std::collections::BTreeMap::new();
+            let mut measurements = Vec::new();
+            for (ingested, (at, name, value)) in (100_i64..).zip(&readings) {
+                // Ingested later than all before it.
+                expected.insert((*name, *at), value.clone());
+                measurements.push((order[measurements.len()], measurement(*at, ingested, &[(name, value)])));
+            }
+            measurements.sort_by_key(|(place, _)| *place);
+            let measurements: Vec<Measurement> = measurements.into_iter().map(|(_, measurement)| measurement).collect();
+            let mut found = std::collections::BTreeMap::new();
+            for series in series_of(&measurements) {
+                proptest::prop_assert!(series.points.is_sorted_by(|one, next| one.0 < next.0));
+                found.extend(series.points.iter().map(|(at, value)| ((series.name, at.as_second()), (*value).to_owned())));
+            }
+            proptest::prop_assert_eq!(found, expected);
+        }
+    }
 }

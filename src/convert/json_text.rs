@@ -2,14 +2,19 @@
 
 /// Appends a string with quotes and escapes.
 pub(super) fn write_string(out: &mut String, text: &str) {
-    let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     out.push('"');
+    write_text(out, text);
+    out.push('"');
+}
+
+/// Appends a part of a string, escaped where it must be.
+pub(super) fn write_text(out: &mut String, text: &str) {
+    let needs_escape = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
     if text.bytes().any(needs_escape) {
         write_escaped(out, text);
     } else {
         out.push_str(text);
     }
-    out.push('"');
 }
 
 fn write_escaped(out: &mut String, text: &str) {

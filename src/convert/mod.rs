@@ -15,6 +15,8 @@ mod raw;
 pub(crate) mod reading;
 mod rendered;
 mod sampled_data;
+#[cfg(test)]
+mod tests;
 pub(crate) mod trace;
 
 use self::content::Content;

@@ -9,11 +9,15 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::json_text::ObjectWriter;
+use crate::json::Name;
+
+/// Members up to which an object is read. An Observation has less than a hundred; each is compared with all others.
+const MEMBERS_MAX: usize = 1_000;
 
 /// An object, its member values as JSON text.
 #[derive(Clone, Debug, Default)]
 pub(super) struct RawObject<'a> {
-    members: Vec<(String, Cow<'a, str>)>,
+    members: Vec<(Cow<'a, str>, Cow<'a, str>)>,
 }
 
 impl<'a> RawObject<'a> {
@@ -28,15 +32,27 @@ impl<'a> RawObject<'a> {
         member.map(|(_, value)| value.as_ref())
     }
 
+    /// The text of a member that is a string.
+    pub(super) fn string(&self, name: &str) -> Option<Cow<'a, str>> {
+        fn text(json: &str) -> Option<Cow<'_, str>> {
+            serde_json::from_str(json).ok().map(|Name(text)| text)
+        }
+        let (_, json) = self.members.iter().find(|(member, _)| member == name)?;
+        match json {
+            Cow::Borrowed(json) => text(json),
+            Cow::Owned(json) => text(json).map(|text| Cow::Owned(text.into_owned())),
+        }
+    }
+
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.members.iter().map(|(name, _)| name.as_str())
+        self.members.iter().map(|(name, _)| name.as_ref())
     }
 
     /// Replaces a member in its place, or appends it.
     pub(super) fn set(&mut self, name: &str, json: String) {
         match self.members.iter_mut().find(|(member, _)| member == name) {
             Some((_, value)) => *value = Cow::Owned(json),
-            None => self.members.push((name.to_owned(), Cow::Owned(json))),
+            None => self.members.push((Cow::Owned(name.to_owned()), Cow::Owned(json))),
         }
     }
 
@@ -45,7 +61,8 @@ impl<'a> RawObject<'a> {
     }
 
     pub(super) fn to_json(&self) -> String {
-        let mut json = String::new();
+        let bytes: usize = self.members.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let mut json = String::with_capacity(bytes + 2);
         let mut object = ObjectWriter::open(&mut json);
         for (name, value) in &self.members {
             object.json(name, value);
@@ -77,10 +94,10 @@ impl<'de> Visitor<'de> for RawObjectVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawObject<'de>, A::Error> {
-        let mut members: Vec<(String, Cow<'de, str>)> = Vec::new();
-        while let Some((name, value)) = map.next_entry::<String, &'de RawValue>()? {
-            if members.iter().any(|(member, _)| *member == name) {
-                return Err(de::Error::custom("a member is there twice"));
+        let mut members: Vec<(Cow<'de, str>, Cow<'de, str>)> = Vec::new();
+        while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+            if members.len() == MEMBERS_MAX || members.iter().any(|(member, _)| *member == name) {
+                return Err(de::Error::custom("a member is there twice, or there are too many"));
             }
             members.push((name, Cow::Borrowed(value.get())));
         }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::content::{Content, Point};
 use super::json_text::{ObjectWriter, write_string};
-use super::merge::effective;
+use super::merge::effective::effective;
 use super::observation::{Built, write_period, write_reference, write_time};
 use super::raw::RawObject;
 use super::reading::ConversionFailure;

@@ -21,6 +21,8 @@ const SHORTEST_NS: i128 = 100;
 pub(crate) const SLOTS_MAX: u64 = 8_640_000;
 /// Most digits; keeps all arithmetic within 128 bits.
 const DIGITS_MAX: usize = 15;
+/// Most slots of the longest period that a common step may be.
+const STEP_SLOTS_MAX: i128 = 1_000;
 
 impl SamplePeriod {
     /// A decimal of milliseconds without exponent; `None` when it is not one, or is shorter than 100 ns.
@@ -56,8 +58,22 @@ impl SamplePeriod {
         &self.text
     }
 
+    /// The shortest time in nanoseconds that is a whole number of slots of each period, and of 100 ns; `None` when there
+    /// are no periods, or their steps meet only after more than a thousand slots.
+    pub(crate) fn common_step_ns(periods: &[Self]) -> Option<i128> {
+        let longest = periods.iter().max_by_key(|period| period.slot_start_ns(1))?;
+        let scale = periods.iter().map(|period| period.scale).max()?;
+        let unit = i128::pow(10, scale);
+        let mut step = SHORTEST_NS * unit;
+        for period in periods {
+            let period = period.mantissa.checked_mul(i128::pow(10, scale - period.scale))?;
+            step = (step / greatest_common_divisor(step, period)).checked_mul(period)?;
+        }
+        Some(step / unit).filter(|step_ns| *step_ns <= longest.slot_start_ns(STEP_SLOTS_MAX))
+    }
+
     /// The token of each slot from `start_ns` to the one that holds `end_ns`; of several samples in one slot the latest,
-    /// of equal times the last in order. `None` when those are more than [`SLOTS_MAX`].
+    /// of equal times the last in order. What is `empty` takes no slot. `None` when those are more than [`SLOTS_MAX`].
     pub(crate) fn slots<'s>(
         &self,
         start_ns: i128,
@@ -65,10 +81,8 @@ impl SamplePeriod {
         mut samples: Vec<(i128, &'s str)>,
         empty: &'s str,
     ) -> Option<Vec<&'s str>> {
-        let count = usize::try_from(self.slot_of(end_ns - start_ns) + 1).ok()?;
-        if u64::try_from(count).ok()? > SLOTS_MAX {
-            return None;
-        }
+        let count = self.slot_count(start_ns, end_ns)?;
+        samples.retain(|(_, token)| *token != empty);
         samples.sort_by_key(|(at_ns, _)| *at_ns);
         let mut slots = vec![empty; count];
         for (at_ns, token) in samples {
@@ -80,9 +94,23 @@ impl SamplePeriod {
         Some(slots)
     }
 
+    /// How many slots there are from `start_ns` to the one that holds `end_ns`; `None` when more than [`SLOTS_MAX`].
+    pub(crate) fn slot_count(&self, start_ns: i128, end_ns: i128) -> Option<usize> {
+        let count = usize::try_from(self.slot_of(end_ns - start_ns) + 1).ok()?;
+        u64::try_from(count).is_ok_and(|count| count <= SLOTS_MAX).then_some(count)
+    }
+
     fn unit(&self) -> i128 {
         i128::pow(10, self.scale)
     }
+}
+
+fn greatest_common_divisor(left: i128, right: i128) -> i128 {
+    let (mut larger, mut smaller) = (left, right);
+    while smaller != 0 {
+        (larger, smaller) = (smaller, larger % smaller);
+    }
+    larger
 }
 
 /// JSON allows no leading zeros.
@@ -121,6 +149,22 @@ mod tests {
         }
         assert_eq!(SamplePeriod::parse("0500.50").unwrap().as_str(), "500.50");
         assert_eq!(SamplePeriod::parse("1000"), SamplePeriod::parse("1000.00"));
+    }
+
+    #[test]
+    fn a_common_step_is_whole_slots_of_each_and_whole_ticks() {
+        for (periods, expected) in [
+            (&["1000"][..], Some(1_000_000_000)),
+            (&["1000", "1500.0"], Some(3_000_000_000)),
+            (&["2.777777"], Some(277_777_700)),
+            (&["0.0001", "4"], Some(4_000_000)),
+            (&["1000", "2.777777"], None),
+            (&["2.77777777777777"], None),
+            (&[], None),
+        ] {
+            let parsed: Vec<SamplePeriod> = periods.iter().map(|text| SamplePeriod::parse(text).unwrap()).collect();
+            assert_eq!(SamplePeriod::common_step_ns(&parsed), expected, "{periods:?}");
+        }
     }
 
     proptest::proptest! {

@@ -40,7 +40,8 @@ pub(crate) fn build(template: &CodeValueFhir, content: &Content<'_>) -> Result<B
     if !template.category.is_empty() {
         write_category(object.member("category"), &template.category);
     }
-    write_own_concept(object.member("code"), &template.codes, content, content.measurement_type);
+    let system = &content.identifier.system;
+    write_own_concept(object.member("code"), &template.codes, system, content.measurement_type);
     write_references(&mut object, content);
     write_period(object.member("effectivePeriod"), content.boundary);
     write_time(object.member("issued"), content.issued);
@@ -53,7 +54,7 @@ pub(crate) fn build(template: &CodeValueFhir, content: &Content<'_>) -> Result<B
         let mut components = String::new();
         for (component, reading) in &readings.components {
             components.push(if components.is_empty() { '[' } else { ',' });
-            write_component(&mut components, component, reading, content)?;
+            write_component(&mut components, component, reading, (system, content.boundary))?;
         }
         components.push(']');
         object.json("component", &components);
@@ -116,27 +117,27 @@ fn write_concept(out: &mut String, text: Option<&str>, codes: &[Code]) {
 }
 
 /// The template's codes and one more of the product's own system, by which the element is found again (FM-14, FM-20).
-fn write_own_concept(out: &mut String, codes: &[Code], content: &Content<'_>, name: &str) {
+fn write_own_concept(out: &mut String, codes: &[Code], system: &str, name: &str) {
     let mut concept = ObjectWriter::open(out);
     write_array(concept.member("coding"), codes.iter().map(Some).chain([None]), |out, code| match code {
         Some(code) => write_code(out, code),
-        None => write_coding(out, Some(&content.identifier.system), Some(name), Some(name)),
+        None => write_coding(out, Some(system), Some(name), Some(name)),
     });
     concept.string("text", name);
     concept.close();
 }
 
-/// A component with its code and value.
+/// A component with its code and value; the system is that of the product's own codings.
 pub(super) fn write_component(
     out: &mut String,
     component: &Component,
     reading: &Reading<'_>,
-    content: &Content<'_>,
+    (system, boundary): (&str, Boundary),
 ) -> Result<(), ConversionFailure> {
     let mut object = ObjectWriter::open(out);
-    write_own_concept(object.member("code"), &component.codes, content, &component.value.name);
+    write_own_concept(object.member("code"), &component.codes, system, &component.value.name);
     let kind = &component.value.kind;
-    write_value(object.member(value_member(kind)), kind, reading, content.boundary)?;
+    write_value(object.member(value_member(kind)), kind, reading, boundary)?;
     object.close();
     Ok(())
 }
@@ -217,7 +218,7 @@ fn write_sampled_data(out: &mut String, period: &SamplePeriod, unit: Option<&str
     origin.close();
     sampled_data.json("period", period.as_str());
     sampled_data.json("dimensions", "1");
-    write_stream(sampled_data.member("data"), slots);
+    write_stream(sampled_data.member("data"), slots.iter().copied());
     sampled_data.close();
 }
 

@@ -61,6 +61,13 @@ fn fm_16_the_effective_time_is_a_period_with_seven_digits() {
         "/effectivePeriod",
         json!({ "start": "2024-03-02T07:00:00.0000000Z", "end": "2024-03-02T07:00:03.0000000Z" }),
     );
+    for (end, expected) in [("3599.9999999", "2024-03-02T07:59:59.9999999Z"), ("0", "2024-03-02T07:00:00.0000000Z")] {
+        let observation = built(QUANTITY, &Group::new(("0", end), &[("0", "v", "61")]));
+        let expected = json!({ "start": "2024-03-02T07:00:00.0000000Z", "end": expected });
+        assert_eq!(observation["effectivePeriod"], expected);
+        let names: Vec<&String> = observation.as_object().unwrap().keys().collect();
+        assert_eq!(names.iter().filter(|name| name.starts_with("effective")).count(), 1);
+    }
 }
 
 #[test]
@@ -90,11 +97,15 @@ fn fm_17_fm_18_status_references_identifier_and_nothing_else() {
         "valueQuantity",
     ];
     assert_eq!(members, expected);
+    let without = built(QUANTITY, &Group::new(("0", "3"), &[("1", "v", "61")]));
+    assert_eq!(without["encounter"], Value::Null);
 }
 
 #[test]
-fn fm_19_fm_21_no_value_without_a_reading_for_it() {
+fn fm_19_fm_21_a_value_has_its_readings_and_no_others() {
+    check(QUANTITY, &[("1", "other", "x"), ("1", "v", "61"), ("2", "V", "62")], "/valueQuantity/value", json!(61));
     check(QUANTITY, &[("1", "other", "1")], "/valueQuantity", Value::Null);
+    check(PRESSURE, &[("1", "other", "1"), ("1", "low", "76")], "/component/1", Value::Null);
 }
 
 #[test]
@@ -122,6 +133,14 @@ fn fm_22_sampled_data() {
         "/valueSampledData",
         json!({ "origin": { "value": 0, "unit": "mV" }, "period": 1000, "dimensions": 1, "data": "E 61 E 63.50" }),
     );
+    check(
+        STREAM,
+        &[("2.9999999", "v", "62"), ("2", "v", "60"), ("3", "v", "E")],
+        "/valueSampledData/data",
+        json!("E E 62 E"),
+    );
+    let single = built(STREAM, &Group::new(("1", "1"), &[("1", "v", "61")]));
+    assert_eq!(single["valueSampledData"]["data"], "61");
 }
 
 #[test]

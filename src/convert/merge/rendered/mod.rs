@@ -8,15 +8,14 @@ use super::super::content::{Boundary, Content};
 use super::super::raw::{RawObject, elements};
 use super::super::reading::ConversionFailure;
 use super::super::rendered::{Rendered, render};
-use super::super::sampled_data::{decode, slots, write_stream};
 use super::super::trace::unmarked;
-use super::{Frame, Merge, Merged, effective, is_value, same_meaning, same_meaning_json, same_slots, set_effective};
+use super::effective::{components, effective, grown, move_streams, set_effective};
+use super::meaning::{same_meaning, same_meaning_json};
+use super::stream::merge_rendered;
+use super::{ABSENT, Merge, Merged, STREAM, is_value};
 use crate::json::{self, Node};
-use crate::mapping::decimal::same;
 use crate::mapping::fhir::handlebars::HandlebarsFhir;
-use crate::mapping::{SamplePeriod, timestamp};
-
-const STREAM: &str = "valueSampledData";
+use crate::mapping::timestamp;
 
 /// Merges what a template renders for a group into the resource stored under its identifier.
 ///
@@ -56,16 +55,17 @@ fn merge_observation(
     let stored = effective(observation)?;
     let issued = observation.get("issued").and_then(instant).unwrap_or(content.issued);
     // Rendered for the whole time it will cover, so that slots of new and stored readings are the same.
-    let content = Content { boundary: stored.union(content.boundary), issued, ..content.clone() };
+    let content = Content { boundary: grown(observation, stored, content.boundary)?, issued, ..content.clone() };
     let rendered = render(template, &content)?;
     let new = parsed(&rendered.json)?;
-    let frame = Frame { stored, merged: stored.union(effective(&new)?) };
-    let mut changed = frame.stored != frame.merged;
-    changed |= merge_value(observation, &new, frame)?;
-    changed |= merge_components(observation, &new, frame)?;
+    let boundary = grown(observation, stored, effective(&new)?)?;
+    let mut changed = stored != boundary;
+    move_streams(observation, stored.start, boundary.start)?;
+    changed |= merge_value(observation, &new, boundary)?;
+    changed |= merge_components(observation, &new, boundary)?;
     changed |= merge_members(observation, &new, &rendered);
     if changed {
-        set_effective(observation, frame.merged);
+        set_effective(observation, boundary);
     }
     Ok(set_status(observation, &new, changed) || changed)
 }
@@ -120,8 +120,6 @@ fn has_rule(name: &str) -> bool {
         || name.starts_with("effective")
 }
 
-const ABSENT: &str = "dataAbsentReason";
-
 fn differing(stored: Option<&str>, new: &str) -> Option<String> {
     let same = stored.is_some_and(|stored| same_meaning_json(stored, new));
     (!same).then(|| new.to_owned())
@@ -153,7 +151,7 @@ fn with_members(stored: Option<&str>, new: &str) -> Option<String> {
 }
 
 /// Merges `value[x]` and `dataAbsentReason` of an Observation or component; says whether that changed it.
-fn merge_value(holder: &mut RawObject<'_>, new: &RawObject<'_>, frame: Frame) -> Result<bool, ConversionFailure> {
+fn merge_value(holder: &mut RawObject<'_>, new: &RawObject<'_>, boundary: Boundary) -> Result<bool, ConversionFailure> {
     let stored = holder.names().find(|name| is_value(name)).map(str::to_owned);
     let rendered = new.names().find(|name| is_value(name));
     let stored_json = stored.as_deref().and_then(|name| holder.get(name)).map(str::to_owned);
@@ -162,8 +160,10 @@ fn merge_value(holder: &mut RawObject<'_>, new: &RawObject<'_>, frame: Frame) ->
             let reason = format!("the value is stored as {stored}, the template renders {rendered}");
             return Err(ConversionFailure::not_supported(reason));
         }
-        (_, Some(json), Some(STREAM)) => merge_stream(json, new.get(STREAM), frame)?.map(|json| (STREAM, json)),
-        (Some(name), Some(json), None) if name == STREAM => merge_stream(json, None, frame)?.map(|json| (STREAM, json)),
+        (_, Some(json), Some(STREAM)) => {
+            let merged = merge_rendered(json, new.get(STREAM).unwrap_or_default(), boundary)?;
+            merged.map(|json| (STREAM, json))
+        }
         (_, json, Some(name)) => differing(json.as_deref(), new.get(name).unwrap_or_default()).map(|json| (name, json)),
         (_, _, None) => None,
     };
@@ -192,14 +192,12 @@ fn merge_value(holder: &mut RawObject<'_>, new: &RawObject<'_>, frame: Frame) ->
 fn merge_components(
     observation: &mut RawObject<'_>,
     new: &RawObject<'_>,
-    frame: Frame,
+    boundary: Boundary,
 ) -> Result<bool, ConversionFailure> {
-    let not_a_list = || ConversionFailure::not_supported("the components are not an array");
-    let list = |json: Option<&str>| -> Result<Vec<String>, ConversionFailure> {
-        let elements = json.map_or(Some(Vec::new()), elements).ok_or_else(not_a_list)?;
-        Ok(elements.into_iter().map(str::to_owned).collect())
+    let list = |object: &RawObject<'_>| -> Result<Vec<String>, ConversionFailure> {
+        Ok(components(object)?.into_iter().map(str::to_owned).collect())
     };
-    let (mut stored, rendered) = (list(observation.get("component"))?, list(new.get("component"))?);
+    let (mut stored, rendered) = (list(observation)?, list(new)?);
     let mut partners: Vec<Option<String>> = vec![None; stored.len()];
     let mut added = Vec::new();
     for component in rendered {
@@ -212,10 +210,10 @@ fn merge_components(
     }
     let mut changed = !added.is_empty();
     for (json, partner) in stored.iter_mut().zip(partners) {
+        let Some(partner) = partner else { continue };
         let text = json.clone();
         let mut holder = component(&text)?;
-        let partner = partner.unwrap_or_else(|| "{}".to_owned());
-        if merge_component(&mut holder, &component(&partner)?, frame)? {
+        if merge_component(&mut holder, &component(&partner)?, boundary)? {
             *json = holder.to_json();
             changed = true;
         }
@@ -231,8 +229,12 @@ fn component(json: &str) -> Result<RawObject<'_>, ConversionFailure> {
     RawObject::parse(json.as_bytes()).ok_or_else(|| ConversionFailure::not_supported("a component is not an object"))
 }
 
-fn merge_component(holder: &mut RawObject<'_>, new: &RawObject<'_>, frame: Frame) -> Result<bool, ConversionFailure> {
-    let mut changed = merge_value(holder, new, frame)?;
+fn merge_component(
+    holder: &mut RawObject<'_>,
+    new: &RawObject<'_>,
+    boundary: Boundary,
+) -> Result<bool, ConversionFailure> {
+    let mut changed = merge_value(holder, new, boundary)?;
     for name in new.names().filter(|name| !is_value(name) && !matches!(*name, "code" | ABSENT)) {
         if let Some(json) = new.get(name).and_then(|json| differing(holder.get(name), json)) {
             holder.set(name, json);
@@ -259,73 +261,6 @@ fn is_same_component(stored: &str, rendered: &str) -> bool {
     };
     let rendered = rendered.member("coding").map_or(&[][..], Node::elements);
     rendered.iter().all(|coding| known.iter().any(|other| names(coding, other)))
-}
-
-/// What a stream is counted and scaled by.
-struct Scale {
-    period: SamplePeriod,
-    factor: String,
-    origin: String,
-}
-
-impl Scale {
-    fn of(stream: &Node<'_>) -> Result<Self, ConversionFailure> {
-        let number =
-            |node: Option<&Node<'_>>, missing: &str| node.and_then(Node::as_number).unwrap_or(missing).to_owned();
-        if !same(&number(stream.member("dimensions"), "1"), "1") {
-            return Err(ConversionFailure::not_supported("a SampledData has more than one dimension"));
-        }
-        let period = SamplePeriod::parse(&number(stream.member("period"), ""));
-        Ok(Self {
-            period: period.ok_or_else(|| ConversionFailure::not_supported("a SampledData has no usable period"))?,
-            factor: number(stream.member("factor"), "1"),
-            origin: number(stream.member("origin").and_then(|origin| origin.member("value")), "0"),
-        })
-    }
-}
-
-/// The stream to write in place of a stored one; `None` when that one says it already.
-///
-/// Without a new one its readings only move with the start of the effective time (OB-16).
-fn merge_stream(stored_json: &str, new_json: Option<&str>, frame: Frame) -> Result<Option<String>, ConversionFailure> {
-    let moves = frame.stored.start != frame.merged.start;
-    if !moves && new_json.is_none_or(|new| same_meaning_json(stored_json, new)) {
-        return Ok(None);
-    }
-    let not_json = || ConversionFailure::not_supported("a SampledData is not JSON");
-    let new_json = new_json.unwrap_or(stored_json);
-    let (Ok(stored), Ok(new)) = (json::parse(stored_json.as_bytes()), json::parse(new_json.as_bytes())) else {
-        return Err(not_json());
-    };
-    let (old_scale, scale) = (Scale::of(&stored)?, Scale::of(&new)?);
-    if !same(&old_scale.factor, &scale.factor) || !same(&old_scale.origin, &scale.origin) {
-        // Tokens in another scale, side by side with stored ones, would mean something else.
-        return Err(ConversionFailure::not_supported("the stored SampledData has another origin or factor"));
-    }
-    fn data<'n>(stream: &'n Node<'_>) -> &'n str {
-        stream.member("data").and_then(Node::as_str).unwrap_or_default()
-    }
-    let mut samples = decode(data(&stored), frame.stored.start, &old_scale.period);
-    if !std::ptr::eq(stored_json, new_json) {
-        // After the stored ones, so that of equal times the new one is the last and wins.
-        samples.extend(decode(data(&new), frame.merged.start, &scale.period));
-    }
-    let last = samples.iter().map(|(at_ns, _)| *at_ns).max().and_then(|at| jiff::Timestamp::from_nanosecond(at).ok());
-    let end = last.map_or(frame.merged.end, |last| last.max(frame.merged.end));
-    let slots = slots(Boundary { start: frame.merged.start, end }, &scale.period, samples)?;
-    let mut merged = RawObject::parse(stored_json.as_bytes()).ok_or_else(not_json)?;
-    let mut changed = moves || !same_slots(data(&stored), &slots);
-    let new = RawObject::parse(new_json.as_bytes()).ok_or_else(not_json)?;
-    for name in new.names().filter(|name| *name != "data") {
-        if let Some(json) = new.get(name).and_then(|json| differing(merged.get(name), json)) {
-            merged.set(name, json);
-            changed = true;
-        }
-    }
-    let mut stream = String::new();
-    write_stream(&mut stream, &slots);
-    merged.set("data", stream);
-    Ok(changed.then(|| merged.to_json()))
 }
 
 #[cfg(test)]
