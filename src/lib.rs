@@ -19,8 +19,9 @@
 //!    and yields measurements, each with a share of the receipt. What cannot be read becomes a dead letter; what no template matches is counted as unmatched.
 //! 3. [`group`] collects measurements of one Observation. *Period* decides which Observation a measurement belongs to;
 //!    *linger* decides how long it may wait for company, and an idle pipeline does not wait.
-//! 4. [`resolve`] finds Device, Patient and Encounter through a bounded cache, many unknown ones in one Bundle. A device
-//!    that belongs to another patient than the message says is a dead letter, never a guess.
+//! 4. [`resolve`] finds Device, Patient and Encounter through a bounded cache, many unknown ones in one Bundle. A write of
+//!    the FHIR service that concerns them counts from the moment at which its author has the answer. A device that belongs
+//!    to another patient than the message says is a dead letter, never a guess.
 //! 5. [`deliver`] builds Observations ([`convert`]), or merges into those it knows, and sends many in one Bundle through
 //!    [`client`], with conditional writes: what is stored already is not written again.
 //! 6. The FHIR service ([`fhir`]) commits the Bundle ([`database`]) and answers. The shares of the receipt complete, the
@@ -43,7 +44,8 @@
 //!
 //! - Stages are siblings and never import each other. They meet in [`model`] and are joined in [`app`].
 //! - The pipeline half (`sources` to `client`) and the server half ([`fhir`]) never import each other. They speak FHIR
-//!   over HTTP also within one process, so a connector works the same against any other server.
+//!   over HTTP also within one process, so a connector works the same against any other server. One thing is told beside
+//!   HTTP: that a Device, Patient or Encounter was written; [`app`] passes it from the store to the caches of [`resolve`].
 //! - Only [`sources`], [`send`] and [`demo`] know MQTT. Only [`client`] and [`remote`] know reqwest. Only [`fhir::api`] and [`admin`]
 //!   know axum. Only [`database`] and the rooms that keep something in it know SQL.
 //! - [`mapping`] alone knows what a template looks like. The store does not know parameter names: `fhir::search` plans,

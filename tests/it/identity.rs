@@ -158,7 +158,7 @@ async fn id_17_an_unknown_device_is_told_before_a_missing_template() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_unknown_devices_are_found_in_few_bundles_and_hold_up_no_known_one() {
+async fn many_unknown_devices_and_as_many_strangers_are_looked_up_in_few_bundles() {
     let directory = tempfile::tempdir().unwrap();
     let product = Vitalwire::serve(directory.path(), &lookup());
     let (fhir, mqtt) = (product.fhir(), product.mqtt.clone().unwrap());
