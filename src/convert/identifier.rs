@@ -131,6 +131,19 @@ mod tests {
     }
 
     #[test]
+    fn gr_9_the_system_is_that_of_the_reference_unless_another_is_configured() {
+        assert_eq!(DEFAULT_SYSTEM, "https://azure.microsoft.com/en-us/services/iomt-fhir-connector/");
+        let subject = Subject { patient_id: "p-7".to_owned(), device_id: "d-3".to_owned(), encounter_id: None };
+        let of = |system: &str| {
+            let naming = Naming { system: system.into(), precision: Precision::Fraction };
+            naming.identifier(&subject, "pulse", Span::Correlation, Some("c-1")).unwrap()
+        };
+        let (default, own) = (of(DEFAULT_SYSTEM), of("urn:own"));
+        assert_eq!((&*default.system, &*own.system), (DEFAULT_SYSTEM, "urn:own"));
+        assert!(default.value == own.value && default.id != own.id);
+    }
+
+    #[test]
     fn gr_11_correlation_ids_are_the_segment() {
         check(Precision::Fraction, Period::Correlation, "2024-03-02T07:15:00Z", "p-7.d-3.pulse.c-1");
     }

@@ -342,6 +342,22 @@ async fn a_provenance_that_is_refused_leaves_its_observation_stored() {
 }
 
 #[tokio::test]
+async fn gr_3_a_later_reading_of_a_device_does_not_overtake_one_that_is_held_up() {
+    let bench = Bench::new(Period::Single, "Quantity").await;
+    bench.server.fail_next(Fault::Refuse(503));
+    bench.run(&[&[("a", 1, "65")], &[("a", 1, "66")], &[("a", 1, "67")]]).await;
+    assert_eq!(bench.stored().last().map(|(_, value)| value.as_str()), Some("67"));
+}
+
+#[tokio::test]
+async fn gr_15_an_hour_that_fails_leaves_the_next_one_alone() {
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
+    let (ends, codes) = bench.run(&[&[("a", 0, "high"), ("a", 3_600, "61"), ("a", 7_200, "62")]]).await;
+    assert_eq!((ends, codes), (vec![DEAD, STORED, STORED], vec!["InvalidSampledDataValueException"]));
+    assert_eq!(bench.stored(), values(&[(1, "61"), (1, "62")]));
+}
+
+#[tokio::test]
 async fn p_1_what_is_in_hand_at_the_end_is_abandoned_and_not_lost() {
     let bench = Bench::new(Period::Single, "Quantity").await;
     bench.give_up.cancel();

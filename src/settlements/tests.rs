@@ -22,7 +22,7 @@ async fn open(directory: &tempfile::TempDir) -> Settlements {
 }
 
 #[tokio::test]
-async fn ends_are_passed_on_in_the_order_in_which_messages_ended() {
+async fn bt_11_ends_are_passed_on_only_when_counted_and_in_the_order_in_which_messages_ended() {
     let directory = tempfile::tempdir().unwrap();
     let settlements = open(&directory).await;
     let heard = Arc::new(Heard::default());
@@ -30,6 +30,7 @@ async fn ends_are_passed_on_in_the_order_in_which_messages_ended() {
     let (first, second) = (settlements.witness().receipt(1, &ledger), settlements.witness().receipt(2, &ledger));
     second.complete(Outcome::Stored);
     drop(first);
+    assert_eq!(*heard.0.lock().unwrap(), []);
     let stop = CancellationToken::new();
     stop.cancel();
     settlements.run(stop).await;

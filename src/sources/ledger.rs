@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_wait_for_the_oldest() {
+    fn bt_6_answers_wait_for_the_oldest_and_what_did_not_end_has_none() {
         let ledger = ledger(2);
         let first = ledger.take(Some(11));
         let second = ledger.take(Some(12));
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn an_abandoned_message_holds_back_what_came_after_it() {
+    fn bt_11_an_abandoned_message_holds_back_what_came_after_it() {
         let ledger = ledger(3);
         let positions = [ledger.take(Some(1)), ledger.take(Some(2)), ledger.take(Some(3))];
         ledger.settle(positions[2], STORED);
@@ -207,7 +207,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_order_of_settling_answers_each_once_in_arrival_order(messages in messages(), abandoned in any::<Option<u16>>()) {
+        fn bt_6_bt_11_any_order_of_settling_answers_each_once_in_arrival_order(messages in messages(), abandoned in any::<Option<u16>>()) {
             let ledger = ledger(messages.len());
             let positions: Vec<u64> = (0u16..)
                 .zip(&messages)

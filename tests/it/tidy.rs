@@ -45,6 +45,7 @@ const RULES: &[(&str, u32, u32)] = &[
     ("jp", 1, 36),
     ("jm", 1, 22),
     ("nm", 1, 6),
+    ("gr", 1, 15),
     ("fm", 1, 13),
     ("ob", 1, 6),
     ("va", 1, 12),
@@ -52,11 +53,16 @@ const RULES: &[(&str, u32, u32)] = &[
     ("er", 7, 7),
     ("er", 12, 12),
     ("tm", 1, 6),
+    ("bt", 6, 6),
+    ("bt", 8, 8),
+    ("bt", 10, 11),
 ];
 
 /// Rules that do not apply, and why.
-const NOT_APPLICABLE: &[(&str, &str)] =
-    &[("nm_4", "the stages are parts of one process; no broker with messages of its own is between them")];
+const NOT_APPLICABLE: &[(&str, &str)] = &[
+    ("nm_4", "the stages are parts of one process; no broker with messages of its own is between them"),
+    ("bt_8", "no source reads from a log yet; an MQTT broker keeps by itself what was not acknowledged"),
+];
 
 /// The error codes of section 11 of the mapping specification, and one more.
 const ERROR_CODES: &[&str] = &[

@@ -174,7 +174,7 @@ async fn messages_are_acknowledged_in_order_when_settled() {
 }
 
 #[tokio::test]
-async fn acknowledgements_of_a_lost_connection_are_not_sent_on_the_next() {
+async fn bt_10_acknowledgements_of_a_lost_connection_are_not_sent_on_the_next() {
     let mut bench = Bench::start(Protocol::V3_1_1, 10).await;
     let mut broker = bench.connection(0).await;
     broker.grants_the_subscription().await;
@@ -191,7 +191,7 @@ async fn acknowledgements_of_a_lost_connection_are_not_sent_on_the_next() {
 }
 
 #[tokio::test]
-async fn an_abandoned_message_makes_the_connection_anew() {
+async fn bt_10_bt_11_an_abandoned_message_makes_the_connection_anew() {
     let mut bench = Bench::start(Protocol::V3_1_1, 10).await;
     let mut broker = bench.connection(0).await;
     broker.grants_the_subscription().await;
