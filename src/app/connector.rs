@@ -16,11 +16,9 @@ use crate::clock::Clock;
 use crate::config::{ConnectorConfig, SourceConfig};
 use crate::database::Database;
 use crate::dead_letters::{DeadLetters, Replayer, Replays};
-use crate::deliver::Deliver;
-use crate::group::Group;
 use crate::mapping::Problem;
 use crate::mapping_store::{self, MappingStore};
-use crate::normalize::{Normalize, Shapes};
+use crate::normalize::Shapes;
 use crate::resolve::{Freshness, Resolve};
 use crate::settlements::Settlements;
 use crate::sources::mqtt::{self, SourceState, Subscriber};
@@ -107,21 +105,9 @@ pub(super) async fn build(
         unmatched: Arc::clone(&unmatched),
         replays: replays.clone(),
     };
-    let versions = mappings.versions();
-    let pipeline = Pipeline {
-        name: Arc::clone(&name),
-        normalize: Normalize::new(mappings, clock.clone(), unmatched, parts.give_up.clone()),
-        group: Group::new(settings::group(&config)),
-        resolve: Resolve::new(
-            settings::resolve(&config, parts.public_url),
-            Arc::clone(&link),
-            clock.clone(),
-            Arc::clone(parts.freshness),
-        ),
-        deliver: Deliver::new(settings::deliver(&config), versions, link, clock.clone()),
-        queue_max: config.queue_max,
-        in_flight_bytes_max: config.in_flight_bytes_max,
-    };
+    let resolve = settings::resolve(&config, parts.public_url);
+    let resolve = Resolve::new(resolve, Arc::clone(&link), clock.clone(), Arc::clone(parts.freshness));
+    let pipeline = Pipeline::new(&config, mappings, resolve, link, unmatched, clock, parts.give_up.clone());
     let dead_letters = parts.dead_letters.clone();
     let replayer = Replayer::new(replays, settings::message_bytes_max(&config), parts.give_up.clone());
     Ok((RunnableConnector { name, pipeline, dead_letters, settlements, sources, replayer }, view))

@@ -11,6 +11,8 @@ mod http;
 mod identity_watch;
 mod pipeline;
 mod settings;
+#[cfg(test)]
+mod simulation;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -3,32 +3,57 @@
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::settings;
+use crate::client::Link;
+use crate::clock::Clock;
+use crate::config::ConnectorConfig;
 use crate::deliver::Deliver;
 use crate::group::Group;
+use crate::mapping_store::MappingStore;
 use crate::model::dead_letter::LetterBox;
 use crate::model::intake::{Intake, Witness};
 use crate::model::room::Room;
-use crate::normalize::Normalize;
+use crate::normalize::{Normalize, Shapes};
 use crate::resolve::Resolve;
 
 /// Stages ready to run.
 pub(super) struct Pipeline {
-    /// Name of the connector.
-    pub(super) name: Arc<str>,
-    pub(super) normalize: Normalize,
-    pub(super) group: Group,
-    pub(super) resolve: Resolve,
-    pub(super) deliver: Deliver,
-    /// Messages, and measurements, that may wait for the next stage.
-    pub(super) queue_max: usize,
-    /// Bytes of messages that have come in and not yet ended.
-    pub(super) in_flight_bytes_max: usize,
+    connector: Arc<str>,
+    normalize: Normalize,
+    group: Group,
+    resolve: Resolve,
+    deliver: Deliver,
+    queue_max: usize,
+    in_flight_bytes_max: usize,
 }
 
 impl Pipeline {
+    /// The stages of a connector in front of the server behind `link`. Messages that match no template are counted in
+    /// `unmatched`; `give_up` ends the waits that a shutdown does not end by itself.
+    pub(super) fn new(
+        config: &ConnectorConfig,
+        mappings: MappingStore,
+        resolve: Resolve,
+        link: Arc<Link>,
+        unmatched: Arc<Shapes>,
+        clock: &Clock,
+        give_up: CancellationToken,
+    ) -> Self {
+        let versions = mappings.versions();
+        Self {
+            connector: Arc::clone(link.connector()),
+            normalize: Normalize::new(mappings, clock.clone(), unmatched, give_up),
+            group: Group::new(settings::group(config)),
+            resolve,
+            deliver: Deliver::new(settings::deliver(config), versions, link, clock.clone()),
+            queue_max: config.queue_max,
+            in_flight_bytes_max: config.in_flight_bytes_max,
+        }
+    }
+
     /// Starts the stages on `tasks`, and gives the way in for the sources. Each stage ends when its inbox does, the
     /// first one when the last copy of the way in is gone.
     pub(super) fn spawn(self, witness: Arc<dyn Witness>, letters: LetterBox, tasks: &TaskTracker) -> Intake {
@@ -40,6 +65,6 @@ impl Pipeline {
         tasks.spawn(self.group.run(measurements, groups_in));
         tasks.spawn(self.resolve.run(groups, resolved_in, letters.clone()));
         tasks.spawn(self.deliver.run(resolved, letters, tasks.clone()));
-        Intake::new(self.name, witness, Room::new(self.in_flight_bytes_max), envelopes_in)
+        Intake::new(self.connector, witness, Room::new(self.in_flight_bytes_max), envelopes_in)
     }
 }

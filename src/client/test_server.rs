@@ -67,6 +67,22 @@ impl TestServer {
         server
     }
 
+    /// A server that nothing listens for, to be asked entry by entry.
+    pub(crate) fn offline() -> Self {
+        Self { inner: Arc::default(), base_url: "http://simulated/fhir".parse().unwrap() }
+    }
+
+    /// The answer to one entry of a Bundle, as an entry of its response.
+    pub(crate) fn answer_to(&self, entry: &Value) -> Value {
+        process(&mut self.inner.lock().unwrap(), entry)
+    }
+
+    /// The version of each resource.
+    pub(crate) fn versions(&self) -> BTreeMap<String, u64> {
+        let inner = self.inner.lock().unwrap();
+        inner.resources.iter().map(|(url, (version, _))| (url.clone(), *version)).collect()
+    }
+
     pub(crate) fn link(&self, give_up: &CancellationToken) -> Arc<Link> {
         let client = FhirClient::new(&ClientSettings {
             base_url: self.base_url.clone(),
