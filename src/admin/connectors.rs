@@ -5,8 +5,10 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use jiff::{Timestamp, Unit};
 use serde_json::{Map, Value, json};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
 
 use super::{AdminState, Refusal};
 use crate::dead_letters::Replays;
@@ -28,6 +30,8 @@ pub(crate) struct Connector {
     pub(crate) settlements: Settlements,
     /// Whether it delivers.
     pub(crate) state: watch::Receiver<ConnectorState>,
+    /// Makes it try at once what it waits with.
+    pub(crate) hurry: Arc<Notify>,
     /// Why its mappings are refused at present; nothing is taken in then.
     pub(crate) mapping_trouble: watch::Receiver<Option<String>>,
     /// Fingerprint of the mapping in force, or of the last one that was.
@@ -58,8 +62,8 @@ impl Connector {
         }
         match *self.state.borrow() {
             ConnectorState::Running => "running",
-            ConnectorState::Retrying { .. } => "retrying",
-            ConnectorState::Halted { .. } => "halted",
+            ConnectorState::Retrying(_) => "retrying",
+            ConnectorState::Halted(_) => "halted",
         }
     }
 
@@ -77,28 +81,37 @@ impl Connector {
         });
     }
 
-    fn reason(&self) -> Option<String> {
-        if let Some(trouble) = &*self.mapping_trouble.borrow() {
-            return Some(trouble.clone());
+    /// What is in the way, if anything: its code, the reason, since when, and when it is tried again.
+    fn trouble(&self, now: Timestamp) -> Map<String, Value> {
+        let mut members = Map::new();
+        if let Some(reason) = &*self.mapping_trouble.borrow() {
+            members.insert("code".to_owned(), "ValidationException".into());
+            members.insert("reason".to_owned(), reason.as_str().into());
+        } else if let Some(trouble) = self.state.borrow().trouble() {
+            let next_attempt = trouble.next_attempt.saturating_duration_since(Instant::now());
+            members.insert("code".to_owned(), trouble.code.into());
+            members.insert("reason".to_owned(), trouble.reason.as_str().into());
+            members.insert("since".to_owned(), to_the_second(now - trouble.since.elapsed()).into());
+            members.insert("next_attempt_at".to_owned(), to_the_second(now + next_attempt).into());
         }
-        match &*self.state.borrow() {
-            ConnectorState::Running => None,
-            ConnectorState::Retrying { reason } | ConnectorState::Halted { reason } => Some(reason.clone()),
-        }
+        members
     }
 
-    fn summary(&self) -> Map<String, Value> {
+    fn summary(&self, now: Timestamp) -> Map<String, Value> {
         let mut summary = Map::new();
         summary.insert("name".to_owned(), self.name.as_ref().into());
         summary.insert("state".to_owned(), self.status().into());
-        if let Some(reason) = self.reason() {
-            summary.insert("reason".to_owned(), reason.into());
-        }
+        summary.extend(self.trouble(now));
         summary.insert("mapping_version".to_owned(), self.mapping_version.borrow().as_ref().into());
         summary.insert("sources".to_owned(), self.sources.iter().map(Source::summary).collect());
         summary.insert("ledger".to_owned(), ledger(&self.settlements.snapshot()));
         summary
     }
+}
+
+/// Times of states are known by how long ago they were, which is not exact enough for more.
+fn to_the_second(time: Timestamp) -> String {
+    time.round(Unit::Second).unwrap_or(time).to_string()
 }
 
 impl Source {
@@ -132,7 +145,9 @@ fn ledger(snapshot: &Snapshot) -> Value {
 
 /// All connectors.
 pub(super) async fn list(State(state): State<AdminState>) -> Response {
-    let connectors: Vec<Value> = state.connectors.iter().map(|connector| Value::Object(connector.summary())).collect();
+    let now = state.clock.now();
+    let connectors: Vec<Value> =
+        state.connectors.iter().map(|connector| Value::Object(connector.summary(now))).collect();
     axum::Json(json!({ "connectors": connectors })).into_response()
 }
 
@@ -140,12 +155,19 @@ pub(super) async fn list(State(state): State<AdminState>) -> Response {
 pub(super) async fn read(State(state): State<AdminState>, Path(name): Path<String>) -> Response {
     let Some(connector) = find(&state, &name) else { return unknown(&state, &name).into_response() };
     let Ok(dead_letters) = state.dead_letters.count(&name).await else { return unreadable().into_response() };
-    let mut summary = connector.summary();
+    let mut summary = connector.summary(state.clock.now());
     summary.insert("dead_letters".to_owned(), dead_letters.into());
     let shapes = connector.unmatched.list();
     let shapes = shapes.into_iter().map(|shape| json!({ "members": shape.names, "count": shape.count }));
     summary.insert("unmatched_shapes".to_owned(), shapes.collect());
     axum::Json(summary).into_response()
+}
+
+/// Has a connector try its FHIR server at once, because an operator mended something.
+pub(super) async fn retry(State(state): State<AdminState>, Path(name): Path<String>) -> Response {
+    let Some(connector) = find(&state, &name) else { return unknown(&state, &name).into_response() };
+    connector.hurry.notify_waiters();
+    (StatusCode::ACCEPTED, axum::Json(connector.summary(state.clock.now()))).into_response()
 }
 
 /// The connector of this name.

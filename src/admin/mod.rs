@@ -1,7 +1,7 @@
 //! REST for operators: connectors with their ledger and dead letters, health, metrics.
 //!
 //! Answers are JSON, errors too: `{"error": "..."}`. Nothing here changes anything but dead letters, which can be replayed
-//! and discarded. The parts of a connector that can be looked at are handed in by `app`.
+//! and discarded, and how long a connector waits. The parts of a connector that can be looked at are handed in by `app`.
 //!
 //! There is no authentication, so a web page of a stranger in an operator's browser must not get through. It cannot read
 //! an answer, and may send by itself only what a form could: no DELETE, and no POST that says it is JSON. Any other
@@ -23,6 +23,7 @@ use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
 
+use crate::clock::Clock;
 use crate::dead_letters::DeadLetters;
 
 pub(crate) use self::connectors::{Connector, Source};
@@ -34,6 +35,8 @@ pub(crate) struct AdminState {
     pub(crate) connectors: Arc<[Connector]>,
     /// The dead letters of all of them.
     pub(crate) dead_letters: DeadLetters,
+    /// What time it is.
+    pub(crate) clock: Clock,
     /// The metrics of the process; `None` when another part of the process collects them.
     pub(crate) metrics: Option<PrometheusHandle>,
 }
@@ -44,6 +47,7 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/", get(index))
         .route("/connectors", get(connectors::list))
         .route("/connectors/{name}", get(connectors::read))
+        .route("/connectors/{name}/retry", post(connectors::retry))
         .route("/connectors/{name}/dead-letters", get(dead_letters::list))
         .route("/connectors/{name}/dead-letters/summary", get(dead_letters::summary))
         .route("/connectors/{name}/dead-letters/replay", post(dead_letters::replay))

@@ -99,6 +99,7 @@ pub(super) async fn build(
         name: Arc::clone(&name),
         settlements: settlements.clone(),
         state: link.state(),
+        hurry: link.hurry(),
         mapping_trouble: mappings.trouble(),
         mapping_version: mappings.fingerprint(),
         sources: source_views,

@@ -91,7 +91,12 @@ impl App {
             views.push(view);
         }
         let views: Arc<[admin::Connector]> = views.into();
-        let admin = admin::AdminState { connectors: Arc::clone(&views), dead_letters: dead_letters.clone(), metrics };
+        let admin = admin::AdminState {
+            connectors: Arc::clone(&views),
+            dead_letters: dead_letters.clone(),
+            clock: clock.clone(),
+            metrics,
+        };
         let http = http.with_admin(admin);
         Ok(Self { http, connectors, views, dead_letters, database, give_up, grace: config.shutdown_grace })
     }

@@ -5,12 +5,14 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use super::AppError;
+use crate::client::authentication::ClientCredentials;
+use crate::client::connection::ConnectionSettings;
 use crate::client::link::dice;
 use crate::client::retry::RetrySettings;
-use crate::client::{ClientSettings, LinkSettings};
+use crate::client::{self, ClientSettings, LinkSettings};
 use crate::config::{
-    Config, ConnectorConfig, IdentifierPrecision, IdentityMode, MqttConfig, MqttListenerConfig, MqttProtocol,
-    PayloadJson, SourceConfig, Trace,
+    Authentication, ClientAuthentication, Config, ConnectorConfig, IdentifierPrecision, IdentityMode, MqttConfig,
+    MqttListenerConfig, MqttProtocol, PayloadJson, SourceConfig, Trace,
 };
 use crate::convert::identifier::{Naming, Precision};
 use crate::convert::trace::Place;
@@ -31,8 +33,6 @@ pub(super) const LETTER_BATCHES_MAX: usize = 64;
 
 /// Longest wait for a connection to a FHIR server to open.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Bytes of resources in one Bundle; servers commonly take a few megabytes.
-const BUNDLE_BYTES_MAX: usize = 4 << 20;
 /// Measurements that wait for company in a connector, for each Observation that may leave.
 const MEASUREMENTS_PER_GROUP_MAX: usize = 20;
 /// Sessions of devices that are away, remembered by a listener.
@@ -91,11 +91,36 @@ pub(crate) fn check_exposure(config: &Config, exposure: Exposure) -> Result<(), 
 }
 
 pub(crate) fn client(connector: &ConnectorConfig, own_fhir: url::Url) -> ClientSettings {
+    let target = &connector.fhir;
     ClientSettings {
-        base_url: connector.fhir.url.clone().unwrap_or(own_fhir),
-        request_timeout: connector.fhir.timeout,
-        connect_timeout: CONNECT_TIMEOUT,
-        bearer_token: connector.fhir.token.clone(),
+        base_url: target.url.clone().unwrap_or(own_fhir),
+        authentication: authentication(&target.authentication),
+        connection: ConnectionSettings {
+            request_timeout: target.timeout,
+            connect_timeout: CONNECT_TIMEOUT,
+            authorities: target.tls.ca.clone(),
+            identity: target.tls.identity.clone(),
+        },
+    }
+}
+
+fn authentication(authentication: &Authentication) -> client::authentication::Authentication {
+    match authentication {
+        Authentication::None => client::authentication::Authentication::None,
+        Authentication::Token(token) => client::authentication::Authentication::Bearer(token.clone()),
+        Authentication::Basic { username, password } => {
+            client::authentication::Authentication::Basic { username: username.clone(), password: password.clone() }
+        }
+        Authentication::OAuth2(oauth2) => {
+            let form = [("scope", &oauth2.scope), ("audience", &oauth2.audience), ("resource", &oauth2.resource)];
+            client::authentication::Authentication::ClientCredentials(ClientCredentials {
+                token_url: oauth2.token_url.clone(),
+                client_id: oauth2.client_id.clone(),
+                client_secret: oauth2.client_secret.clone(),
+                secret_in_form: oauth2.client_authentication == ClientAuthentication::Post,
+                form: form.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect(),
+            })
+        }
     }
 }
 
@@ -111,7 +136,7 @@ pub(super) fn message_bytes_max(connector: &ConnectorConfig) -> usize {
 pub(super) fn link(connector: &ConnectorConfig) -> LinkSettings {
     LinkSettings {
         entries_max: connector.fhir.bundle_entries_max,
-        bytes_max: BUNDLE_BYTES_MAX,
+        bytes_max: connector.fhir.bundle_bytes_max,
         retry: RetrySettings {
             pause_first: Duration::from_millis(250),
             pause_max: Duration::from_secs(30),

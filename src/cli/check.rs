@@ -9,7 +9,7 @@ use super::mapping::example;
 use super::{Failure, load_config, say};
 use crate::app::{self, AppError, Exposure};
 use crate::client::FhirClient;
-use crate::client::error::SubmitError;
+use crate::client::error::{SubmitError, TokenError};
 use crate::config::{Config, ConnectorConfig, FhirTarget, SourceConfig};
 use crate::sources::mqtt;
 use crate::telemetry::chain;
@@ -135,11 +135,22 @@ async fn fhir_server(connector: &ConnectorConfig, url: &Url) -> Finding {
 
 fn mend(error: &SubmitError) -> &'static str {
     match error {
-        SubmitError::Unanswered { .. } | SubmitError::TimedOut { .. } => {
+        SubmitError::Unreachable { .. } | SubmitError::Unanswered { .. } | SubmitError::TimedOut { .. } => {
             "; check that it runs, and its URL (`fhir.url`)"
         }
-        SubmitError::Refused { status: 401 | 403, .. } => "; check the token (`fhir.token`)",
-        SubmitError::Refused { .. } => "; check its URL (`fhir.url`)",
-        SubmitError::UnknownHost { .. } | SubmitError::Unreadable { .. } => "",
+        SubmitError::Refused { status: 401 | 403, .. } => {
+            "; check what it is told of who asks (`fhir.token`, `fhir.username` or `fhir.oauth2`), and what that may do"
+        }
+        SubmitError::Refused { .. } | SubmitError::TooLarge { .. } => "; check its URL (`fhir.url`)",
+        SubmitError::Token(error) => match **error {
+            TokenError::Refused { .. } => "; check `fhir.oauth2`",
+            TokenError::Unreached(_) => "; check that it runs, and its URL (`fhir.oauth2.token_url`)",
+            TokenError::Unreadable { .. } => "",
+        },
+        // These say themselves what to check.
+        SubmitError::UnknownHost { .. }
+        | SubmitError::Untrusted { .. }
+        | SubmitError::CertificateRefused { .. }
+        | SubmitError::Unreadable { .. } => "",
     }
 }

@@ -114,9 +114,15 @@ fn write_string(text: &mut Vec<u8>, value: &str) {
 /// Why a response Bundle cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ResponseError {
-    /// It is not JSON of the shape of a Bundle.
+    /// It is not JSON of the shape that was asked for.
     #[error("the response is not a Bundle")]
     Shape(#[source] serde_json::Error),
+    /// It is a resource of another type.
+    #[error("the response is not a Bundle")]
+    Type,
+    /// It ends too early.
+    #[error("the response breaks off")]
+    Truncated,
     /// It has another number of entries than was asked.
     #[error("the response has {found} entries for {asked} requests")]
     Count {
@@ -125,16 +131,25 @@ pub(crate) enum ResponseError {
         /// Entries in the response.
         found: usize,
     },
-    /// An entry has no status.
-    #[error("entry {index} of the response has no HTTP status")]
+    /// An entry has no status, or none that ends a request.
+    #[error("entry {index} of the response has no final HTTP status")]
     Status {
         /// Its place, from 0.
         index: usize,
     },
 }
 
+impl ResponseError {
+    /// Tells what broke off from what never was FHIR. No body at all is not FHIR either.
+    pub(super) fn shape(text: &[u8], cause: serde_json::Error) -> Self {
+        if cause.is_eof() && !text.is_empty() { Self::Truncated } else { Self::Shape(cause) }
+    }
+}
+
 #[derive(Deserialize)]
 struct BundleShape<'a> {
+    #[serde(rename = "resourceType", borrow)]
+    resource_type: Cow<'a, str>,
     #[serde(default, borrow)]
     entry: Vec<EntryShape<'a>>,
 }
@@ -162,7 +177,10 @@ struct ResponseShape<'a> {
 /// # Errors
 /// When the Bundle does not answer each of the `asked` requests.
 pub(crate) fn read(text: &Bytes, asked: usize) -> Result<Vec<Answer>, ResponseError> {
-    let bundle: BundleShape<'_> = serde_json::from_slice(text).map_err(ResponseError::Shape)?;
+    let bundle: BundleShape<'_> = serde_json::from_slice(text).map_err(|cause| ResponseError::shape(text, cause))?;
+    if bundle.resource_type != "Bundle" {
+        return Err(ResponseError::Type);
+    }
     if bundle.entry.len() != asked {
         return Err(ResponseError::Count { asked, found: bundle.entry.len() });
     }
@@ -172,8 +190,8 @@ pub(crate) fn read(text: &Bytes, asked: usize) -> Result<Vec<Answer>, ResponseEr
 fn answer(text: &Bytes, index: usize, entry: EntryShape<'_>) -> Result<Answer, ResponseError> {
     let response = entry.response.ok_or(ResponseError::Status { index })?;
     // "201 Created": the reason phrase is optional.
-    let status = response.status.split_whitespace().next().and_then(|status| status.parse().ok());
-    let status = status.ok_or(ResponseError::Status { index })?;
+    let status: Option<u16> = response.status.split_whitespace().next().and_then(|status| status.parse().ok());
+    let status = status.filter(|status| (200..600).contains(status)).ok_or(ResponseError::Status { index })?;
     let outcome = response.outcome.or(entry.resource.filter(|_resource| status >= 400));
     Ok(Answer {
         status,

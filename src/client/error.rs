@@ -1,10 +1,24 @@
-//! Why a Bundle was not processed, and what is done about it.
+//! What can go wrong between here and a FHIR server. What is done about it, `policy` says.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::bundle::{Answer, ResponseError};
-use crate::model::fate::Fate;
+use super::bundle::ResponseError;
+
+/// Why no client can be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// The URL is for something else.
+    #[error("the URL of a FHIR server starts with http:// or https://")]
+    Scheme,
+    /// The token holds characters that no header can carry.
+    #[error("the bearer token holds characters that cannot be sent")]
+    Token,
+    /// The system's certificates cannot be read, or the like.
+    #[error("cannot set up the HTTP client")]
+    Setup(#[source] reqwest::Error),
+}
 
 /// Why a Bundle was not processed. No text of the server is in the messages; it may quote what was sent.
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +32,36 @@ pub(crate) enum SubmitError {
         #[source]
         cause: Box<dyn Error + Send + Sync>,
     },
+    /// No connection, so nothing was sent.
+    #[error("cannot connect to {endpoint}")]
+    Unreachable {
+        /// Base of the server.
+        endpoint: String,
+        /// What the network said.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// It does not prove to be the server it should be, or does not speak TLS.
+    #[error("{endpoint} is not trusted; check its URL, its certificate, and `tls.ca_file`")]
+    Untrusted {
+        /// Base of the server.
+        endpoint: String,
+        /// What TLS has against it.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// The server ended the greeting of TLS: mostly because it wants a certificate, or another one.
+    #[error("{endpoint} refuses the TLS connection; check `tls.certificate_file` and `tls.key_file`")]
+    CertificateRefused {
+        /// Base of the server.
+        endpoint: String,
+        /// What the server said.
+        #[source]
+        cause: Box<dyn Error + Send + Sync>,
+    },
+    /// There is no access token, so nothing was sent.
+    #[error("no access token")]
+    Token(#[source] Arc<TokenError>),
     /// No answer in time, so the Bundle may or may not have been stored. It may have been too large.
     #[error("no answer in time from {endpoint}")]
     TimedOut {
@@ -48,6 +92,12 @@ pub(crate) enum SubmitError {
         /// What its OperationOutcome says.
         diagnosis: Option<String>,
     },
+    /// The answer is larger than what is read of one. The Bundle was probably processed.
+    #[error("{endpoint} answers with more than is read of one answer")]
+    TooLarge {
+        /// Base of the server.
+        endpoint: String,
+    },
     /// The server said yes, but not in FHIR.
     #[error("{endpoint} does not answer like a FHIR server; check its URL")]
     Unreadable {
@@ -64,105 +114,59 @@ impl SubmitError {
     pub(super) fn unanswered(endpoint: &str, cause: reqwest::Error) -> Self {
         // The address is in the message already, and may hold credentials.
         let (endpoint, cause) = (endpoint.to_owned(), cause.without_url());
-        if cause.is_connect() && names_no_host(&cause) {
+        match tls_error(&cause) {
+            Some(rustls::Error::AlertReceived(_)) => return Self::CertificateRefused { endpoint, cause: cause.into() },
+            Some(_) => return Self::Untrusted { endpoint, cause: cause.into() },
+            None => {}
+        }
+        if cause.is_dns() {
             Self::UnknownHost { endpoint, cause: cause.into() }
-        } else if cause.is_timeout() && !cause.is_connect() {
+        } else if cause.is_connect() {
+            Self::Unreachable { endpoint, cause: cause.into() }
+        } else if cause.is_timeout() {
             Self::TimedOut { endpoint, cause: cause.into() }
         } else {
             Self::Unanswered { endpoint, cause: cause.into() }
         }
     }
-
-    /// Decides what happens next. The only place where that is decided for a Bundle as a whole.
-    pub(crate) fn fate(&self) -> Fate {
-        match self {
-            Self::UnknownHost { .. } | Self::Unreadable { .. } => Fate::Halt,
-            Self::TimedOut { .. } => Fate::Split,
-            Self::Unanswered { .. } => Fate::Retry(None),
-            Self::Refused { status, retry_after, diagnosis, .. } => match status {
-                // One entry may be to blame; halves find out which. Without an OperationOutcome it may be a gateway that
-                // refuses everything, and no reading is to blame.
-                413 => Fate::Split,
-                400 | 422 if diagnosis.is_some() => Fate::Split,
-                408 | 409 | 412 | 425 | 429 | 500.. => Fate::Retry(*retry_after),
-                // Credentials, permissions, or an address where no FHIR server is.
-                _ => Fate::Halt,
-            },
-        }
-    }
 }
 
-/// Whether the chain of causes ends at the resolver. The libraries below offer no type for that.
-fn names_no_host(error: &reqwest::Error) -> bool {
+/// What TLS has against the connection, if that is the cause.
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut cause = error.source();
     while let Some(error) = cause {
-        if error.to_string().contains("dns error") {
-            return true;
+        let wrapped = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
+        let tls = wrapped.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
+        if tls.is_some() {
+            return tls;
         }
         cause = error.source();
     }
-    false
+    None
 }
 
-impl Answer {
-    /// Decides what happens next to an entry of a Bundle that was processed; `None` when the answer counts as it is.
-    pub(super) fn fate(&self) -> Option<Fate> {
-        match self.status {
-            401 | 403 | 405 => Some(Fate::Halt),
-            408 | 425 | 429 | 500.. => Some(Fate::Retry(None)),
-            _ => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::{Answer, SubmitError};
-    use crate::model::fate::Fate;
-
-    #[track_caller]
-    fn check(status: u16, of_bundle: Fate, of_entry: Option<Fate>) {
-        let retry_after = Some(Duration::from_secs(7));
-        let diagnosis = Some("no".to_owned());
-        let refused = SubmitError::Refused { endpoint: String::new(), status, retry_after, diagnosis };
-        assert_eq!(refused.fate(), of_bundle, "{status}");
-        assert_eq!(Answer { status, ..Answer::default() }.fate(), of_entry, "{status}");
-    }
-
-    #[test]
-    fn er_8_service_problems_are_repeated_when_the_server_allows() {
-        for status in [408, 429, 500, 502, 503, 504] {
-            check(status, Fate::Retry(Some(Duration::from_secs(7))), Some(Fate::Retry(None)));
-        }
-    }
-
-    #[test]
-    fn er_13_credentials_wait_for_an_operator() {
-        for status in [401, 403] {
-            check(status, Fate::Halt, Some(Fate::Halt));
-        }
-    }
-
-    #[test]
-    fn a_refused_bundle_is_halved_and_a_refused_entry_stays_refused() {
-        for status in [400, 413, 422] {
-            check(status, Fate::Split, None);
-        }
-    }
-
-    #[test]
-    fn a_gateway_that_refuses_everything_is_not_the_fault_of_readings() {
-        let (endpoint, retry_after) = (String::new(), None);
-        let refused = SubmitError::Refused { endpoint, status: 400, retry_after, diagnosis: None };
-        assert_eq!(refused.fate(), Fate::Halt);
-    }
-
-    #[test]
-    fn conflicts_of_entries_are_for_the_stage_to_solve() {
-        for status in [409, 412] {
-            check(status, Fate::Retry(Some(Duration::from_secs(7))), None);
-        }
-    }
+/// Why a token endpoint gave no token. Nothing it wrote is in the messages, but for the words of RFC 6749.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TokenError {
+    /// It was not reached, or did not answer.
+    #[error(transparent)]
+    Unreached(SubmitError),
+    /// It answered and said no.
+    #[error("the token endpoint {endpoint} answered {status}{}", .error.map(|error| format!(" ({error})")).unwrap_or_default())]
+    Refused {
+        /// Its address.
+        endpoint: String,
+        /// HTTP status.
+        status: u16,
+        /// What it says is wrong, for example `invalid_client`.
+        error: Option<&'static str>,
+        /// How long it asked to be left alone.
+        retry_after: Option<Duration>,
+    },
+    /// It said yes, but gave no bearer token.
+    #[error("{endpoint} does not answer like a token endpoint; check `oauth2.token_url`")]
+    Unreadable {
+        /// Its address.
+        endpoint: String,
+    },
 }

@@ -1,45 +1,29 @@
 //! One Bundle, sent once, over http or https.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::RequestBuilder;
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue};
 use url::Url;
 
-use super::bundle::{self, Answer, Request};
-use super::error::SubmitError;
-use crate::secret::Secret;
+use super::authentication::{Authentication, Signer};
+use super::bundle::{self, Answer, Request, ResponseError};
+use super::connection::{self, ConnectionSettings, Read, Reply};
+use super::error::{ClientError, SubmitError};
 
 /// FHIR's media type for JSON.
 const FHIR_JSON: HeaderValue = HeaderValue::from_static("application/fhir+json");
-/// Connections kept open to the server; no more are in use than Bundles may be in flight.
-const IDLE_CONNECTIONS_MAX: usize = 64;
+/// Largest answer that is read. One to a Bundle of 500 Observations with their bodies is a megabyte.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
 
 /// Where the FHIR server is, and how to speak to it.
 #[derive(Clone, Debug)]
 pub(crate) struct ClientSettings {
     /// Base of the server, for example `http://127.0.0.1:8080/fhir`.
     pub(crate) base_url: Url,
-    /// How long a Bundle may take from the first byte sent to the last received.
-    pub(crate) request_timeout: Duration,
-    /// How long a connection may take to open.
-    pub(crate) connect_timeout: Duration,
-    /// Token for the header `Authorization: Bearer`.
-    pub(crate) bearer_token: Option<Secret>,
-}
-
-/// Why no client can be made.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
-    /// The URL is for something else.
-    #[error("the URL of a FHIR server starts with http:// or https://")]
-    Scheme,
-    /// The token holds characters that no header can carry.
-    #[error("the bearer token holds characters that cannot be sent")]
-    Token,
-    /// The system's certificates cannot be read, or the like.
-    #[error("cannot set up the HTTP client")]
-    Setup(#[source] reqwest::Error),
+    /// How the client proves who it is.
+    pub(crate) authentication: Authentication,
+    /// How connections are made, to the server and to its token endpoint.
+    pub(crate) connection: ConnectionSettings,
 }
 
 /// A FHIR server. Cheap to clone; clones share connections.
@@ -54,19 +38,13 @@ pub(crate) struct FhirClient {
 /// What carries Bundles to the server.
 #[derive(Clone, Debug)]
 enum Wire {
-    Http(reqwest::Client),
+    Http {
+        http: reqwest::Client,
+        signer: Signer,
+    },
     /// Nothing but function calls, so that tests may stop the clock.
     #[cfg(test)]
     Simulated(super::simulated_wire::SimulatedWire),
-}
-
-/// What the server said, whatever it was.
-#[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: u16,
-    /// How long it asked to be left alone.
-    pub(super) retry_after: Option<Duration>,
-    pub(super) body: Bytes,
 }
 
 impl FhirClient {
@@ -75,30 +53,16 @@ impl FhirClient {
     /// # Errors
     /// See [`ClientError`].
     pub(crate) fn new(settings: &ClientSettings) -> Result<Self, ClientError> {
-        // Another part of the process may have chosen the same provider before.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let builder = reqwest::Client::builder()
-            .timeout(settings.request_timeout)
-            .connect_timeout(settings.connect_timeout)
-            .default_headers(headers(settings)?)
-            .redirect(reqwest::redirect::Policy::none())
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .tcp_nodelay(true);
-        let builder = match settings.base_url.scheme() {
-            "https" => builder.https_only(true),
-            // Without TLS no certificates are needed, and a machine may have none.
-            "http" => builder.tls_certs_only([]),
-            _ => return Err(ClientError::Scheme),
-        };
-        let http = builder.build().map_err(ClientError::Setup)?;
-        let endpoint = shown(&settings.base_url);
-        Ok(Self { wire: Wire::Http(http), base_url: settings.base_url.clone(), endpoint })
+        let http = connection::open(&settings.base_url, &settings.connection)?;
+        let signer = Signer::new(&settings.authentication, &settings.connection)?;
+        let endpoint = connection::shown(&settings.base_url);
+        Ok(Self { wire: Wire::Http { http, signer }, base_url: settings.base_url.clone(), endpoint })
     }
 
     /// A client of a server that is not reached over a network.
     #[cfg(test)]
     pub(crate) fn simulated(wire: super::simulated_wire::SimulatedWire, base_url: Url) -> Self {
-        Self { wire: Wire::Simulated(wire), endpoint: shown(&base_url), base_url }
+        Self { wire: Wire::Simulated(wire), endpoint: connection::shown(&base_url), base_url }
     }
 
     /// The base of the server as it may be shown, without credentials.
@@ -122,7 +86,7 @@ impl FhirClient {
     pub(crate) async fn fhir_version(&self) -> Result<String, SubmitError> {
         let text = self.accepted(self.get("metadata").await?)?;
         let capabilities: Capabilities =
-            serde_json::from_slice(&text).map_err(|cause| self.unreadable(bundle::ResponseError::Shape(cause)))?;
+            serde_json::from_slice(&text).map_err(|cause| self.unreadable(ResponseError::shape(&text, cause)))?;
         Ok(capabilities.fhir_version)
     }
 
@@ -142,7 +106,7 @@ impl FhirClient {
     async fn get(&self, path: &str) -> Result<Reply, SubmitError> {
         let url = format!("{}/{path}", self.base_url.as_str().trim_end_matches('/'));
         match &self.wire {
-            Wire::Http(http) => self.reply(http.get(url)).await,
+            Wire::Http { http, signer } => self.reply(signer, || http.get(&url)).await,
             #[cfg(test)]
             Wire::Simulated(wire) => wire.get(path).await.map_err(|cause| cause.error(&self.endpoint)),
         }
@@ -150,23 +114,40 @@ impl FhirClient {
 
     async fn post(&self, bundle: Vec<u8>) -> Result<Reply, SubmitError> {
         match &self.wire {
-            Wire::Http(http) => self.reply(http.post(self.base_url.clone()).body(bundle)).await,
+            Wire::Http { http, signer } => {
+                let bundle = Bytes::from(bundle);
+                // What was written is known; sending it back would cost both sides more than the writing.
+                let request = || http.post(self.base_url.clone()).header("prefer", "return=minimal");
+                self.reply(signer, || request().body(bundle.clone())).await
+            }
             #[cfg(test)]
             Wire::Simulated(wire) => wire.post(bundle).await.map_err(|cause| cause.error(&self.endpoint)),
         }
     }
 
-    async fn reply(&self, request: reqwest::RequestBuilder) -> Result<Reply, SubmitError> {
-        let unanswered = |cause| SubmitError::unanswered(&self.endpoint, cause);
-        let response = request.send().await.map_err(unanswered)?;
-        let (status, retry_after) = (response.status(), retry_after(response.headers()));
-        let body = match response.bytes().await {
-            Ok(body) => body,
-            Err(cause) if status.is_success() => return Err(unanswered(cause)),
-            // The answer is no, whether or not its explanation arrives.
-            Err(_) => Bytes::new(),
-        };
-        Ok(Reply { status: status.as_u16(), retry_after, body })
+    /// The answer to a request; with another token if the server does not take the first.
+    async fn reply(&self, signer: &Signer, request: impl Fn() -> RequestBuilder) -> Result<Reply, SubmitError> {
+        let signed = signer.sign(request()).await.map_err(SubmitError::Token)?;
+        let reply = self.read(signed.request).await?;
+        match signed.token {
+            // Revoked before its time, perhaps.
+            Some(token) if reply.status == 401 => {
+                signer.forget(&token).await;
+                let signed = signer.sign(request()).await.map_err(SubmitError::Token)?;
+                self.read(signed.request).await
+            }
+            Some(_) | None => Ok(reply),
+        }
+    }
+
+    async fn read(&self, request: RequestBuilder) -> Result<Reply, SubmitError> {
+        let request = request.header(ACCEPT, FHIR_JSON).header(CONTENT_TYPE, FHIR_JSON);
+        // Without this header a server may choose any encoding.
+        match connection::read(request.header(ACCEPT_ENCODING, "identity"), ANSWER_BYTES_MAX).await {
+            Ok(Read::Whole(reply)) => Ok(reply),
+            Ok(Read::TooLarge) => Err(SubmitError::TooLarge { endpoint: self.endpoint.clone() }),
+            Err(cause) => Err(SubmitError::unanswered(&self.endpoint, cause)),
+        }
     }
 
     /// The body of a yes.
@@ -179,7 +160,7 @@ impl FhirClient {
         Err(SubmitError::Refused { endpoint: self.endpoint.clone(), status, retry_after, diagnosis })
     }
 
-    fn unreadable(&self, cause: bundle::ResponseError) -> SubmitError {
+    fn unreadable(&self, cause: ResponseError) -> SubmitError {
         SubmitError::Unreadable { endpoint: self.endpoint.clone(), cause }
     }
 }
@@ -191,46 +172,23 @@ struct Capabilities {
     fhir_version: String,
 }
 
-fn headers(settings: &ClientSettings) -> Result<HeaderMap, ClientError> {
-    let mut headers = HeaderMap::new();
-    headers.insert(ACCEPT, FHIR_JSON);
-    headers.insert(CONTENT_TYPE, FHIR_JSON);
-    // What was written is known; sending it back would cost both sides more than the writing.
-    headers.insert("prefer", HeaderValue::from_static("return=minimal"));
-    if let Some(token) = &settings.bearer_token {
-        let value = HeaderValue::from_str(&format!("Bearer {}", token.expose()));
-        let mut value = value.map_err(|_invalid| ClientError::Token)?;
-        value.set_sensitive(true);
-        headers.insert(AUTHORIZATION, value);
-    }
-    Ok(headers)
-}
-
-fn shown(base_url: &Url) -> String {
-    let mut shown = base_url.clone();
-    // Only URLs that cannot have a user name refuse, and those are no http URLs.
-    let plain = shown.set_username("").and_then(|()| shown.set_password(None));
-    if plain.is_err() { base_url.scheme().to_owned() } else { shown.to_string() }
-}
-
-/// Seconds, or a date (<https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>); a date is left to the usual pause.
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use super::{ClientError, ClientSettings, FhirClient};
+    use super::{Authentication, ClientError, ClientSettings, ConnectionSettings, FhirClient};
     use crate::secret::Secret;
 
     fn settings(base_url: &str) -> ClientSettings {
         ClientSettings {
             base_url: base_url.parse().unwrap(),
-            request_timeout: Duration::from_secs(1),
-            connect_timeout: Duration::from_secs(1),
-            bearer_token: Some(Secret::new("t".to_owned())),
+            authentication: Authentication::Bearer(Secret::new("t".to_owned())),
+            connection: ConnectionSettings {
+                request_timeout: Duration::from_secs(1),
+                connect_timeout: Duration::from_secs(1),
+                authorities: None,
+                identity: None,
+            },
         }
     }
 

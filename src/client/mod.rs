@@ -6,10 +6,13 @@
 //!
 //! Knows no stage and no resource beyond Bundle and OperationOutcome.
 
+pub(crate) mod authentication;
 pub(crate) mod bundle;
+pub(crate) mod connection;
 pub(crate) mod error;
 pub(crate) mod http;
 pub(crate) mod link;
+mod policy;
 pub(crate) mod retry;
 pub(crate) mod search;
 
@@ -18,5 +21,6 @@ pub(crate) mod simulated_wire;
 #[cfg(test)]
 pub(crate) mod test_server;
 
-pub(crate) use self::http::{ClientError, ClientSettings, FhirClient};
+pub(crate) use self::error::ClientError;
+pub(crate) use self::http::{ClientSettings, FhirClient};
 pub(crate) use self::link::{GivenUp, Link, LinkSettings};

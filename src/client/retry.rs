@@ -29,13 +29,26 @@ impl RetrySettings {
     }
 }
 
+/// What `Retry-After` asks for: seconds, or a date (<https://www.rfc-editor.org/rfc/rfc9110#field.retry-after>). A date
+/// is counted from the `Date` of the same answer, because the clocks of two machines differ; without one it is left to
+/// the usual pause.
+pub(super) fn asked(retry_after: &str, date: Option<&str>) -> Option<Duration> {
+    let retry_after = retry_after.trim();
+    if let Ok(seconds) = retry_after.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = httpdate::parse_http_date(retry_after).ok()?;
+    let now = httpdate::parse_http_date(date?.trim()).ok()?;
+    Some(until.duration_since(now).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
     use proptest::prelude::{any, proptest};
 
-    use super::RetrySettings;
+    use super::{RetrySettings, asked};
 
     const SETTINGS: RetrySettings = RetrySettings {
         pause_first: Duration::from_secs(2),
@@ -47,6 +60,31 @@ mod tests {
     fn er_8_pauses_double_up_to_the_longest() {
         let pauses = (1..=6).map(|attempt| SETTINGS.pause(attempt, None, 0).as_secs());
         assert_eq!(pauses.collect::<Vec<_>>(), [1, 2, 4, 8, 15, 15]);
+    }
+
+    #[track_caller]
+    fn check_asked(retry_after: &str, date: Option<&str>, seconds: Option<u64>) {
+        assert_eq!(asked(retry_after, date), seconds.map(Duration::from_secs), "{retry_after} {date:?}");
+    }
+
+    #[test]
+    fn er_8_a_server_may_ask_for_time_in_seconds_or_by_date() {
+        let now = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        check_asked(" 120 ", None, Some(120));
+        check_asked("Sun, 06 Nov 1994 08:51:07 GMT", now, Some(90));
+        check_asked("Sunday, 06-Nov-94 08:49:47 GMT", now, Some(10));
+        check_asked("Sun Nov  6 08:49:38 1994", now, Some(1));
+        check_asked("Sun, 06 Nov 1994 08:00:00 GMT", now, Some(0));
+    }
+
+    #[test]
+    fn what_is_neither_is_left_to_the_usual_pause() {
+        let now = Some("Sun, 06 Nov 1994 08:49:37 GMT");
+        for retry_after in ["", "soon", "-1", "1.5", "99999999999999999999999", "1994-11-06T08:51:07Z"] {
+            check_asked(retry_after, now, None);
+        }
+        check_asked("Sun, 06 Nov 1994 08:51:07 GMT", None, None);
+        check_asked("Sun, 06 Nov 1994 08:51:07 GMT", Some("now"), None);
     }
 
     proptest! {

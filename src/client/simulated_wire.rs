@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::connection::Reply;
 use super::error::SubmitError;
-use super::http::Reply;
 use super::retry::RetrySettings;
 use super::{FhirClient, Link, LinkSettings};
 

@@ -14,6 +14,8 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::authentication::Authentication;
+use super::connection::ConnectionSettings;
 use super::retry::RetrySettings;
 use super::{ClientSettings, FhirClient, Link, LinkSettings};
 
@@ -86,9 +88,13 @@ impl TestServer {
     pub(crate) fn link(&self, give_up: &CancellationToken) -> Arc<Link> {
         let client = FhirClient::new(&ClientSettings {
             base_url: self.base_url.clone(),
-            request_timeout: Duration::from_secs(30),
-            connect_timeout: Duration::from_secs(30),
-            bearer_token: None,
+            authentication: Authentication::None,
+            connection: ConnectionSettings {
+                request_timeout: Duration::from_secs(30),
+                connect_timeout: Duration::from_secs(30),
+                authorities: None,
+                identity: None,
+            },
         });
         let millisecond = Duration::from_millis(1);
         let retry = RetrySettings { pause_first: millisecond, pause_max: millisecond, pause_halted: millisecond };

@@ -5,18 +5,16 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::fhir_target::fhir_target;
 use super::mqtt::{MESSAGE_BYTES_MAX, Sessions, client_id_problem, filter_problem, keep_alive_problem};
 use super::raw::{Content, Raw};
 use super::section::{FromRaw, Problems, Section};
 use super::{
-    Config, ConfigProblem, ConnectorConfig, FhirTarget, HttpConfig, IdentifierPrecision, IdentityMode, MqttConfig,
-    MqttListenerConfig, MqttProtocol, PayloadJson, SourceConfig, Trace,
+    ClientAuthentication, Config, ConfigProblem, ConnectorConfig, HttpConfig, IdentifierPrecision, IdentityMode,
+    MqttConfig, MqttListenerConfig, MqttProtocol, PayloadJson, SourceConfig, Trace,
 };
 use crate::secret::Secret;
 use crate::telemetry::{LogFormat, LogSettings, parse_filter};
-
-/// Bundles on their way at a time at most: as many lanes are kept, each with a connection of its own.
-const BUNDLES_IN_FLIGHT_MAX: usize = 64;
 
 /// Stands in for an address after a problem with it was noted.
 const NO_ADDRESS: std::net::SocketAddr =
@@ -155,27 +153,6 @@ fn connector_name(section: &mut Section, names: &mut HashSet<String>, problems: 
     name
 }
 
-fn fhir_target(mut section: Section, problems: &mut Problems) -> FhirTarget {
-    let target = FhirTarget {
-        url: section.optional("url", problems),
-        token: section.optional("token", problems),
-        bundle_entries_max: section.required("bundle_entries_max", 1, problems),
-        bundles_in_flight_max: bundles_in_flight_max(&mut section, problems),
-        timeout: section.required("timeout", Duration::ZERO, problems),
-    };
-    section.finish(problems);
-    target
-}
-
-fn bundles_in_flight_max(section: &mut Section, problems: &mut Problems) -> usize {
-    let bundles = section.required("bundles_in_flight_max", 1, problems);
-    if bundles > BUNDLES_IN_FLIGHT_MAX {
-        let message = format!("expected at most {BUNDLES_IN_FLIGHT_MAX}, found {bundles}");
-        problems.push(section.problem("bundles_in_flight_max", None, message));
-    }
-    bundles
-}
-
 fn sources(
     section: &mut Section,
     connector: &str,
@@ -310,6 +287,7 @@ words!(
 );
 words!(PayloadJson, "\"strict\" or \"lax\"", "strict" => Self::Strict, "lax" => Self::Lax);
 words!(MqttProtocol, "\"3.1.1\" or \"5\"", "3.1.1" => Self::V3, "5" => Self::V5);
+words!(ClientAuthentication, "\"basic\" or \"post\"", "basic" => Self::Basic, "post" => Self::Post);
 words!(SourceKind, "\"mqtt\" or \"mqtt-listener\"", "mqtt" => Self::Mqtt, "mqtt-listener" => Self::MqttListener);
 
 /// Also as Microsoft's connector has them: `LookupWithEncounter`, in any case (rule ID-1).
@@ -322,13 +300,5 @@ impl FromRaw for IdentityMode {
             "create" => Some(Self::Create),
             _ => None,
         }
-    }
-}
-
-impl FromRaw for Url {
-    const EXPECTED: &'static str = "an http:// or https:// address";
-    fn from_content(content: &Content) -> Option<Self> {
-        let url: Self = String::from_content(content)?.parse().ok()?;
-        (matches!(url.scheme(), "http" | "https") && url.has_host()).then_some(url)
     }
 }

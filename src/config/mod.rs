@@ -5,9 +5,11 @@
 //! section and never sees the whole.
 
 mod check;
+mod fhir_target;
 mod mqtt;
 mod raw;
 mod section;
+mod tls;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -139,14 +141,73 @@ pub(crate) enum Trace {
 pub(crate) struct FhirTarget {
     /// Its base; `None`: the service in this process.
     pub(crate) url: Option<Url>,
-    /// A bearer token.
-    pub(crate) token: Option<Secret>,
+    /// How the connector proves who it is.
+    pub(crate) authentication: Authentication,
+    /// Certificates of its own.
+    pub(crate) tls: TlsConfig,
     /// Entries in one Bundle.
     pub(crate) bundle_entries_max: usize,
     /// Bundles on their way at a time.
     pub(crate) bundles_in_flight_max: usize,
+    /// Bytes of resources in one Bundle.
+    pub(crate) bundle_bytes_max: usize,
     /// Longest wait for an answer.
     pub(crate) timeout: Duration,
+}
+
+/// How a connector proves to a FHIR server who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Authentication {
+    /// Not at all.
+    None,
+    /// With a bearer token that does not change.
+    Token(Secret),
+    /// With a user and a password (RFC 7617).
+    Basic {
+        /// The user.
+        username: String,
+        /// Its password.
+        password: Secret,
+    },
+    /// With tokens that a token endpoint gives for a while (RFC 6749, section 4.4).
+    OAuth2(OAuth2Config),
+}
+
+/// Where tokens come from, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OAuth2Config {
+    /// The token endpoint.
+    pub(crate) token_url: Url,
+    /// Name of the client there.
+    pub(crate) client_id: String,
+    /// Its secret.
+    pub(crate) client_secret: Secret,
+    /// Where the two are put.
+    pub(crate) client_authentication: ClientAuthentication,
+    /// What is asked for.
+    pub(crate) scope: Option<String>,
+    /// For whom the token is, where the endpoint asks for `audience`.
+    pub(crate) audience: Option<String>,
+    /// For what the token is, where the endpoint asks for `resource` (RFC 8707).
+    pub(crate) resource: Option<String>,
+}
+
+/// Where id and secret of a client are put (RFC 6749, section 2.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClientAuthentication {
+    /// Into the header `Authorization`.
+    Basic,
+    /// Into the form.
+    Post,
+}
+
+/// Certificates, read and tried.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct TlsConfig {
+    /// Authorities that are trusted besides those of the system, as PEM.
+    pub(crate) ca: Option<String>,
+    /// Certificate and key to show to the server, as PEM.
+    pub(crate) identity: Option<Secret>,
 }
 
 /// One source of messages.

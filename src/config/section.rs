@@ -90,6 +90,23 @@ impl Section {
         Section::of(self.key_path(key), raw, problems)
     }
 
+    /// The section under a key, unless it is left out.
+    pub(super) fn optional_section(&mut self, key: &'static str, problems: &mut Problems) -> Option<Section> {
+        self.asked.push(key);
+        let raw = self.keys.remove(key)?;
+        Some(Section::of(self.key_path(key), raw, problems))
+    }
+
+    /// Where it stands.
+    pub(super) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    /// Whether a key that was asked for is there, usable or not.
+    pub(super) fn was_given(&self, key: &str) -> bool {
+        self.places.contains_key(key)
+    }
+
     /// The raw value under a key.
     pub(super) fn raw(&mut self, key: &'static str) -> Option<Raw> {
         self.asked.push(key);

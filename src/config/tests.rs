@@ -1,4 +1,5 @@
-use super::{Config, IdentityMode, MqttProtocol, SourceConfig};
+use super::{Authentication, Config, IdentityMode, MqttProtocol, SourceConfig};
+use crate::secret::Secret;
 
 const CONNECTOR: &str = r#"
 [[connectors]]
@@ -41,7 +42,7 @@ fn a_file_overrides_the_defaults_and_the_environment_the_file() {
     assert_eq!((config.data_dir.to_str(), config.http.listen.port()), (Some("/srv/a"), 2));
     let connector = &config.connectors[0];
     assert_eq!(connector.identity_mode, IdentityMode::Create);
-    assert_eq!(connector.fhir.token.as_ref().unwrap().expose(), "hunter2");
+    assert_eq!(connector.fhir.authentication, Authentication::Token(Secret::new("hunter2".to_owned())));
     assert!(matches!(&connector.sources[0], SourceConfig::Mqtt(mqtt) if mqtt.client_id == "vitalwire-ward-4"));
     assert!(!format!("{config:?}").contains("hunter2"));
 }
@@ -200,4 +201,109 @@ fn id_1_identity_modes_are_named_as_here_or_as_in_the_reference_in_any_case() {
     }
     let default = Config::parse(Some(("a.toml", CONNECTOR)), &[]).unwrap();
     assert_eq!(default.connectors[0].identity_mode, IdentityMode::Lookup);
+}
+
+/// What is wrong with these lines of `[connectors.fhir]`, which begin in line 11.
+fn target_problems(lines: &str) -> Vec<String> {
+    problems(&format!("{CONNECTOR}[connectors.fhir]\n{lines}\n"), &[])
+}
+
+#[track_caller]
+fn check_target(lines: &str, expected: &str) {
+    let found = target_problems(lines);
+    assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+}
+
+fn target(lines: &str) -> super::FhirTarget {
+    let text = format!("{CONNECTOR}[connectors.fhir]\n{lines}\n");
+    Config::parse(Some(("a.toml", &text)), &[]).unwrap().connectors.remove(0).fhir
+}
+
+const OAUTH2: &str = "oauth2 = { token_url = \"https://id/token\", client_id = \"c\", client_secret = \"s\" }";
+
+#[test]
+fn a_connector_proves_who_it_is_in_one_way() {
+    let basic = "username = \"u\"\npassword = \"p\"";
+    assert_eq!(target("").authentication, Authentication::None);
+    assert!(matches!(target(basic).authentication, Authentication::Basic { username, .. } if username == "u"));
+    let Authentication::OAuth2(oauth2) = target(OAUTH2).authentication else { panic!() };
+    assert_eq!((oauth2.client_id.as_str(), oauth2.client_secret.expose(), oauth2.scope), ("c", "s", None));
+    assert_eq!(oauth2.client_authentication, super::ClientAuthentication::Basic);
+    let combined = "a.toml:12: `connectors.0.fhir.username` cannot be combined with `token`";
+    check_target(&format!("token = \"t\"\n{basic}"), combined);
+    let combined = "a.toml:13: `connectors.0.fhir.oauth2` cannot be combined with `username`";
+    check_target(&format!("{basic}\n{OAUTH2}"), combined);
+}
+
+#[test]
+fn what_a_server_could_not_be_told_is_named() {
+    check_target("username = \"u\"", "a.toml:11: `connectors.0.fhir.username` needs a `password`");
+    check_target("password = \"p\"", "a.toml:11: `connectors.0.fhir.password` needs a `username`");
+    check_target("username = \"a:b\"\npassword = \"p\"", "holds a colon");
+    check_target("token = \"\"", "a.toml:11: `connectors.0.fhir.token` is empty");
+    check_target("token = \"Bearer x\"", "without \"Bearer\"");
+    check_target("oauth2 = { token_url = \"https://id\", client_id = \"c\" }", "oauth2.client_secret` is missing");
+    check_target(&OAUTH2.replace("\"s\"", "\"\""), "a.toml:11: `connectors.0.fhir.oauth2.client_secret` is empty");
+    check_target(&OAUTH2.replace(" }", ", scop = \"x\" }"), "did you mean `scope`?");
+    check_target(&OAUTH2.replace(" }", ", client_authentication = \"jwt\" }"), "expected \"basic\" or \"post\"");
+    check_target("url = \"https://u:p@h/fhir\"", "fhir.url` holds a user name");
+    check_target("bundle_bytes_max = 0", "expected a whole number from 1");
+}
+
+#[test]
+fn no_secret_crosses_a_network_in_the_clear() {
+    for credentials in ["token = \"t\"", "username = \"u\"\npassword = \"p\"", OAUTH2] {
+        check_target(
+            &format!("url = \"http://h/fhir\"\n{credentials}"),
+            "a.toml:11: `connectors.0.fhir.url` would carry",
+        );
+        for url in ["https://h", "http://localhost", "http://127.0.0.1:8080", "http://[::1]/fhir"] {
+            target(&format!("url = \"{url}\"\n{credentials}"));
+        }
+    }
+    target("url = \"http://h/fhir\"");
+    check_target(
+        &OAUTH2.replace("https://id", "http://id"),
+        "a.toml:11: `connectors.0.fhir.oauth2.token_url` would carry",
+    );
+}
+
+/// Files of a certificate and its key, and of another key.
+fn certificates() -> (tempfile::TempDir, [String; 3]) {
+    let directory = tempfile::tempdir().unwrap();
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (key, other) = (certified.signing_key.serialize_pem(), rcgen::KeyPair::generate().unwrap().serialize_pem());
+    let files = [("certificate", certified.cert.pem()), ("key", key), ("other", other)].map(|(name, text)| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    (directory, files)
+}
+
+#[test]
+fn certificates_and_keys_are_tried_before_they_are_used() {
+    let (directory, [certificate, key, other]) = certificates();
+    let check =
+        |keys: &str, expected: &str| check_target(&format!("url = \"https://h\"\ntls = {{ {keys} }}"), expected);
+    let fits = format!("ca_file = '{certificate}', certificate_file = '{certificate}', key_file = '{key}'");
+    let tls = target(&format!("url = \"https://h\"\ntls = {{ {fits} }}")).tls;
+    assert!(tls.ca.is_some() && tls.identity.is_some());
+    assert!(!format!("{tls:?}").contains("PRIVATE"), "{tls:?}");
+
+    let pair = format!("certificate_file = '{certificate}', key_file = '{other}'");
+    check(&pair, "a.toml:12: `connectors.0.fhir.tls.key_file` does not belong to the certificate");
+    check(&format!("certificate_file = '{certificate}'"), "tls.certificate_file` needs a `key_file`");
+    check(&format!("key_file = '{key}'"), "tls.key_file` needs a `certificate_file`");
+    check(&format!("certificate_file = '{key}', key_file = '{key}'"), "tls.certificate_file` holds no certificate");
+    check(
+        &format!("certificate_file = '{certificate}', key_file = '{certificate}'"),
+        "tls.key_file` holds no private key",
+    );
+    check(&format!("ca_file = '{key}'"), "a.toml:12: `connectors.0.fhir.tls.ca_file` holds no certificate");
+    check("ca_file = '/nowhere/ca.pem'", "tls.ca_file` cannot be read: No such file");
+    check(&format!("certificate_file = '/nowhere', key_file = '{key}'"), "tls.certificate_file` cannot be read");
+    check("ca_file = '/dev/zero'", "is larger than");
+    check_target(&format!("tls = {{ ca_file = '{certificate}' }}"), "fhir.tls` needs an https:// address");
+    drop(directory);
 }

@@ -24,7 +24,7 @@ impl Backoff {
         let half = self.span / 2;
         self.span = self.span.saturating_mul(2).min(self.max);
         let [random, ..] = Uuid::new_v4().into_bytes();
-        half + half.saturating_mul(random.into()) / u8::MAX.into()
+        half + half.saturating_mul(u32::from(random)) / u32::from(u8::MAX)
     }
 
     /// Starts over, after a success.

@@ -28,7 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fhir::search", &["r4", "json", "fhir::store"]),
     ("fhir::api", &["r4", "json", "clock", "telemetry", "fhir::store", "fhir::search"]),
     ("fhir", &[]),
-    ("admin", &["model", "settlements", "dead_letters", "normalize", "sources", "telemetry"]),
+    ("admin", &["model", "clock", "settlements", "dead_letters", "normalize", "sources", "telemetry"]),
     ("config", &["secret", "telemetry"]),
     ("remote", &[]),
     ("send", &["sources::replay", "sources::backoff", "secret"]),
@@ -193,7 +193,9 @@ fn tm_5_every_error_code_is_counted() {
     let mut uncounted = BTreeSet::new();
     for file in rust_files(Path::new("src")) {
         let text = production_part(&file);
-        let codes = text.split('"').filter(|text| is_error_code(text) || text.starts_with("FHIRServiceError"));
+        // What the FHIR server refuses is counted together.
+        let together = |text| if str::starts_with(text, "FHIRServiceError") { "FHIRServiceError" } else { text };
+        let codes = text.split('"').map(together).filter(|text| is_error_code(text) || *text == "FHIRServiceError");
         // Some metrics are named by error type and code.
         let missing = codes.filter(|code| !table.contains(&format!("{code}\"")));
         uncounted.extend(missing.map(str::to_owned));

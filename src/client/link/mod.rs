@@ -4,28 +4,38 @@
 //! and the sources stand still. What an operator must mend is announced as `Halted` and tried again now and then.
 //! Only requests without an answer that counts are sent again. A lost answer counts as unknown, which is safe as long as
 //! requests are conditional or may be repeated.
+//!
+//! An entry that fails while others of its kind are taken is given up after a number of attempts, so that it does not
+//! hold up what comes after it; `policy` says when an entry is suspected.
+
+mod part;
+mod proof;
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use self::part::{Part, cut};
+use self::proof::{Moment, Taken};
 use super::bundle::{Answer, Request};
 use super::error::SubmitError;
 use super::http::FhirClient;
 use super::retry::RetrySettings;
-use crate::model::connector_state::ConnectorState;
+use crate::model::connector_state::{ConnectorState, Trouble};
 use crate::model::fate::Fate;
 use crate::telemetry::chain;
 use crate::telemetry::meters::LinkMeters;
 
-/// Attempts of one entry that the server answers with 500 or 501 while it processes the Bundle around it. More cannot
-/// help: it is that entry which the server cannot take.
-const ENTRY_ATTEMPTS_MAX: u32 = 10;
+/// Attempts of an entry that fails while the server takes others of its kind. More cannot help.
+const ATTEMPTS_MAX: u32 = 10;
+/// Attempts of an entry that fails alone while there is nothing else to send, so that all that is known of the server is
+/// that it says what it can do. With the pauses between them this is half an hour, as a short failure of its disk may take.
+const LONE_ATTEMPTS_MAX: u32 = 60;
 
 /// Sizes and pauses.
 #[derive(Clone, Debug)]
@@ -52,14 +62,30 @@ pub(crate) struct Link {
     client: FhirClient,
     settings: LinkSettings,
     state: watch::Sender<ConnectorState>,
+    taken: Taken,
+    hurry: Arc<Notify>,
     give_up: CancellationToken,
     meters: LinkMeters,
 }
 
-/// Requests that travel together, by their place in the list, and how often they failed.
-struct Part {
-    places: Vec<usize>,
-    failures: u32,
+/// Requests on their way to being answered.
+struct Exchange<'a> {
+    requests: &'a [Request],
+    answers: Vec<Option<Answer>>,
+    /// What is to be sent, in this order.
+    parts: VecDeque<Part>,
+    /// Attempts in a row of which nothing came: the longer, the longer the pauses.
+    idle: u32,
+}
+
+/// Why something is to be done again.
+struct Setback {
+    code: &'static str,
+    reason: String,
+    /// Whether an operator must mend something first.
+    halts: bool,
+    /// How long the server asked to be left alone.
+    asked: Option<Duration>,
 }
 
 impl Link {
@@ -72,12 +98,18 @@ impl Link {
     ) -> Self {
         let (state, _unwatched) = watch::channel(ConnectorState::Running);
         let meters = LinkMeters::new(&connector);
-        Self { connector, client, settings, state, give_up, meters }
+        let (taken, hurry) = (Taken::default(), Arc::default());
+        Self { connector, client, settings, state, taken, hurry, give_up, meters }
     }
 
     /// Whether the connector delivers, now and from now on.
     pub(crate) fn state(&self) -> watch::Receiver<ConnectorState> {
         self.state.subscribe()
+    }
+
+    /// Ends the pauses under way when notified, so that what waits is tried at once.
+    pub(crate) fn hurry(&self) -> Arc<Notify> {
+        Arc::clone(&self.hurry)
     }
 
     /// Name of the connector it is for.
@@ -97,9 +129,9 @@ impl Link {
     /// # Errors
     /// When the program ends first.
     pub(crate) async fn exchange(&self, requests: &[Request]) -> Result<Vec<Answer>, GivenUp> {
-        let mut answers: Vec<Option<Answer>> = vec![None; requests.len()];
-        let mut parts = self.parts(requests);
-        while let Some(part) = parts.pop_front() {
+        let parts = cut(requests, &self.settings);
+        let mut exchange = Exchange { requests, answers: vec![None; requests.len()], parts, idle: 0 };
+        while let Some(part) = exchange.parts.pop_front() {
             let chosen: Vec<&Request> = part.places.iter().filter_map(|place| requests.get(*place)).collect();
             let began = Instant::now();
             let submitted = tokio::select! {
@@ -108,120 +140,156 @@ impl Link {
                 submitted = self.client.submit(chosen.into_iter()) => submitted,
             };
             self.meters.submitted(submitted.is_ok(), began.elapsed());
-            match submitted {
-                Ok(part_answers) => self.keep(part, part_answers, &mut answers, &mut parts).await?,
-                Err(error) => self.react(part, &error, &mut answers, &mut parts).await?,
+            let setback = match submitted {
+                Ok(answers) => self.keep(part, answers, &mut exchange).await?,
+                Err(error) => self.react(part, &error, &mut exchange).await?,
+            };
+            if let Some(setback) = setback {
+                exchange.idle = exchange.idle.saturating_add(1);
+                self.recover(setback, exchange.idle).await?;
             }
         }
-        Ok(answers.into_iter().map(Option::unwrap_or_default).collect())
+        Ok(exchange.answers.into_iter().map(Option::unwrap_or_default).collect())
     }
 
-    /// Cuts the requests into Bundles.
-    fn parts(&self, requests: &[Request]) -> VecDeque<Part> {
-        let mut parts = VecDeque::new();
-        let (mut places, mut bytes) = (Vec::new(), 0_usize);
-        for (place, request) in requests.iter().enumerate() {
-            let size = size(request);
-            let full = places.len() >= self.settings.entries_max || bytes + size > self.settings.bytes_max;
-            if full && !places.is_empty() {
-                parts.push_back(Part { places: std::mem::take(&mut places), failures: 0 });
-                bytes = 0;
-            }
-            places.push(place);
-            bytes += size;
-        }
-        if !places.is_empty() {
-            parts.push_back(Part { places, failures: 0 });
-        }
-        parts
-    }
-
-    /// Keeps the answers that count, and puts the rest in front again.
+    /// Keeps the answers that stand, and puts what is left behind the rest.
     async fn keep(
         &self,
         part: Part,
-        part_answers: Vec<Answer>,
-        answers: &mut [Option<Answer>],
-        parts: &mut VecDeque<Part>,
-    ) -> Result<(), GivenUp> {
-        let failures = part.failures + 1;
-        let mut again = Vec::new();
-        let mut halted = None;
-        for (place, answer) in part.places.into_iter().zip(part_answers) {
-            let hopeless = failures >= ENTRY_ATTEMPTS_MAX && matches!(answer.status, 500 | 501);
-            match answer.fate() {
-                Some(fate) if !hopeless => {
-                    if fate == Fate::Halt {
-                        halted = Some(answer.status);
-                    }
-                    again.push((place, answer.status));
-                }
-                Some(_) | None => set(answers, place, answer),
+        answers: Vec<Answer>,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Option<Setback>, GivenUp> {
+        let since = part.suspected_at.unwrap_or_else(|| self.taken.now());
+        let of_part = part.places.iter().filter_map(|place| exchange.requests.get(*place));
+        if self.taken.note(of_part.zip(&answers)) {
+            exchange.idle = 0;
+        }
+        let (mut patient, mut suspects, mut setback) = (Vec::new(), Vec::new(), None::<Setback>);
+        for (place, answer) in part.places.into_iter().zip(answers) {
+            let Some(fate) = answer.fate() else {
+                exchange.answer(place, answer);
+                continue;
+            };
+            // Where others are taken the operator has nothing to mend; this one is not welcome.
+            let halts = fate == Fate::Halt && !self.is_proven(place, since, exchange);
+            if setback.as_ref().is_none_or(|setback| halts && !setback.halts) {
+                let reason = format!("{} answered {} to entries", self.client.endpoint(), answer.status);
+                setback = Some(Setback { code: answer.code(), reason, halts, asked: None });
+            }
+            match fate {
+                Fate::Suspect { .. } | Fate::Halt if !halts => suspects.push((place, answer)),
+                Fate::Suspect { .. } | Fate::Halt | Fate::Retry(_) | Fate::Split => patient.push(place),
             }
         }
-        let Some((_, status)) = again.first().copied() else {
+        let failures = part.failures.saturating_add(1);
+        let left = self.doubt(suspects, failures, since, exchange).await?;
+        if patient.is_empty() && left.is_empty() {
             self.announce(ConnectorState::Running);
-            return Ok(());
-        };
-        let places = again.into_iter().map(|(place, _)| place).collect();
-        parts.push_front(Part { places, failures });
-        match halted {
-            Some(status) => self.halt(format!("{} answered {status} to entries", self.client.endpoint())).await,
-            None => {
-                self.meters.repeated();
-                self.announce(ConnectorState::Retrying {
-                    reason: format!("{} answered {status} to entries", self.client.endpoint()),
-                });
-                self.pause(failures, None).await
-            }
+            return Ok(None);
         }
+        if !patient.is_empty() {
+            exchange.parts.push_back(Part::of(patient));
+        }
+        if !left.is_empty() {
+            exchange.put_back(Part { places: left, failures, suspected_at: Some(since) }, ATTEMPTS_MAX);
+        }
+        Ok(setback)
     }
 
     /// Decides about a Bundle that was not processed as a whole.
     async fn react(
         &self,
-        part: Part,
+        mut part: Part,
         error: &SubmitError,
-        answers: &mut [Option<Answer>],
-        parts: &mut VecDeque<Part>,
-    ) -> Result<(), GivenUp> {
-        let failures = part.failures + 1;
-        match (error.fate(), error) {
-            (Fate::Split, _) if part.places.len() > 1 => {
-                let (first, second) = part.places.split_at(part.places.len() / 2);
-                parts.push_front(Part { places: second.to_vec(), failures: part.failures });
-                parts.push_front(Part { places: first.to_vec(), failures: part.failures });
-                Ok(())
-            }
-            (Fate::Split, SubmitError::Refused { status, diagnosis, .. }) => {
-                for place in part.places {
-                    let diagnosis = diagnosis.clone();
-                    set(answers, place, Answer { status: *status, diagnosis, ..Answer::default() });
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Option<Setback>, GivenUp> {
+        let mut setback = Setback { code: error.code(), reason: chain(error), halts: false, asked: None };
+        match error.fate() {
+            Fate::Split => {
+                match *part.places.as_slice() {
+                    [place] => exchange.answer(place, error.answer()),
+                    _ => part.halves().rev().for_each(|half| exchange.parts.push_front(half)),
                 }
-                Ok(())
+                return Ok(None);
             }
-            (Fate::Halt, _) => {
-                parts.push_front(Part { places: part.places, failures });
-                self.halt(chain(error)).await
+            Fate::Halt => {
+                setback.halts = true;
+                exchange.parts.push_front(part);
             }
-            (Fate::Retry(asked), _) => {
-                parts.push_front(Part { places: part.places, failures });
-                self.meters.repeated();
-                self.announce(ConnectorState::Retrying { reason: chain(error) });
-                self.pause(failures, asked).await
+            Fate::Retry(asked) => {
+                setback.asked = asked;
+                exchange.parts.push_front(part);
             }
-            (Fate::Split, _) => {
-                parts.push_front(Part { places: part.places, failures });
-                self.meters.repeated();
-                self.announce(ConnectorState::Retrying { reason: chain(error) });
-                self.pause(failures, None).await
+            Fate::Suspect { attempts } => {
+                part.failures = part.failures.saturating_add(1);
+                let since = *part.suspected_at.get_or_insert_with(|| self.taken.now());
+                if let [place] = *part.places.as_slice() {
+                    part.places = self.doubt(vec![(place, error.answer())], part.failures, since, exchange).await?;
+                }
+                if part.places.is_empty() {
+                    self.announce(ConnectorState::Running);
+                    return Ok(None);
+                }
+                exchange.put_back(part, attempts);
             }
+        }
+        Ok(Some(setback))
+    }
+
+    /// Gives up the entries that are to blame, with these answers, and gives back the others.
+    async fn doubt(
+        &self,
+        suspects: Vec<(usize, Answer)>,
+        failures: u32,
+        since: Moment,
+        exchange: &mut Exchange<'_>,
+    ) -> Result<Vec<usize>, GivenUp> {
+        let is_alone = suspects.len() == 1;
+        let mut left = Vec::new();
+        for (place, answer) in suspects {
+            let hopeless = failures >= ATTEMPTS_MAX && self.is_proven(place, since, exchange)
+                || is_alone && failures >= LONE_ATTEMPTS_MAX && self.server_speaks().await?;
+            if !hopeless {
+                left.push(place);
+                continue;
+            }
+            tracing::warn!(
+                connector = %self.connector, status = answer.status, attempts = failures,
+                "fhir server takes others but never this entry, given up"
+            );
+            exchange.answer(place, answer);
+        }
+        Ok(left)
+    }
+
+    /// Whether the server took another of the kind since.
+    fn is_proven(&self, place: usize, since: Moment, exchange: &Exchange<'_>) -> bool {
+        exchange.requests.get(place).is_some_and(|request| self.taken.since(since, request))
+    }
+
+    /// Whether the server says what it can do: weak proof, for when there is nothing else to ask.
+    async fn server_speaks(&self) -> Result<bool, GivenUp> {
+        tokio::select! {
+            biased;
+            () = self.give_up.cancelled() => Err(GivenUp),
+            version = self.client.fhir_version() => Ok(version.is_ok()),
         }
     }
 
-    async fn halt(&self, reason: String) -> Result<(), GivenUp> {
-        self.announce(ConnectorState::Halted { reason });
-        self.wait(self.settings.retry.pause_halted).await
+    /// Tells what is in the way, and waits.
+    async fn recover(&self, setback: Setback, idle: u32) -> Result<(), GivenUp> {
+        let Setback { code, reason, halts, asked } = setback;
+        let retry = self.settings.retry;
+        let pause = if halts {
+            retry.pause_halted
+        } else {
+            self.meters.repeated();
+            retry.pause(idle, asked, (self.settings.dice)())
+        };
+        let now = Instant::now();
+        let trouble = Trouble { code, reason, since: now, next_attempt: now + pause };
+        self.announce(if halts { ConnectorState::Halted(trouble) } else { ConnectorState::Retrying(trouble) });
+        self.wait(pause).await
     }
 
     /// Waits before the next attempt; also for stages whose own reason to repeat is contention.
@@ -235,44 +303,50 @@ impl Link {
     async fn wait(&self, pause: Duration) -> Result<(), GivenUp> {
         tokio::select! {
             () = tokio::time::sleep(pause) => Ok(()),
+            () = self.hurry.notified() => Ok(()),
             () = self.give_up.cancelled() => Err(GivenUp),
         }
     }
 
-    /// Tells of a change of state, once for each change.
-    fn announce(&self, state: ConnectorState) {
-        let changed = self.state.send_if_modified(|current| {
+    /// Tells of a change of state; logs it once for each cause.
+    fn announce(&self, mut state: ConnectorState) {
+        let mut is_news = false;
+        self.state.send_if_modified(|current| {
+            is_news = state.adopt(current);
             let changed = *current != state;
             if changed {
                 current.clone_from(&state);
             }
             changed
         });
-        if !changed {
-            return;
-        }
         match state {
+            _ if !is_news => {}
             ConnectorState::Running => tracing::info!(connector = %self.connector, "delivering again"),
-            ConnectorState::Retrying { reason } => {
-                tracing::warn!(connector = %self.connector, error = %reason, "fhir server does not take bundles, retrying");
+            ConnectorState::Retrying(Trouble { code, reason, .. }) => {
+                tracing::warn!(connector = %self.connector, code, error = %reason, "fhir server does not take bundles, retrying");
             }
-            ConnectorState::Halted { reason } => {
-                tracing::error!(connector = %self.connector, error = %reason, "connector halted until the cause is mended");
+            ConnectorState::Halted(Trouble { code, reason, .. }) => {
+                tracing::error!(connector = %self.connector, code, error = %reason, "connector halted until the cause is mended");
             }
         }
     }
 }
 
-fn set(answers: &mut [Option<Answer>], place: usize, answer: Answer) {
-    if let Some(slot) = answers.get_mut(place) {
-        *slot = Some(answer);
+impl Exchange<'_> {
+    /// Ends a request.
+    fn answer(&mut self, place: usize, answer: Answer) {
+        if let Some(slot) = self.answers.get_mut(place) {
+            *slot = Some(answer);
+        }
     }
-}
 
-fn size(request: &Request) -> usize {
-    match request {
-        Request::Get { url } => url.len(),
-        Request::Put { url, resource, .. } => url.len() + resource.len(),
+    /// Puts a part behind the rest, so that it holds up nobody; in halves after so many failures.
+    fn put_back(&mut self, part: Part, attempts: u32) {
+        if part.failures >= attempts {
+            self.parts.extend(part.halves());
+        } else {
+            self.parts.push_back(part);
+        }
     }
 }
 

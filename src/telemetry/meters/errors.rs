@@ -167,8 +167,9 @@ pub(super) fn count_error(connector: &str, code: &str) {
 }
 
 fn of_code(code: &str) -> Option<&'static Known> {
-    // Some names are a type and a code.
-    KNOWN.iter().find(|known| known.name == code || known.name.strip_prefix(known.error_type) == Some(code))
+    // Some names are a type and a code. What the FHIR server refuses is counted together, whatever it says (ER-13).
+    let name = if code.starts_with(SERVICE) { SERVICE } else { code };
+    KNOWN.iter().find(|known| known.name == name || known.name.strip_prefix(known.error_type) == Some(name))
 }
 
 /// Counts a refusal of the FHIR server that is not final.

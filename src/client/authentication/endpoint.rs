@@ -1,0 +1,123 @@
+//! A token endpoint: one form, one answer (<https://www.rfc-editor.org/rfc/rfc6749#section-4.4>).
+//!
+//! A module of this size instead of a library: the `oauth2` crate brings chrono and second versions of rand and sha2, and
+//! its client is for reqwest 0.12. Signed assertions in place of a secret (`private_key_jwt`) are not offered.
+
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+use serde::Deserialize;
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::super::connection::{self, ConnectionSettings, Read};
+use super::super::error::{ClientError, SubmitError, TokenError};
+use super::tokens::Granted;
+use super::{ClientCredentials, bearer};
+
+/// Largest answer with a token. Those of Entra ID are a few kilobytes.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// What an endpoint may say was wrong (RFC 6749 5.2, RFC 8707, and what Entra ID adds). Other words are not shown: an
+/// endpoint may repeat what it was sent.
+const ERRORS: [&str; 12] = [
+    "invalid_request",
+    "invalid_client",
+    "invalid_grant",
+    "unauthorized_client",
+    "unsupported_grant_type",
+    "invalid_scope",
+    "invalid_target",
+    "invalid_resource",
+    "access_denied",
+    "server_error",
+    "temporarily_unavailable",
+    "slow_down",
+];
+
+/// A token endpoint, and what it is told.
+#[derive(Debug)]
+pub(super) struct TokenEndpoint {
+    http: reqwest::Client,
+    credentials: ClientCredentials,
+    /// Its address as it may be shown.
+    shown: String,
+}
+
+#[derive(Deserialize)]
+struct Grant {
+    access_token: String,
+    #[serde(default)]
+    token_type: Option<String>,
+    /// Seconds. Some endpoints write the number as text.
+    #[serde(default)]
+    expires_in: Value,
+}
+
+#[derive(Deserialize)]
+struct Refusal {
+    error: String,
+}
+
+impl TokenEndpoint {
+    /// An endpoint that is asked when a token is needed.
+    pub(super) fn new(credentials: ClientCredentials, connection: &ConnectionSettings) -> Result<Self, ClientError> {
+        let http = connection::open(&credentials.token_url, connection)?;
+        let shown = connection::shown(&credentials.token_url);
+        Ok(Self { http, credentials, shown })
+    }
+
+    /// Asks for a token once.
+    pub(super) async fn fetch(&self) -> Result<Granted, TokenError> {
+        let reply = match connection::read(self.request(), ANSWER_BYTES_MAX).await {
+            Ok(Read::Whole(reply)) => reply,
+            Ok(Read::TooLarge) => return Err(self.unreadable()),
+            Err(cause) => return Err(TokenError::Unreached(SubmitError::unanswered(&self.shown, cause))),
+        };
+        if !(200..300).contains(&reply.status) {
+            let error = serde_json::from_slice(&reply.body).ok().and_then(|refusal: Refusal| known(&refusal.error));
+            let endpoint = self.shown.clone();
+            return Err(TokenError::Refused { endpoint, status: reply.status, error, retry_after: reply.retry_after });
+        }
+        let grant: Grant = serde_json::from_slice(&reply.body).map_err(|_cause| self.unreadable())?;
+        if grant.token_type.is_some_and(|token_type| !token_type.eq_ignore_ascii_case("bearer")) {
+            return Err(self.unreadable());
+        }
+        let header = bearer(&grant.access_token).ok_or_else(|| self.unreadable())?;
+        Ok(Granted { header, lifetime: seconds(&grant.expires_in) })
+    }
+
+    fn request(&self) -> reqwest::RequestBuilder {
+        let ClientCredentials { token_url, client_id, client_secret, secret_in_form, form } = &self.credentials;
+        let mut body = form_urlencoded::Serializer::new(String::new());
+        body.append_pair("grant_type", "client_credentials");
+        body.extend_pairs(form);
+        let request = self.http.post(token_url.clone()).header(ACCEPT, "application/json");
+        let request = if *secret_in_form {
+            body.append_pair("client_id", client_id).append_pair("client_secret", client_secret.expose());
+            request
+        } else {
+            request.basic_auth(encoded(client_id), Some(encoded(client_secret.expose())))
+        };
+        let form = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.header(CONTENT_TYPE, form).body(body.finish())
+    }
+
+    fn unreadable(&self) -> TokenError {
+        TokenError::Unreadable { endpoint: self.shown.clone() }
+    }
+}
+
+/// In the header, id and secret are encoded as in a form (RFC 6749, 2.3.1).
+fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+fn known(error: &str) -> Option<&'static str> {
+    ERRORS.into_iter().find(|known| *known == error)
+}
+
+fn seconds(expires_in: &Value) -> Option<Duration> {
+    let seconds = expires_in.as_u64().or_else(|| expires_in.as_str()?.trim().parse().ok());
+    seconds.map(Duration::from_secs)
+}
