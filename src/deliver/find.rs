@@ -159,7 +159,7 @@ mod tests {
     fn ob_5_what_is_gone_is_absent() {
         check(absent(), Ok(vec![]), "absent");
         check(read(410, None, "{}"), Ok(vec![]), "absent");
-        check(read(400, None, "{}"), Ok(vec![]), "FHIRServiceError");
+        check(read(400, None, "{}"), Ok(vec![]), "FHIRServiceErrorBadRequest");
     }
 
     #[test]
@@ -194,6 +194,6 @@ mod tests {
 
     #[test]
     fn a_server_that_does_not_search_is_not_taken_for_an_empty_one() {
-        check(absent(), Err(read(400, None, "{}")), "FHIRServiceError");
+        check(absent(), Err(read(400, None, "{}")), "FHIRServiceErrorBadRequest");
     }
 }

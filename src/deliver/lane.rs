@@ -306,7 +306,7 @@ impl Lane {
 pub(super) fn refusal(answer: &Answer) -> ConversionFailure {
     let diagnosis = answer.diagnosis.as_deref().unwrap_or("without saying why");
     ConversionFailure {
-        code: "FHIRServiceError",
+        code: answer.code(),
         reason: format!("the FHIR server refused the Observation with status {}: {diagnosis}", answer.status),
         reading: None,
     }

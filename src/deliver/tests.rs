@@ -158,7 +158,7 @@ async fn p_4_a_refused_observation_leaves_its_neighbours_alone() {
     let bench = Bench::new(Period::Single, "Quantity").await;
     bench.server.refuse_bodies_with("66.6");
     let (ends, codes) = bench.run(&[&[("a", 1, "65"), ("a", 2, "66.6"), ("a", 3, "67")]]).await;
-    assert_eq!((ends, codes), (vec![STORED, DEAD, STORED], vec!["FHIRServiceError"]));
+    assert_eq!((ends, codes), (vec![STORED, DEAD, STORED], vec!["FHIRServiceErrorUnprocessableEntity"]));
 }
 
 #[tokio::test]

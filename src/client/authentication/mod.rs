@@ -59,7 +59,7 @@ enum Kind {
     Anonymous,
     Bearer(HeaderValue),
     Basic { username: String, password: Secret },
-    Tokens { tokens: Tokens, endpoint: TokenEndpoint },
+    Tokens { tokens: Tokens, endpoint: Box<TokenEndpoint> },
 }
 
 /// A request that says who asks, and the token it says so with if that is one of several.
@@ -82,7 +82,7 @@ impl Signer {
             }
             Authentication::ClientCredentials(credentials) => Kind::Tokens {
                 tokens: Tokens::default(),
-                endpoint: TokenEndpoint::new(credentials.clone(), connection)?,
+                endpoint: Box::new(TokenEndpoint::new(credentials.clone(), connection)?),
             },
         })))
     }
