@@ -9,6 +9,7 @@ use super::mapping::example;
 use super::{Failure, load_config, say};
 use crate::app::{self, AppError, Exposure};
 use crate::client::FhirClient;
+use crate::client::bundle::Request;
 use crate::client::error::{SubmitError, TokenError};
 use crate::config::{Config, ConnectorConfig, FhirTarget, SourceConfig};
 use crate::sources::mqtt;
@@ -24,6 +25,11 @@ pub(super) struct Arguments {
     #[arg(long)]
     insecure_no_auth: bool,
 }
+
+/// A search as a connector makes it, for a device that is not there.
+const SEARCH: &str = "Device?identifier=vitalwire-check";
+const MEND_CREDENTIALS: &str =
+    "; check who it is told that asks (`fhir.token`, `fhir.username` or `fhir.oauth2`), and what that one may do";
 
 /// What was found about one thing.
 type Finding = Result<String, String>;
@@ -124,12 +130,21 @@ async fn fhir_server(connector: &ConnectorConfig, url: &Url) -> Finding {
     let settings = app::client(connector, url.clone());
     let what = format!("connector `{}`: FHIR server", connector.name);
     let client = FhirClient::new(&settings).map_err(|error| format!("{what}: {}", chain(&error)))?;
-    match client.fhir_version().await {
-        Ok(version) if version.starts_with("4.0") => Ok(format!("{what}: {} speaks FHIR {version}", client.endpoint())),
-        Ok(version) => {
-            Err(format!("{what}: {} speaks FHIR {version}; Observations are written in R4 (4.0.1)", client.endpoint()))
+    let failed = |error: SubmitError| format!("{what}: {}{}", chain(&error), mend(&error));
+    let version = client.fhir_version().await.map_err(failed)?;
+    let endpoint = client.endpoint();
+    if !version.starts_with("4.0") {
+        return Err(format!("{what}: {endpoint} speaks FHIR {version}; Observations are written in R4 (4.0.1)"));
+    }
+    // Whoever asks may read what a server can do. What the connector will ask for takes more.
+    let search = [Request::Get { url: SEARCH.to_owned() }];
+    let answers = client.submit(search.iter()).await.map_err(failed)?;
+    match answers.first().map(|answer| answer.status) {
+        Some(200) => Ok(format!("{what}: {endpoint} speaks FHIR {version} and searches in a batch")),
+        Some(status @ (401 | 403)) => Err(format!("{what}: {endpoint} answers {status} to a search{MEND_CREDENTIALS}")),
+        status => {
+            Err(format!("{what}: {endpoint} answers {} to a search for a Device in a batch", status.unwrap_or(0)))
         }
-        Err(error) => Err(format!("{what}: {}{}", chain(&error), mend(&error))),
     }
 }
 
@@ -138,9 +153,7 @@ fn mend(error: &SubmitError) -> &'static str {
         SubmitError::Unreachable { .. } | SubmitError::Unanswered { .. } | SubmitError::TimedOut { .. } => {
             "; check that it runs, and its URL (`fhir.url`)"
         }
-        SubmitError::Refused { status: 401 | 403, .. } => {
-            "; check what it is told of who asks (`fhir.token`, `fhir.username` or `fhir.oauth2`), and what that may do"
-        }
+        SubmitError::Refused { status: 401 | 403, .. } => MEND_CREDENTIALS,
         SubmitError::Refused { .. } | SubmitError::TooLarge { .. } => "; check its URL (`fhir.url`)",
         SubmitError::Token(error) => match **error {
             TokenError::Refused { .. } => "; check `fhir.oauth2`",

@@ -135,14 +135,19 @@ impl SubmitError {
 fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut cause = error.source();
     while let Some(error) = cause {
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(|io| io.get_ref());
-        let tls = wrapped.and_then(|inner| inner.downcast_ref()).or_else(|| error.downcast_ref());
+        let tls = wrapped_in(error);
         if tls.is_some() {
             return tls;
         }
         cause = error.source();
     }
     None
+}
+
+/// Errors of IO are not the source, but the same as, what they wrap.
+fn wrapped_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
+    let inner = || error.downcast_ref::<std::io::Error>()?.get_ref();
+    error.downcast_ref().or_else(|| wrapped_in(inner()?))
 }
 
 /// Why a token endpoint gave no token. Nothing it wrote is in the messages, but for the words of RFC 6749.

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on should stop, and says where"
 )]
 
+mod authentication;
 mod backpressure;
 mod bad_input;
 mod check;

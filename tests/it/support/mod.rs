@@ -5,6 +5,7 @@ pub(crate) mod config;
 pub(crate) mod dice;
 pub(crate) mod faulty_server;
 pub(crate) mod fhir;
+pub(crate) mod guarded_server;
 pub(crate) mod hl7_validator;
 pub(crate) mod mosquitto;
 pub(crate) mod process;
