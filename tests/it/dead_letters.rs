@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::config::{mqtt, mqtt_listener, wearables};
 use crate::support::mosquitto::Mosquitto;
@@ -14,7 +14,7 @@ const GOOD: &str =
     r#"{"deviceid":"d-1","patientid":"p-1","measurementdatetime":"2024-03-02T07:15:00Z","heartrate":61}"#;
 
 #[tokio::test]
-async fn bad_payloads_among_good_ones_are_kept_with_their_reason() {
+async fn er_10_bad_payloads_among_good_ones_are_kept_with_their_reason() {
     let directory = tempfile::tempdir().unwrap();
     let product = Vitalwire::serve(directory.path(), &wearables(&mqtt_listener()));
     let other_device = GOOD.replace("d-1", "d-2").replace("p-1", "p-2");
@@ -58,6 +58,49 @@ async fn bad_payloads_among_good_ones_are_kept_with_their_reason() {
         "{letters:?}"
     );
     assert!(letters.iter().any(|letter| letter["payload"] == "not json"), "{letters:?}");
+}
+
+/// What becomes of one message while the connector finds devices in this way and the server has these resources.
+async fn dropped(mode: &str, resources: &[Value], message: &str) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let config = wearables(&mqtt_listener()).replace("\"create\"", &format!("\"{mode}\""));
+    let product = Vitalwire::serve(directory.path(), &config);
+    for resource in resources {
+        product.fhir().put(resource).await.check(201);
+    }
+    publish(product.mqtt.as_ref().unwrap(), &[message.as_bytes()]).await;
+    let connector = product.connector("wearables").await;
+    let (state, ledger) = (&connector["state"], &connector["ledger"]);
+    assert_eq!((state, &ledger["dead_lettered"], &ledger["unexplained"]), (&json!("running"), &json!(1), &json!(0)));
+    let letters = product.fhir().get_json(&format!("{}/connectors/wearables/dead-letters", product.http)).await;
+    letters["dead_letters"][0]["code"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn er_6_what_the_fhir_stage_can_never_use_is_dropped_with_its_code_and_not_tried_again() {
+    let device = |id: &str, patient: &str| {
+        json!({
+            "resourceType": "Device", "id": id, "identifier": [{ "value": "d-1" }],
+            "patient": { "reference": format!("Patient/{patient}") },
+        })
+    };
+    let patient =
+        |id: &str| json!({ "resourceType": "Patient", "id": id, "identifier": [{ "value": format!("{id}-9") }] });
+    let of_another = [patient("p"), device("a", "p")];
+    let two = [patient("p"), device("a", "p"), device("b", "p")];
+    let anonymous = GOOD.replace("\"patientid\":\"p-1\",", "");
+    let fast = GOOD.replace("61", "\"fast\"");
+    let cases: [(&str, &[Value], &str, &str); 6] = [
+        ("create", &[], &anonymous, "PatientIdentityNotDefinedException"),
+        ("create", &of_another, GOOD, "PatientDeviceMismatchException"),
+        ("create", &[], &fast, "InvalidQuantityFhirValueException"),
+        ("lookup", &[], GOOD, "DeviceNotFoundException"),
+        ("lookup", &two, GOOD, "MultipleDeviceFoundException"),
+        ("lookup-with-encounter", &of_another, GOOD, "EncounterIdentityNotDefinedException"),
+    ];
+    for (mode, resources, message, code) in cases {
+        assert_eq!(dropped(mode, resources, message).await, code);
+    }
 }
 
 #[tokio::test]

@@ -121,3 +121,104 @@ fn seconds(expires_in: &Value) -> Option<Duration> {
     let seconds = expires_in.as_u64().or_else(|| expires_in.as_str()?.trim().parse().ok());
     seconds.map(Duration::from_secs)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Duration;
+
+    use axum::http::{HeaderMap, StatusCode};
+    use axum::routing::post;
+    use tokio_util::task::TaskTracker;
+
+    use super::{ClientCredentials, ConnectionSettings, Granted, TokenEndpoint, TokenError};
+    use crate::secret::Secret;
+
+    /// What an endpoint was told: the header `Authorization`, and the form.
+    type Told = Arc<Mutex<(String, String)>>;
+
+    /// Asks an endpoint that answers so.
+    async fn ask(secret_in_form: bool, status: u16, answer: &'static str) -> (Result<Granted, TokenError>, Told) {
+        let told = Told::default();
+        let heard = Arc::clone(&told);
+        let listen = move |headers: HeaderMap, form: String| async move {
+            let header = headers.get("authorization").map_or("", |header| header.to_str().unwrap());
+            *heard.lock().unwrap() = (header.to_owned(), form);
+            (StatusCode::from_u16(status).unwrap(), [("retry-after", "7")], answer)
+        };
+        let socket = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let token_url = format!("http://{}/token?tenant=t", socket.local_addr().unwrap()).parse().unwrap();
+        let router = axum::Router::new().route("/token", post(listen));
+        TaskTracker::new().spawn(async move { axum::serve(socket, router).await });
+        let credentials = ClientCredentials {
+            token_url,
+            client_id: "a b".to_owned(),
+            client_secret: Secret::new("p:w&ü".to_owned()),
+            secret_in_form,
+            form: vec![("scope", "https://fhir/.default".to_owned()), ("audience", "x".to_owned())],
+        };
+        let second = Duration::from_secs(30);
+        let connection =
+            ConnectionSettings { request_timeout: second, connect_timeout: second, authorities: None, identity: None };
+        let endpoint = TokenEndpoint::new(credentials, &connection).unwrap();
+        assert!(!format!("{endpoint:?}").contains("p:w"), "{endpoint:?}");
+        (endpoint.fetch().await, told)
+    }
+
+    const GRANT: &str = r#"{"access_token":"t","token_type":"bearer","expires_in":3599}"#;
+
+    #[tokio::test]
+    async fn id_and_secret_are_put_into_the_header_or_into_the_form() {
+        let scope = "grant_type=client_credentials&scope=https%3A%2F%2Ffhir%2F.default&audience=x";
+        let (_, told) = ask(false, 200, GRANT).await;
+        // a+b:p%3Aw%26%C3%BC
+        let header = "Basic YStiOnAlM0F3JTI2JUMzJUJD".to_owned();
+        assert_eq!(*told.lock().unwrap(), (header, scope.to_owned()));
+        let (_, told) = ask(true, 200, GRANT).await;
+        let form = format!("{scope}&client_id=a+b&client_secret=p%3Aw%26%C3%BC");
+        assert_eq!(*told.lock().unwrap(), (String::new(), form));
+    }
+
+    #[track_caller]
+    fn check(granted: Result<Granted, TokenError>, seconds: Option<u64>) {
+        let granted = granted.unwrap();
+        assert_eq!(granted.header, "Bearer t");
+        assert!(!format!("{granted:?}").contains("Bearer"), "{granted:?}");
+        assert_eq!(granted.lifetime, seconds.map(Duration::from_secs));
+    }
+
+    #[tokio::test]
+    async fn a_life_is_told_as_number_or_text_or_not_at_all() {
+        check(ask(false, 200, GRANT).await.0, Some(3_599));
+        check(ask(false, 200, r#"{"access_token":"t","expires_in":"60"}"#).await.0, Some(60));
+        check(ask(false, 200, r#"{"access_token":"t","token_type":"Bearer"}"#).await.0, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_no_bearer_token_is_none() {
+        for answer in [
+            "<html>",
+            "{}",
+            r#"{"access_token":"t","token_type":"mac"}"#,
+            r#"{"access_token":"a\nb"}"#,
+            r#"{"access_token":7}"#,
+        ] {
+            let fetched = ask(false, 200, answer).await.0;
+            assert!(matches!(fetched, Err(TokenError::Unreadable { .. })), "{answer} {fetched:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn er_12_er_13_a_refusal_tells_the_words_of_the_standard_and_nothing_else() {
+        for (answer, says) in [
+            (r#"{"error":"invalid_client","error_description":"p:w"}"#, "answered 401 (invalid_client)"),
+            (r#"{"error":"p:w"}"#, "answered 401"),
+            ("p:w", "answered 401"),
+        ] {
+            let refusal = ask(false, 401, answer).await.0.unwrap_err();
+            assert!(matches!(&refusal, TokenError::Refused { retry_after: Some(pause), .. } if pause.as_secs() == 7));
+            let text = refusal.to_string();
+            assert!(text.ends_with(says) && !text.contains("tenant"), "{text}");
+        }
+    }
+}
