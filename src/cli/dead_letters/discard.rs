@@ -30,7 +30,7 @@ pub(super) async fn run(Arguments { place, selected, yes }: Arguments) -> Result
     match place.format {
         Format::Json => say_json(&discarded),
         Format::Text if count == 0 => say("No dead letters discarded."),
-        Format::Text => say(&format!("{count} dead letters discarded ({})", counts(&discarded, "discarded_by_code"))),
+        Format::Text => say(&format!("Discarded: {}", counts(&discarded, "discarded_by_code"))),
     }
     if count == 0 && !selected.ids.is_empty() {
         let message = "the dead letters are not there, or are being replayed at this moment";
@@ -50,7 +50,7 @@ async fn confirmed(remote: &Remote, place: &Place, selected: &Selected) -> Resul
     } else {
         u64::try_from(selected.ids.len()).unwrap_or(u64::MAX)
     };
-    let question = format!("Discard {count} dead letters of `{}` for good? [y/N] ", place.connector);
+    let question = format!("Discard for good, of the dead letters of `{}`: {count}? [y/N] ", place.connector);
     let mut answer = String::new();
     // Whoever cannot be asked has not said yes.
     let asked = write!(std::io::stderr(), "{question}").and_then(|()| std::io::stdin().lock().read_line(&mut answer));

@@ -21,8 +21,14 @@ use serde_json::{Value, json};
 use self::markdown::{Block, Part, Row, anchors, code_spans, links, parts};
 use crate::support::process::{run, vitalwire};
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "templates/README.md", "templates/reference.md", "templates/migrating.md", "docs/metrics.md"];
+const DOCUMENTS: [&str; 5] = [
+    "README.md",
+    "templates/README.md",
+    "templates/reference.md",
+    "templates/migrating.md",
+    "docs/metrics.md",
+    "docs/dead-letters.md",
+];
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
