@@ -23,6 +23,7 @@ pub(super) fn about(envelope: &Arc<Envelope>) -> DeadLetter {
         code: "IncompatibleDataException",
         reason: "no value".to_owned(),
         template: Some(("pulse".to_owned(), 12)),
+        mapping: Arc::from("3f2a"),
         at: Timestamp::UNIX_EPOCH,
     }
 }
@@ -84,6 +85,7 @@ async fn ev_12_a_message_is_kept_once_and_whole_however_many_letters_are_about_i
     let newest = list(&letters, Selection::default()).await.entries[0].clone();
     let whole = letters.find("wards", newest.id).await.unwrap().unwrap();
     assert_eq!(whole.others, [1, 2]);
+    assert_eq!(whole.entry.mapping.as_deref(), Some("3f2a"));
     assert_eq!((whole.entry.line, whole.entry.position, &*whole.entry.source), (Some(12), 7, "mqtt"));
     assert_eq!(whole.properties, r#"{"site":"ward-4","bed":4.0}"#);
     assert_eq!(whole.system_properties, r#"{"topic":"a/b","qos":1}"#);

@@ -295,8 +295,13 @@ impl Lane {
         for contribution in contributions {
             let measurement_type = &contribution.measurement.measurement_type;
             let mappings = self.shared.mappings.get(contribution.mapping_version);
-            let template = mappings.template_line(measurement_type);
-            let cause = Cause { stage: Stage::Deliver, code: failure.code, reason: failure.reason.clone(), template };
+            let cause = Cause {
+                stage: Stage::Deliver,
+                code: failure.code,
+                reason: failure.reason.clone(),
+                template: mappings.template_line(measurement_type),
+                mapping: contribution.mapping,
+            };
             letters.push(cause.letter(&contribution.envelope, contribution.receipt, self.shared.clock.now()));
         }
     }

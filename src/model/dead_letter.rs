@@ -25,6 +25,8 @@ pub(crate) struct DeadLetter {
     pub(crate) reason: String,
     /// Type name of the template concerned and its line in the mapping file.
     pub(crate) template: Option<(String, usize)>,
+    /// Fingerprint of the mapping the message was read with.
+    pub(crate) mapping: Arc<str>,
     /// When the stage gave up.
     pub(crate) at: Timestamp,
 }
@@ -40,6 +42,8 @@ pub(crate) struct Cause {
     pub(crate) reason: String,
     /// Type name of the template concerned and its line in the mapping file.
     pub(crate) template: Option<(String, usize)>,
+    /// Fingerprint of the mapping the message was read with.
+    pub(crate) mapping: Arc<str>,
 }
 
 impl Cause {
@@ -51,6 +55,7 @@ impl Cause {
             code: self.code,
             reason: self.reason,
             template: self.template,
+            mapping: self.mapping,
             at,
         };
         Tracked { value: letter, receipt }

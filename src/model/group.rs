@@ -149,6 +149,8 @@ pub(crate) struct Contribution {
     pub(crate) measurement: Measurement,
     /// Number of the mapping version that found it.
     pub(crate) mapping_version: u64,
+    /// Fingerprint of that version, for the dead letters.
+    pub(crate) mapping: Arc<str>,
     /// The message, shared by all that came of it, for the dead letters.
     pub(crate) envelope: Arc<Envelope>,
     /// A share of the claim on the message.

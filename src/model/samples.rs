@@ -78,6 +78,7 @@ pub(crate) fn group(
         contributions: vec![Contribution {
             measurement,
             mapping_version: 1,
+            mapping: Arc::from("f1"),
             envelope,
             receipt: heard.receipt(position),
         }],

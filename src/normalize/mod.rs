@@ -126,11 +126,11 @@ impl Normalize {
     ) {
         let envelope = Arc::new(envelope);
         if let Some(failure) = too_large(&envelope) {
-            return yielded.letters.push(self.letter(failure, &envelope, receipt));
+            return yielded.letters.push(self.letter(version, failure, &envelope, receipt));
         }
         let extraction = match version.mappings.extract(&envelope) {
             Ok(extraction) => extraction,
-            Err(failure) => return yielded.letters.push(self.letter(failure, &envelope, receipt)),
+            Err(failure) => return yielded.letters.push(self.letter(version, failure, &envelope, receipt)),
         };
         if extraction.measurements.is_empty() && extraction.failures.is_empty() {
             self.unmatched.count(&envelope.body);
@@ -140,12 +140,16 @@ impl Normalize {
         self.count_omitted(&extraction);
         let (measurements, failures) = extraction.into_groupable();
         for failure in failures {
-            yielded.letters.push(self.letter(failure, &envelope, receipt.share()));
+            yielded.letters.push(self.letter(version, failure, &envelope, receipt.share()));
         }
         for (measurement, period) in measurements {
-            let envelope = Arc::clone(&envelope);
-            let mapping_version = version.number;
-            let contribution = Contribution { measurement, mapping_version, envelope, receipt: receipt.share() };
+            let contribution = Contribution {
+                measurement,
+                mapping_version: version.number,
+                mapping: Arc::clone(version.mappings.fingerprint()),
+                envelope: Arc::clone(&envelope),
+                receipt: receipt.share(),
+            };
             yielded.measurements.push(keyed(contribution, period));
         }
         receipt.hand_on();
@@ -158,10 +162,17 @@ impl Normalize {
         }
     }
 
-    fn letter(&self, failure: Failure, envelope: &Arc<Envelope>, receipt: Receipt) -> Tracked<DeadLetter> {
+    fn letter(
+        &self,
+        version: &Version,
+        failure: Failure,
+        envelope: &Arc<Envelope>,
+        receipt: Receipt,
+    ) -> Tracked<DeadLetter> {
         let reason = failure.message();
         let template = failure.template.map(|(name, at)| (name, at.line));
-        let cause = Cause { stage: Stage::Normalize, code: failure.code, reason, template };
+        let mapping = Arc::clone(version.mappings.fingerprint());
+        let cause = Cause { stage: Stage::Normalize, code: failure.code, reason, template, mapping };
         cause.letter(envelope, receipt, self.clock.now())
     }
 }

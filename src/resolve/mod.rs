@@ -189,8 +189,13 @@ impl Resolve {
 
     fn bury(&self, group: MeasurementGroup, failure: &IdentityFailure, letters: &mut Vec<Tracked<DeadLetter>>) {
         for contribution in group.contributions {
-            let cause =
-                Cause { stage: Stage::Resolve, code: failure.code, reason: failure.reason.clone(), template: None };
+            let cause = Cause {
+                stage: Stage::Resolve,
+                code: failure.code,
+                reason: failure.reason.clone(),
+                template: None,
+                mapping: contribution.mapping,
+            };
             letters.push(cause.letter(&contribution.envelope, contribution.receipt, self.clock.now()));
         }
     }

@@ -117,6 +117,7 @@ async fn letters_are_stored_once_the_mapping_is_mended_and_replaying_again_chang
     assert_eq!((&replay["done"], &replay["failed_by_code"]), (&json!(50), &json!({ "InvalidDataFormatException": 1 })));
     assert_eq!(product.fhir().count("Observation").await, 50);
     let left = get(&product, "").await;
+    assert_eq!(left["dead_letters"][0]["mapping"], product.connector("wearables").await["mapping_version"]);
     assert_eq!((left["dead_letters"].as_array().unwrap().len(), &left["dead_letters"][0]["replays"]), (1, &json!(2)));
 
     let before = product.fhir().all("Observation").await;

@@ -99,7 +99,7 @@ pub(crate) struct Entry {
     pub(crate) template: Option<String>,
     /// Its line in the mapping file.
     pub(crate) line: Option<u64>,
-    /// Which version of the mapping it was.
+    /// Fingerprint of the mapping the message was read with; `None` of letters of an earlier version of the program.
     pub(crate) mapping: Option<String>,
     /// When the stage gave up.
     pub(crate) at: Timestamp,

@@ -59,8 +59,8 @@ fn insert_message(connection: &Connection, envelope: &Envelope) -> Result<i64, r
 fn insert_letter(connection: &Connection, message: i64, letter: &DeadLetter) -> Result<(), rusqlite::Error> {
     let (template, line) = letter.template.as_ref().map(|(name, line)| (name.as_str(), *line)).unzip();
     let mut statement = connection.prepare_cached(
-        "INSERT INTO dead_letters(message, connector, stage, code, reason, template, line, at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        "INSERT INTO dead_letters(message, connector, stage, code, reason, template, line, mapping, at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
     statement.execute(params![
         message,
@@ -70,6 +70,7 @@ fn insert_letter(connection: &Connection, message: i64, letter: &DeadLetter) -> 
         letter.reason,
         template,
         line.and_then(|line| i64::try_from(line).ok()),
+        letter.mapping,
         letter.at.as_microsecond(),
     ])?;
     Ok(())

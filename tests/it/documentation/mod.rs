@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use self::markdown::{Block, Part, Row, anchors, code_spans, links, parts};
 use crate::support::process::{run, vitalwire};
 
-const DOCUMENTS: [&str; 5] = [
+const DOCUMENTS: [&str; 6] = [
     "README.md",
     "templates/README.md",
     "templates/reference.md",
