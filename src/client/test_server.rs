@@ -47,6 +47,8 @@ struct Inner {
     entries_max: Option<usize>,
     /// Entries whose body contains this text are refused with 422.
     unwelcome: Option<String>,
+    /// Entries whose body contains this text are put off with 503.
+    put_off: Option<&'static str>,
     /// Searches find whatever value begins as the one searched, a hit on each page.
     searches_loosely: bool,
     /// Searches do not find what was written since, because the index lags.
@@ -112,6 +114,10 @@ impl TestServer {
 
     pub(crate) fn refuse_bodies_with(&self, text: &str) {
         self.inner.lock().unwrap().unwelcome = Some(text.to_owned());
+    }
+
+    pub(crate) fn overload_bodies_with(&self, text: Option<&'static str>) {
+        self.inner.lock().unwrap().put_off = text;
     }
 
     pub(crate) fn search_loosely(&self) {
@@ -191,6 +197,9 @@ fn process(inner: &mut Inner, entry: &Value) -> Value {
     }
     if inner.unwelcome.as_ref().is_some_and(|text| entry["resource"].to_string().contains(text)) {
         return outcome(422);
+    }
+    if inner.put_off.is_some_and(|text| entry["resource"].to_string().contains(text)) {
+        return outcome(503);
     }
     let request = &entry["request"];
     let own_url;

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::known::KnownObservations;
 use super::target::{Composed, Kind, Step, Stored, Target, Targets};
 use super::trace::{Tracer, tell_refused};
-use super::{DeliverSettings, FirstWrite};
+use super::{BATCHES_PER_LANE_MAX, DeliverSettings, FirstWrite};
 use crate::client::bundle::{Answer, Request};
 use crate::client::{GivenUp, Link};
 use crate::clock::Clock;
@@ -91,7 +91,9 @@ struct Writing {
 impl Lane {
     /// Runs until the inbox closes or the link gives up.
     pub(super) async fn run(self, mut inbox: mpsc::Receiver<Vec<ResolvedGroup>>) {
-        while let Some(groups) = inbox.recv().await {
+        let mut waiting = Vec::with_capacity(BATCHES_PER_LANE_MAX);
+        while inbox.recv_many(&mut waiting, BATCHES_PER_LANE_MAX).await > 0 {
+            let groups = waiting.drain(..).flatten().collect();
             if let Err(Ended) = self.deliver(groups).await {
                 return;
             }

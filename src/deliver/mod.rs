@@ -1,8 +1,9 @@
 //! Stage: resolved groups in, Bundles submitted, receipts completed.
 //!
 //! Groups go to lanes by device, so that the readings of a device are written in the order in which they came (GR-3)
-//! while several Bundles are on their way. Each lane has one Bundle in flight. A full lane holds everything back: that
-//! is how a slow server slows the sources down.
+//! while several Bundles are on their way. Each lane has one Bundle in flight. What waits for a lane goes together when
+//! it is free, so one that is held up by a single entry leaves the others room to go on. A full lane holds everything
+//! back: that is how a slow server slows the sources down.
 //!
 //! Turning groups into Observations, and merging them into those that exist, is `crate::convert`'s; retrying is the
 //! link's.
@@ -32,8 +33,8 @@ use crate::model::group::ResolvedGroup;
 use crate::model::partition;
 use crate::telemetry::meters::DeliverMeters;
 
-/// Batches that may wait for a lane beside the one it works on.
-const BATCHES_PER_LANE_MAX: usize = 1;
+/// Batches that may wait for a lane beside what it works on.
+const BATCHES_PER_LANE_MAX: usize = 4;
 
 /// How Observations are named and written.
 #[derive(Clone, Debug)]

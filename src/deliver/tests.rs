@@ -1,5 +1,6 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -16,6 +17,7 @@ use crate::convert::trace::Place;
 use crate::mapping::{Mappings, Source};
 use crate::mapping_store::Versions;
 use crate::model::group::{Period, ResolvedGroup};
+use crate::model::partition;
 use crate::model::receipt::{Outcome, Settlement};
 use crate::model::samples::{Heard, group};
 use crate::model::subject::Subject;
@@ -51,34 +53,38 @@ impl Bench {
         Self { server, period, value, first_write: FirstWrite::IfAbsent, trace: Place::Source, give_up, link }
     }
 
-    /// Sends batches through the stage; gives the ends of the messages in order, and the codes of the letters.
-    async fn run(&self, batches: &[&[Reading<'_>]]) -> (Vec<Settlement>, Vec<&'static str>) {
+    fn stage(&self) -> Deliver {
         let fhir = FHIR.replace("VALUE", self.value);
         let (device, fhir) = (Source { name: "device.json", text: DEVICE }, Source { name: "fhir.json", text: &fhir });
         let (mappings, _warnings) = Mappings::load(device, fhir).unwrap();
         let naming = Naming { system: Arc::from(DEFAULT_SYSTEM), precision: Precision::Fraction };
         let lanes = NonZeroUsize::new(2).unwrap();
         let settings = DeliverSettings { naming, lanes, first_write: self.first_write, trace: self.trace };
-        let deliver = Deliver::new(
-            settings,
-            Arc::new(Versions::beginning_with(mappings).0),
-            Arc::clone(&self.link),
-            Clock::default(),
-        );
+        let mappings = Arc::new(Versions::beginning_with(mappings).0);
+        Deliver::new(settings, mappings, Arc::clone(&self.link), Clock::default())
+    }
 
-        let heard = Arc::new(Heard::default());
-        let (groups_in, groups) = mpsc::channel(64);
+    fn batch(&self, heard: &Arc<Heard>, first: u64, readings: &[Reading<'_>]) -> Vec<ResolvedGroup> {
+        (first..).zip(readings).map(|(position, reading)| self.resolved(heard, position, *reading)).collect()
+    }
+
+    /// Sends batches through the stage, each when the one before it has ended; gives the ends of the messages in order,
+    /// and the codes of the letters.
+    async fn run(&self, batches: &[&[Reading<'_>]]) -> (Vec<Settlement>, Vec<&'static str>) {
+        let (stage, heard) = (self.stage(), Arc::new(Heard::default()));
         let (letters_in, mut letters) = mpsc::channel(64);
-        let mut positions = 1..;
-        for batch in batches {
-            let one = |reading: &Reading<'_>| self.resolved(&heard, positions.next().unwrap(), *reading);
-            groups_in.send(batch.iter().map(one).collect()).await.unwrap();
+        let mut first = 1;
+        for readings in batches {
+            let (groups_in, groups) = mpsc::channel(1);
+            groups_in.send(self.batch(&heard, first, readings)).await.unwrap();
+            first += u64::try_from(readings.len()).unwrap();
+            drop(groups_in);
+            let tasks = TaskTracker::new();
+            Deliver { shared: Arc::clone(&stage.shared) }.run(groups, letters_in.clone(), tasks.clone()).await;
+            tasks.close();
+            tasks.wait().await;
         }
-        drop(groups_in);
-        let tasks = TaskTracker::new();
-        deliver.run(groups, letters_in, tasks.clone()).await;
-        tasks.close();
-        tasks.wait().await;
+        drop(letters_in);
         let mut codes = Vec::new();
         while let Some(batch) = letters.recv().await {
             for letter in batch {
@@ -141,6 +147,37 @@ async fn ob_5_a_change_by_others_is_merged_and_not_overwritten() {
     assert_eq!(bench.run(&[&[("a", 60, "61")]]).await.0, [MERGED]);
     assert_eq!(bench.stored(), values(&[(3, "60 61")]));
     assert_eq!(bench.server.resources("Observation")[0].1["note"][0]["text"], "moved");
+}
+
+#[tokio::test]
+async fn p_4_devices_go_on_while_the_lane_of_another_is_held_up() {
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
+    let lane = |device: &str| partition::of(device) % 2;
+    let other = ["b", "c", "d", "e", "f", "g"].into_iter().find(|device| lane(device) != lane("a")).unwrap();
+    bench.server.overload_bodies_with(Some("Device/a"));
+    let heard = Arc::new(Heard::default());
+    let (groups_in, groups) = mpsc::channel(1);
+    let (letters_in, _letters) = mpsc::channel(64);
+    let tasks = TaskTracker::new();
+    tasks.spawn(bench.stage().run(groups, letters_in, tasks.clone()));
+    for minute in 0..4 {
+        let readings = [("a", 60 * minute, "60"), (other, 60 * minute, "70")];
+        let first = u64::try_from(2 * minute).unwrap();
+        groups_in.send(bench.batch(&heard, first, &readings)).await.unwrap();
+    }
+    let ended = async |messages: usize| {
+        while heard.settlements().len() < messages {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ended(4)).await.unwrap();
+    assert!(heard.settlements().iter().all(|(position, _)| position % 2 == 1), "{:?}", heard.settlements());
+    bench.server.overload_bodies_with(None);
+    drop(groups_in);
+    tokio::time::timeout(Duration::from_secs(30), ended(8)).await.unwrap();
+    tasks.close();
+    tasks.wait().await;
+    assert_eq!(bench.server.resources("Observation").len(), 2);
 }
 
 #[tokio::test]
