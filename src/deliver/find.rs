@@ -2,7 +2,7 @@
 //!
 //! Each is read under the id that this product gives it, because the index of a server may lag behind its resources, and
 //! searched by its identifier, because one that was imported has another id. What a search finds counts only with exactly
-//! that identifier.
+//! that identifier. What has come to belong to another patient is not added to (P5).
 
 use std::collections::BTreeMap;
 
@@ -31,6 +31,7 @@ impl Shared {
         let found = targets.into_iter().zip(reads).map(|(target, read)| {
             let searched = if target.kind.is_searched { searched.next() } else { None };
             let stored = stored(&target.identifier, read, searched.unwrap_or(Ok(Vec::new())));
+            let stored = stored.and_then(|stored| of_same_patient(stored, target.patient_id()));
             (target, stored)
         });
         Ok(found.collect())
@@ -69,6 +70,34 @@ fn at_own_id(identifier: &Identifier, read: Answer) -> Result<Option<Known>, Con
         }
         (404 | 410, _) => Ok(None),
         (status, resource) => Err(refusal(&Answer { status, resource, etag: read.etag, diagnosis: read.diagnosis })),
+    }
+}
+
+/// Refuses what somebody has moved to another patient since: readings of this one do not follow it there.
+///
+/// Only a relative reference says so for certain. A server may have several addresses.
+fn of_same_patient(stored: Stored, patient_id: &str) -> Result<Stored, ConversionFailure> {
+    #[derive(Deserialize)]
+    struct Resource {
+        subject: Option<Reference>,
+    }
+    #[derive(Deserialize)]
+    struct Reference {
+        reference: Option<String>,
+    }
+    let Stored::Present(known) = &stored else { return Ok(stored) };
+    let subject = serde_json::from_slice::<Resource>(&known.body).ok().and_then(|resource| resource.subject);
+    let reference = subject.and_then(|subject| subject.reference).unwrap_or_default();
+    match reference.strip_prefix("Patient/").and_then(|rest| rest.split('/').next()) {
+        Some(id) if id != patient_id => Err(ConversionFailure {
+            code: "PatientDeviceMismatchException",
+            reason: format!(
+                "the stored resource with the id {} belongs to another Patient than the device of the readings",
+                known.id
+            ),
+            reading: None,
+        }),
+        Some(_) | None => Ok(stored),
     }
 }
 
@@ -111,7 +140,7 @@ mod tests {
     use bytes::Bytes;
     use serde_json::{Value, json};
 
-    use super::{Known, Stored, stored};
+    use super::{Known, Stored, of_same_patient, stored};
     use crate::client::bundle::Answer;
     use crate::client::search::Hit;
     use crate::convert::identifier::Identifier;
@@ -190,6 +219,24 @@ mod tests {
     fn ob_2_several_are_refused() {
         check(absent(), Ok(vec![hit("x", &exact()), hit("y", &exact())]), "MultipleObservationFoundException");
         check(read(200, None, "{}"), Ok(vec![hit("x", &exact())]), "MultipleObservationFoundException");
+    }
+
+    #[test]
+    fn p_5_what_belongs_to_another_patient_is_refused() {
+        for (subject, expected) in [
+            (r#"{"subject":{"reference":"Patient/p"}}"#, true),
+            (r#"{"subject":{"reference":"Patient/p/_history/3"}}"#, true),
+            (r#"{"subject":{"reference":"http://other.name/fhir/Patient/q"}}"#, true),
+            (r#"{"subject":{"reference":"Group/q"}}"#, true),
+            (r#"{"subject":{"display":"Eve"}}"#, true),
+            ("{}", true),
+            (r#"{"subject":{"reference":"Patient/q"}}"#, false),
+            (r#"{"subject":{"reference":"Patient/q/_history/3"}}"#, false),
+        ] {
+            let body = Bytes::from_static(subject.as_bytes());
+            let stored = Stored::Present(Known { id: "x".to_owned(), body, etag: None });
+            assert_eq!(of_same_patient(stored, "p").is_ok(), expected, "{subject}");
+        }
     }
 
     #[test]

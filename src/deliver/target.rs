@@ -113,6 +113,11 @@ impl Target {
         }
     }
 
+    /// Logical id of the patient; the identifier says that it is the same for all groups.
+    pub(super) fn patient_id(&self) -> &str {
+        self.groups.first().map_or("", |group| &group.subject.patient_id)
+    }
+
     /// All measurements, in order of arrival.
     pub(super) fn measurements(&self) -> impl Iterator<Item = &Measurement> {
         self.groups.iter().flat_map(|group| &group.group.contributions).map(|contribution| &contribution.measurement)

@@ -311,6 +311,17 @@ async fn ob_3_a_first_write_that_is_the_second_version_counts_as_contention() {
 }
 
 #[tokio::test]
+async fn p_5_an_observation_that_was_moved_to_another_patient_gets_no_more_readings() {
+    let bench = Bench::new(Period::HOUR, "SampledData").await;
+    bench.run(&[&[("a", 0, "60")]]).await;
+    let (_, mut moved) = bench.server.resources("Observation").remove(0);
+    moved["subject"]["reference"] = "Patient/other".into();
+    bench.server.store(&format!("Observation/{}", moved["id"].as_str().unwrap()), moved);
+    let (ends, codes) = bench.run(&[&[("a", 60, "61"), ("b", 60, "70")]]).await;
+    assert_eq!((ends, codes), (vec![DEAD, STORED], vec!["PatientDeviceMismatchException"]));
+}
+
+#[tokio::test]
 async fn ob_5_what_has_gone_is_created_again() {
     let bench = Bench::new(Period::HOUR, "SampledData").await;
     [Fault::None, Fault::ForgetAll].into_iter().for_each(|fault| bench.server.fail_next(fault));
