@@ -279,13 +279,9 @@ impl Link {
     /// Tells what is in the way, and waits.
     async fn recover(&self, setback: Setback, idle: u32) -> Result<(), GivenUp> {
         let Setback { code, reason, halts, asked } = setback;
+        self.meters.set_back(code, halts);
         let retry = self.settings.retry;
-        let pause = if halts {
-            retry.pause_halted
-        } else {
-            self.meters.repeated();
-            retry.pause(idle, asked, (self.settings.dice)())
-        };
+        let pause = if halts { retry.pause_halted } else { retry.pause(idle, asked, (self.settings.dice)()) };
         let now = Instant::now();
         let trouble = Trouble { code, reason, since: now, next_attempt: now + pause };
         self.announce(if halts { ConnectorState::Halted(trouble) } else { ConnectorState::Retrying(trouble) });

@@ -150,23 +150,27 @@ async fn a_network_that_fails_is_tried_again_with_longer_and_longer_pauses() {
 }
 
 #[tokio::test]
-async fn tm_5_what_is_tried_again_counts_as_an_unhandled_exception_with_severity_warning() {
+async fn tm_5_er_13_failures_count_under_their_code_and_those_tried_again_by_themselves_as_unhandled() {
     let recorder = recorder();
     let _here = metrics::set_default_local_recorder(&recorder);
     let server = TestServer::start().await;
-    for fault in [Fault::Refuse(503), Fault::LoseAnswer, Fault::RefuseFirstEntry(503)] {
+    for fault in [Fault::Refuse(503), Fault::LoseAnswer, Fault::RefuseFirstEntry(503), Fault::Refuse(403)] {
         server.fail_next(fault);
     }
     statuses(&server, 2).await;
     let unhandled = r#"UnhandledException{connector="wards",Name="UnhandledException",Category="Errors",Operation="FHIRConversion",ErrorType="GeneralError",ErrorSeverity="Warning""#;
     for (series, value) in [
         (unhandled, 3.0),
-        (r#"bundles_submitted_total{connector="wards",result="failed"}"#, 2.0),
+        ("FHIRServiceErrorServiceUnavailable{", 2.0),
+        ("FHIRServiceErrorConnection{", 1.0),
+        ("FHIRServiceErrorAuthorizationError{", 1.0),
+        (r#"bundles_submitted_total{connector="wards",result="failed"}"#, 3.0),
         (r#"bundles_submitted_total{connector="wards",result="processed"}"#, 2.0),
     ] {
         assert!((value_of(&recorder, series) - value).abs() < 1e-6, "{series} {}", value_of(&recorder, series));
     }
 }
+
 /// A batch-response with these statuses.
 fn processed(statuses: impl IntoIterator<Item = u16>) -> Answered {
     let entries: Vec<_> =

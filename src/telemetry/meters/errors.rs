@@ -54,13 +54,17 @@ const fn mapping(name: &'static str, error_type: &'static str, help: &'static st
     Known { error_type, source: USER, operation: SETUP, ..resource(name, help) }
 }
 
+const fn service(name: &'static str, help: &'static str) -> Known {
+    Known { error_type: SERVICE, source: OF_SERVICE, ..resource(name, help) }
+}
+
 const TEMPLATE_EXPRESSION: &str = "TemplateExpressionException";
 const INVALID_TEMPLATE: &str = "InvalidTemplateException";
 const INVALID_MAPPING: &str = "ValidationException";
 const UNHANDLED: &str = "UnhandledException";
 
 /// All errors that are counted. Of several with one name the first is for messages, the others are for mapping files.
-pub(super) static KNOWN: [Known; 30] = [
+pub(super) static KNOWN: [Known; 54] = [
     message("InvalidDataFormatException", "a payload is not JSON, or too large"),
     message("IncompatibleDataException", "a required value is missing, blank or not convertible"),
     message("ExpressionFunctionException", "a function of an expression failed"),
@@ -111,16 +115,48 @@ pub(super) static KNOWN: [Known; 30] = [
     resource("MultiplePatientFoundException", "several patients have the identifier"),
     resource("MultipleEncounterFoundException", "several encounters have the identifier"),
     resource("MultipleObservationFoundException", "several Observations have the identifier"),
+    service("FHIRServiceError", "the FHIR server answered with a status that has no code of its own"),
     Known {
-        error_type: SERVICE,
-        source: OF_SERVICE,
-        ..resource("FHIRServiceError", "the FHIR server refused a resource for good")
+        source: USER,
+        ..service(
+            "FHIRServiceErrorAuthorizationError",
+            "the FHIR server, or whoever gives out tokens, does not let the connector in",
+        )
     },
+    Known { source: USER, ..service("FHIRServiceErrorUnauthorized", "the FHIR server answered 401") },
+    Known {
+        source: USER,
+        ..service("FHIRServiceErrorConfigurationError", "there is no FHIR server at the configured address")
+    },
+    service("FHIRServiceErrorConnection", "the FHIR server cannot be reached, or the connection broke"),
+    service("FHIRServiceErrorTimeout", "the FHIR server did not answer in time"),
+    service("FHIRServiceErrorAnswerTooLarge", "the FHIR server answered with more than is read of one answer"),
+    service("FHIRServiceErrorBadRequest", "the FHIR server answered 400"),
+    service("FHIRServiceErrorMethodNotAllowed", "the FHIR server answered 405"),
+    service("FHIRServiceErrorRequestTimeout", "the FHIR server answered 408"),
+    service("FHIRServiceErrorConflict", "the FHIR server answered 409"),
+    service("FHIRServiceErrorGone", "the FHIR server answered 410"),
+    service("FHIRServiceErrorPreconditionFailed", "the FHIR server answered 412"),
+    service("FHIRServiceErrorPayloadTooLarge", "the FHIR server answered 413"),
+    service("FHIRServiceErrorUnsupportedMediaType", "the FHIR server answered 415"),
+    service("FHIRServiceErrorUnprocessableEntity", "the FHIR server answered 422"),
+    service("FHIRServiceErrorLocked", "the FHIR server answered 423"),
+    service("FHIRServiceErrorFailedDependency", "the FHIR server answered 424"),
+    service("FHIRServiceErrorTooManyRequests", "the FHIR server answered 429"),
+    service("FHIRServiceErrorInternalServerError", "the FHIR server answered 500"),
+    service("FHIRServiceErrorNotImplemented", "the FHIR server answered 501"),
+    service("FHIRServiceErrorBadGateway", "the FHIR server answered 502"),
+    service("FHIRServiceErrorServiceUnavailable", "the FHIR server answered 503"),
+    service("FHIRServiceErrorGatewayTimeout", "the FHIR server answered 504"),
+    service("FHIRServiceErrorInsufficientStorage", "the FHIR server answered 507"),
     Known {
         error_type: GENERAL,
         severity: WARNING,
         source: OF_SERVICE,
-        ..resource(UNHANDLED, "the FHIR server did not process a Bundle; it is tried again")
+        ..resource(
+            UNHANDLED,
+            "a failure of the FHIR server after which a Bundle, or a part of it, is tried again by itself; counted under its own code as well",
+        )
     },
     mapping(INVALID_MAPPING, GENERAL, "changed mapping files were refused; messages wait until they are mended"),
     mapping(INVALID_TEMPLATE, DEVICE_TEMPLATE, "a mistake in a template of a device mapping"),
@@ -158,8 +194,7 @@ pub(super) fn expose_errors(connector: &str) {
     }
 }
 
-/// Counts an error that put a message, or a part of one, into the dead letters. `code` is one of section 11 of the
-/// mapping specification.
+/// Counts an error that happened to a connector. `code` is one of section 11 of the mapping specification.
 pub(super) fn count_error(connector: &str, code: &str) {
     if let Some(known) = of_code(code) {
         known.counter(connector).increment(1);
@@ -167,12 +202,11 @@ pub(super) fn count_error(connector: &str, code: &str) {
 }
 
 fn of_code(code: &str) -> Option<&'static Known> {
-    // Some names are a type and a code. What the FHIR server refuses is counted together, whatever it says (ER-13).
-    let name = if code.starts_with(SERVICE) { SERVICE } else { code };
-    KNOWN.iter().find(|known| known.name == name || known.name.strip_prefix(known.error_type) == Some(name))
+    // Some names are a type and a code.
+    KNOWN.iter().find(|known| known.name == code || known.name.strip_prefix(known.error_type) == Some(code))
 }
 
-/// Counts a refusal of the FHIR server that is not final.
+/// Of failures of the FHIR server that are not final.
 pub(super) fn unhandled(connector: &str) -> Counter {
     of_code(UNHANDLED).map_or_else(Counter::noop, |known| known.counter(connector))
 }

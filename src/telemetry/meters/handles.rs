@@ -245,6 +245,7 @@ fn resource_saved(connector: &str, resource_type: &str, operation: &str) -> Coun
 /// Counts for the way to the FHIR server.
 #[derive(Clone, Debug)]
 pub(crate) struct LinkMeters {
+    connector: String,
     processed: Counter,
     failed: Counter,
     took: Histogram,
@@ -256,6 +257,7 @@ impl LinkMeters {
     pub(crate) fn new(connector: &str) -> Self {
         let with = |result| all::BUNDLES_SUBMITTED.counter(&[(CONNECTOR, connector), ("result", result)]);
         Self {
+            connector: connector.to_owned(),
             processed: with("processed"),
             failed: with("failed"),
             took: all::BUNDLE_SUBMISSION_SECONDS.histogram(&[(CONNECTOR, connector)]),
@@ -269,9 +271,12 @@ impl LinkMeters {
         self.took.record(took);
     }
 
-    /// A Bundle, or entries of one, will be sent again (TM-5).
-    pub(crate) fn repeated(&self) {
-        self.unhandled.increment(1);
+    /// A Bundle, or entries of one, must be sent again: by itself, or after an operator mended something (TM-5).
+    pub(crate) fn set_back(&self, code: &str, halts: bool) {
+        errors::count_error(&self.connector, code);
+        if !halts {
+            self.unhandled.increment(1);
+        }
     }
 }
 
