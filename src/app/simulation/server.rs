@@ -81,8 +81,13 @@ impl Server {
     /// Some of what nobody waits for any more is carried out now, and so between any two requests.
     fn catch_up_a_little(&self) {
         let mut inner = self.inner.lock().unwrap();
-        let is_time = inner.dice.chance(30) && !inner.under_way.is_empty();
-        let late = is_time.then(|| inner.under_way.remove(0));
+        let late = match inner.under_way.len() {
+            count if count > 0 && inner.dice.chance(10) => {
+                let place = inner.dice.below(count as u64);
+                Some(inner.under_way.remove(usize::try_from(place).unwrap()))
+            }
+            _ => None,
+        };
         drop(inner);
         late.iter().for_each(|bundle| drop(self.carry_out(bundle)));
     }
