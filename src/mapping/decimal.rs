@@ -9,12 +9,24 @@ use std::cmp::Ordering;
 /// right. A comma is not.
 pub(crate) fn json_number(text: &str) -> Option<Cow<'_, str>> {
     let text = text.trim();
+    if is_plain(text) {
+        return Some(Cow::Borrowed(text));
+    }
     let parts = Parts::of(text)?;
     if !text.parse::<f64>().is_ok_and(f64::is_finite) {
         return None;
     }
     let canonical = parts.to_json();
     Some(if canonical == text { Cow::Borrowed(text) } else { Cow::Owned(canonical) })
+}
+
+/// Whether a text is a JSON number already, and a small one: as nearly all readings are.
+fn is_plain(text: &str) -> bool {
+    const BYTES_MAX: usize = 32;
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    text.len() <= BYTES_MAX && digits(whole) && digits(fraction) && (whole == "0" || !whole.starts_with('0'))
 }
 
 /// A token that a stream may hold: a decimal in the very form FHIR gives it, or one of the letters `E`, `U` and `L`.
