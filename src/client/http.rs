@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use reqwest::RequestBuilder;
-use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use url::Url;
 
 use super::authentication::{Authentication, Signer};
@@ -118,6 +118,9 @@ impl FhirClient {
                 let bundle = Bytes::from(bundle);
                 // What was written is known; sending it back would cost both sides more than the writing.
                 let request = || http.post(self.base_url.clone()).header("prefer", "return=minimal");
+                // HAPI answers a search as it did a minute ago. A device that was given to a patient meanwhile would look
+                // as if it did not exist, and be given to another one.
+                let request = || request().header(CACHE_CONTROL, "no-cache");
                 self.reply(signer, || request().body(bundle.clone())).await
             }
             #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use serde_json::{Value, json};
@@ -53,6 +53,8 @@ struct Inner {
     searches_loosely: bool,
     /// Searches do not find what was written since, because the index lags.
     hidden_from_search: bool,
+    /// What searches found, by their URL: the answer to the next ones that do not ask for a fresh one, as HAPI has it.
+    remembered: BTreeMap<String, Value>,
 }
 
 #[derive(Clone)]
@@ -152,7 +154,8 @@ impl TestServer {
     }
 }
 
-async fn answer(State(server): State<TestServer>, body: Bytes) -> Response {
+async fn answer(State(server): State<TestServer>, headers: HeaderMap, body: Bytes) -> Response {
+    let asks_afresh = headers.get("cache-control").is_some_and(|value| value == "no-cache");
     let bundle: Value = serde_json::from_slice(&body).unwrap();
     let entries = bundle["entry"].as_array().unwrap();
     let mut inner = server.inner.lock().unwrap();
@@ -177,7 +180,8 @@ async fn answer(State(server): State<TestServer>, body: Bytes) -> Response {
                 entry["request"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("if"));
                 process(&mut inner, &entry)
             }
-            _ => process(&mut inner, entry),
+            _ if asks_afresh => process(&mut inner, entry),
+            _ => process_or_remember(&mut inner, entry),
         });
     }
     if let Some(Fault::LoseAnswer) = fault {
@@ -185,6 +189,15 @@ async fn answer(State(server): State<TestServer>, body: Bytes) -> Response {
         return Body::from_stream(broken).into_response();
     }
     axum::Json(json!({"resourceType": "Bundle", "type": "batch-response", "entry": answers})).into_response()
+}
+
+fn process_or_remember(inner: &mut Inner, entry: &Value) -> Value {
+    let answer = process(inner, entry);
+    let url = entry["request"]["url"].as_str().unwrap();
+    if entry["request"]["method"] != "GET" || !url.contains('?') {
+        return answer;
+    }
+    inner.remembered.entry(url.to_owned()).or_insert(answer).clone()
 }
 
 fn process(inner: &mut Inner, entry: &Value) -> Value {

@@ -82,6 +82,13 @@ async fn id_14_a_device_is_never_given_to_a_second_patient() {
 }
 
 #[tokio::test]
+async fn id_14_a_server_that_remembers_searches_does_not_hide_whose_a_device_is() {
+    let server = TestServer::start().await;
+    assert_eq!(run(&server, &[&[("a", Some("p"))]]).await.1.len(), 0);
+    assert_eq!(run(&server, &[&[("a", Some("q"))]]).await.1, ["PatientDeviceMismatchException"]);
+}
+
+#[tokio::test]
 async fn id_14_a_patient_created_between_two_searches_is_no_mismatch() {
     let server = TestServer::start().await;
     run(&server, &[&[("a", Some("p"))]]).await;
