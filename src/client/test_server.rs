@@ -45,8 +45,8 @@ struct Inner {
     /// Number of entries of each Bundle that arrived.
     bundles: Vec<usize>,
     entries_max: Option<usize>,
-    /// Entries whose body contains this text are refused with 422.
-    unwelcome: Option<String>,
+    /// Entries whose body contains this text are refused with this status.
+    unwelcome: Option<(String, u16)>,
     /// Entries whose body contains this text are put off with 503.
     put_off: Option<&'static str>,
     /// Searches find whatever value begins as the one searched, a hit on each page.
@@ -114,8 +114,8 @@ impl TestServer {
         self.inner.lock().unwrap().entries_max = Some(entries_max);
     }
 
-    pub(crate) fn refuse_bodies_with(&self, text: &str) {
-        self.inner.lock().unwrap().unwelcome = Some(text.to_owned());
+    pub(crate) fn refuse_bodies_with(&self, text: &str, status: u16) {
+        self.inner.lock().unwrap().unwelcome = Some((text.to_owned(), status));
     }
 
     pub(crate) fn overload_bodies_with(&self, text: Option<&'static str>) {
@@ -208,8 +208,9 @@ fn process(inner: &mut Inner, entry: &Value) -> Value {
             None => read(inner, url),
         };
     }
-    if inner.unwelcome.as_ref().is_some_and(|text| entry["resource"].to_string().contains(text)) {
-        return outcome(422);
+    let text = entry["resource"].to_string();
+    if let Some((_, status)) = inner.unwelcome.as_ref().filter(|(unwelcome, _)| text.contains(unwelcome)) {
+        return outcome(*status);
     }
     if inner.put_off.is_some_and(|text| entry["resource"].to_string().contains(text)) {
         return outcome(503);

@@ -3,7 +3,8 @@
 //! A write is conditional: on there being nothing for an Observation not known to exist, on the version for a known one.
 //! When the condition fails someone else was faster, or the answer to an earlier attempt was lost; the Observation is
 //! then looked for, merged again and written on top of what is there, as often as it takes (OB-5). So a message that
-//! comes again finds its reading stored, and changes nothing.
+//! comes again finds its reading stored, and changes nothing. A server that turns a write away again and again although
+//! nothing changes there means something else: that one is given up.
 
 use std::sync::Arc;
 
@@ -26,6 +27,8 @@ use crate::telemetry::meters::DeliverMeters;
 
 /// Rounds after which contention over one Observation is worth a line in the log.
 const ROUNDS_UNTIL_WARNING: u32 = 10;
+/// How often a write may be turned away as conflicting while what is stored stays as it was found.
+const TURNED_AWAY_MAX: u32 = 10;
 
 /// What all lanes share.
 pub(super) struct Shared {
@@ -252,9 +255,9 @@ impl Lane {
                 self.finish(target, outcome, &rejected, letters);
                 None
             }
-            409 | 412 => self.contended(target),
+            409 | 412 => self.contended(target, &answer, letters),
             // What was there is gone.
-            404 | 410 if outcome == Outcome::Merged => self.contended(target),
+            404 | 410 if outcome == Outcome::Merged => self.contended(target, &answer, letters),
             _ => {
                 self.bury_all(target, &refusal(&answer), letters);
                 None
@@ -262,11 +265,14 @@ impl Lane {
         }
     }
 
-    /// Nothing is known of it any more.
-    fn contended(&self, mut target: Target) -> Option<Target> {
+    /// Nothing is known of it any more, unless it is the server that is stuck.
+    fn contended(&self, mut target: Target, answer: &Answer, letters: &mut Letters) -> Option<Target> {
         self.shared.meters.contended(target.kind.resource_type);
         self.shared.known.forget(&target);
-        target.stored = Stored::Unknown;
+        if target.turn_away() >= TURNED_AWAY_MAX {
+            self.bury_all(target, &refusal(answer), letters);
+            return None;
+        }
         Some(target)
     }
 

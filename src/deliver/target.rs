@@ -29,6 +29,8 @@ pub(super) struct Target {
     /// At least one, in order of arrival.
     pub(super) groups: Vec<ResolvedGroup>,
     pub(super) stored: Stored,
+    /// What was found when its write was last turned away, and how often in a row it was the same.
+    turned_away: Option<(Stored, u32)>,
 }
 
 /// What kind of resource a target is.
@@ -116,6 +118,19 @@ impl Target {
     /// Logical id of the patient; the identifier says that it is the same for all groups.
     pub(super) fn patient_id(&self) -> &str {
         self.groups.first().map_or("", |group| &group.subject.patient_id)
+    }
+
+    /// Forgets what is stored, because a write on top of it was turned away. Returns how often that has happened while
+    /// the same was found there; 0 when it was not looked for.
+    pub(super) fn turn_away(&mut self) -> u32 {
+        let found = std::mem::replace(&mut self.stored, Stored::Unknown);
+        let times = match &self.turned_away {
+            _ if found == Stored::Unknown => 0,
+            Some((before, times)) if *before == found => times + 1,
+            Some(_) | None => 1,
+        };
+        self.turned_away = (times > 0).then_some((found, times));
+        times
     }
 
     /// All measurements, in order of arrival.
@@ -243,7 +258,7 @@ impl Targets {
 
     /// Puts a group to the others of its resource.
     pub(super) fn add(&mut self, kind: Kind, identifier: Identifier, group: ResolvedGroup) {
-        let target = Target { kind, identifier, groups: Vec::new(), stored: Stored::Unknown };
+        let target = Target { kind, identifier, groups: Vec::new(), stored: Stored::Unknown, turned_away: None };
         let place = *self.by_url.entry(target.url()).or_insert(self.targets.len());
         if place == self.targets.len() {
             self.targets.push(target);

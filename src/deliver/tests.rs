@@ -193,7 +193,7 @@ async fn lost_answers_store_nothing_twice() {
 #[tokio::test]
 async fn p_4_a_refused_observation_leaves_its_neighbours_alone() {
     let bench = Bench::new(Period::Single, "Quantity").await;
-    bench.server.refuse_bodies_with("66.6");
+    bench.server.refuse_bodies_with("66.6", 422);
     let (ends, codes) = bench.run(&[&[("a", 1, "65"), ("a", 2, "66.6"), ("a", 3, "67")]]).await;
     assert_eq!((ends, codes), (vec![STORED, DEAD, STORED], vec!["FHIRServiceErrorUnprocessableEntity"]));
 }
@@ -322,6 +322,19 @@ async fn p_5_an_observation_that_was_moved_to_another_patient_gets_no_more_readi
 }
 
 #[tokio::test]
+async fn ob_5_a_write_that_is_turned_away_without_a_cause_is_given_up_and_its_neighbours_are_not() {
+    for first_write in [FirstWrite::IfAbsent, FirstWrite::AfterReading] {
+        for status in [409, 412] {
+            let mut bench = Bench::new(Period::Single, "Quantity").await;
+            bench.first_write = first_write;
+            bench.server.refuse_bodies_with("66.6", status);
+            let (ends, codes) = bench.run(&[&[("a", 0, "66.6"), ("b", 0, "65")]]).await;
+            assert_eq!((ends, codes.len()), (vec![DEAD, STORED], 1), "{first_write:?} {status}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn ob_5_what_has_gone_is_created_again() {
     let bench = Bench::new(Period::HOUR, "SampledData").await;
     [Fault::None, Fault::ForgetAll].into_iter().for_each(|fault| bench.server.fail_next(fault));
@@ -384,7 +397,7 @@ async fn each_write_has_a_provenance_and_only_one_whatever_is_lost() {
 async fn a_provenance_that_is_refused_leaves_its_observation_stored() {
     let mut bench = Bench::new(Period::HOUR, "SampledData").await;
     (bench.trace, bench.first_write) = (Place::Provenance, FirstWrite::AfterReading);
-    bench.server.refuse_bodies_with("Provenance");
+    bench.server.refuse_bodies_with("Provenance", 422);
     assert_eq!(bench.run(&[&[("a", 0, "60"), ("b", 0, "70")]]).await, (vec![STORED, STORED], vec![]));
     assert_eq!((bench.stored().len(), bench.server.resources("Provenance").len()), (2, 0));
 }

@@ -73,7 +73,7 @@ async fn a_bundle_that_is_too_large_is_halved() {
 #[tokio::test]
 async fn a_refused_entry_leaves_its_neighbours_alone() {
     let server = TestServer::start().await;
-    server.refuse_bodies_with("n1");
+    server.refuse_bodies_with("n1", 422);
     check(&statuses(&server, 3).await, &[201, 422, 201]);
 }
 
