@@ -21,13 +21,14 @@ use serde_json::{Value, json};
 use self::markdown::{Block, Part, Row, anchors, code_spans, links, parts};
 use crate::support::process::{run, vitalwire};
 
-const DOCUMENTS: [&str; 6] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
     "templates/README.md",
     "templates/reference.md",
     "templates/migrating.md",
     "docs/metrics.md",
     "docs/dead-letters.md",
+    "docs/fhir-servers.md",
 ];
 
 fn repository(path: &str) -> PathBuf {
