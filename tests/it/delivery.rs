@@ -58,12 +58,14 @@ async fn every_reading_is_stored_once_and_sending_them_again_changes_nothing() {
 }
 
 /// Kills the product again and again while it works through the readings, each time after another number of messages,
-/// so that it dies at another point of the pipeline. `fhir` is the server it delivers to, when that is not its own.
-async fn check_kills(template: &str, kills: usize, fhir: Option<&Vitalwire>, seed: u64) {
+/// so that it dies at another point of the pipeline. It takes `in_flight_max` messages at a time, so that no machine is
+/// through with them before the last kill. `fhir` is the server it delivers to, when that is not its own.
+async fn check_kills((template, in_flight_max): (&str, u32), kills: usize, fhir: Option<&Vitalwire>, seed: u64) {
     let directory = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(directory.path(), "max_queued_messages 0").await;
     let elsewhere = fhir.map_or_else(String::new, |fhir| format!("fhir = {{ url = \"{}/fhir\" }}\n", fhir.http));
-    let config = connector("wearables", template, &(elsewhere + &mqtt(broker.port, "readings")));
+    let source = format!("{}in_flight_max = {in_flight_max}\n", mqtt(broker.port, "readings"));
+    let config = connector("wearables", template, &(elsewhere + &source));
     let mut product = Vitalwire::serve(directory.path(), &config);
     product.subscribed("wearables").await;
     send_all(broker.port);
@@ -89,14 +91,14 @@ async fn check_kills(template: &str, kills: usize, fhir: Option<&Vitalwire>, see
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p_1_p_2_killed_25_times_with_its_server_it_stores_every_single_reading_once() {
-    check_kills("heart-rate", 25, None, 1).await;
+    check_kills(("heart-rate", 100), 25, None, 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p_1_p_2_killed_25_times_it_stores_every_reading_of_hourly_streams_once() {
     let directory = tempfile::tempdir().unwrap();
     let server = Vitalwire::serve(directory.path(), SERVICE);
-    check_kills("heart-rate-hourly", 25, Some(&server), 2).await;
+    check_kills(("heart-rate-hourly", 20), 25, Some(&server), 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
