@@ -54,8 +54,10 @@ fn progress_bar(messages: u64) -> ProgressBar {
 
 fn told(replay: &Value) -> String {
     let count = |name| number(replay, name);
-    let mut told =
-        format!("{} of {} messages are stored now; their letters are gone", count("done"), count("messages"));
+    let mut told = format!("{} of {} messages are stored now", count("done"), count("messages"));
+    if count("done") > 0 {
+        told += "; their letters are gone";
+    }
     if count("gone") > 0 {
         told += &format!("; the letters of {} had gone before", count("gone"));
     }
@@ -85,11 +87,22 @@ fn verdict(replay: &Value) -> Result<(), Failure> {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::verdict;
+    use super::{told, verdict};
 
     #[track_caller]
     fn check(replay: &Value, expected: Option<&str>) {
         assert_eq!(verdict(replay).err().map(|failure| failure.to_string()).as_deref(), expected);
+    }
+
+    #[test]
+    fn letters_are_said_to_be_gone_only_when_some_are() {
+        for (done, gone, expected) in [
+            (2, 0, "2 of 3 messages are stored now; their letters are gone"),
+            (0, 0, "0 of 3 messages are stored now"),
+            (0, 3, "0 of 3 messages are stored now; the letters of 3 had gone before"),
+        ] {
+            assert_eq!(told(&json!({ "state": "ended", "messages": 3, "done": done, "gone": gone })), expected);
+        }
     }
 
     #[test]
