@@ -24,7 +24,7 @@ pub(crate) enum ClientError {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SubmitError {
     /// The name of the host means nothing here.
-    #[error("unknown host in {endpoint}; check the URL of the FHIR server")]
+    #[error("unknown host in {endpoint}; check this address")]
     UnknownHost {
         /// Base of the server.
         endpoint: String,

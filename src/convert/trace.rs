@@ -53,10 +53,15 @@ pub(crate) struct Trace {
     pub(crate) source: Arc<str>,
     /// Fingerprint of the mapping.
     pub(crate) mapping: Arc<str>,
-    /// When the program started.
-    pub(crate) started_at: Timestamp,
+    /// When the program started, see [`compact`].
+    pub(crate) started: Arc<str>,
     /// First and last of its messages, as the source numbers them.
     pub(crate) positions: (u64, u64),
+}
+
+/// A time as traces have it: to the second, in UTC, without separators, of which URNs have enough.
+pub(crate) fn compact(at: Timestamp) -> Arc<str> {
+    at.strftime("%Y%m%dT%H%M%SZ").to_string().into()
 }
 
 impl Trace {
@@ -68,10 +73,10 @@ impl Trace {
 
     /// The messages within the source.
     fn messages(&self) -> String {
-        let started_at = self.started_at.strftime("%Y%m%dT%H%M%SZ");
+        let started = &self.started;
         match self.positions {
-            (first, last) if first == last => format!("{started_at}#{first}"),
-            (first, last) => format!("{started_at}#{first}-{last}"),
+            (first, last) if first == last => format!("{started}#{first}"),
+            (first, last) => format!("{started}#{first}-{last}"),
         }
     }
 
@@ -228,7 +233,7 @@ mod tests {
             connector: "wearables".into(),
             source: "mqtt-listener".into(),
             mapping: "3f2a9c0b11de".into(),
-            started_at: "2026-11-21T14:20:23.5Z".parse().unwrap(),
+            started: super::compact("2026-11-21T14:20:23.5Z".parse().unwrap()),
             positions,
         }
     }

@@ -26,7 +26,7 @@ use self::trace::Tracer;
 use crate::client::Link;
 use crate::clock::Clock;
 use crate::convert::identifier::Naming;
-use crate::convert::trace::Place;
+use crate::convert::trace::{Place, compact};
 use crate::mapping_store::Versions;
 use crate::model::dead_letter::LetterBox;
 use crate::model::group::ResolvedGroup;
@@ -69,7 +69,8 @@ impl Deliver {
     pub(crate) fn new(settings: DeliverSettings, mappings: Arc<Versions>, link: Arc<Link>, clock: Clock) -> Self {
         let known = KnownObservations::new();
         let meters = DeliverMeters::new(link.connector());
-        let tracer = Tracer { place: settings.trace, connector: Arc::clone(link.connector()), started_at: clock.now() };
+        let tracer =
+            Tracer { place: settings.trace, connector: Arc::clone(link.connector()), started: compact(clock.now()) };
         Self { shared: Arc::new(Shared { settings, mappings, link, clock, known, tracer, meters }) }
     }
 

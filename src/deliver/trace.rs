@@ -14,7 +14,8 @@ use crate::convert::trace::{Place, Trace};
 pub(super) struct Tracer {
     pub(super) place: Place,
     pub(super) connector: Arc<str>,
-    pub(super) started_at: Timestamp,
+    /// When the program started, as traces have it.
+    pub(super) started: Arc<str>,
 }
 
 impl Tracer {
@@ -44,7 +45,7 @@ impl Tracer {
             connector: Arc::clone(&self.connector),
             source,
             mapping: Arc::clone(mapping),
-            started_at: self.started_at,
+            started: Arc::clone(&self.started),
         })
     }
 }

@@ -10,7 +10,7 @@ use rusqlite::{OptionalExtension as _, Row};
 
 use super::entries::{Entry, Value, unpack};
 use super::find;
-use super::names::{number_of, number_of_parameter, text_of};
+use super::names::text_of;
 use super::read::Reading;
 use crate::fhir::store::interface::StoreError;
 use crate::fhir::store::{Condition, Relation, Test, TextMode, UriMode};
@@ -123,23 +123,24 @@ pub(super) fn compile(
         Condition::Not(condition) => Filter::Not(Box::new(compile(reading, resource_type, condition)?)),
         Condition::Id(ids) => Filter::Id(ids.clone()),
         Condition::LastUpdated { start, end } => Filter::Changed { start: *start, end: *end },
-        Condition::Present(parameter) => number_of_parameter(reading.connection, resource_type, parameter)?
-            .map_or_else(Filter::never, Filter::Present),
+        Condition::Present(parameter) => {
+            reading.number_of_parameter(resource_type, parameter)?.map_or_else(Filter::never, Filter::Present)
+        }
         Condition::Has(parameter, test) => {
-            let parameter = number_of_parameter(reading.connection, resource_type, parameter)?;
+            let parameter = reading.number_of_parameter(resource_type, parameter)?;
             match (parameter, probe(reading, test)?) {
                 (Some(parameter), Some(probe)) => Filter::Has(parameter, probe),
                 _ => Filter::never(),
             }
         }
         Condition::Linked { parameter, targets, condition } => {
-            match number_of_parameter(reading.connection, resource_type, parameter)? {
+            match reading.number_of_parameter(resource_type, parameter)? {
                 Some(parameter) => linked(reading, parameter, targets, condition)?,
                 None => Filter::never(),
             }
         }
         Condition::LinkedFrom { source, parameter, condition } => {
-            match number_of_parameter(reading.connection, *source, parameter)? {
+            match reading.number_of_parameter(*source, parameter)? {
                 Some(parameter) => linked_from(reading, resource_type, *source, parameter, condition)?,
                 None => Filter::never(),
             }
@@ -180,7 +181,7 @@ fn linked(
             continue;
         };
         for id in matches.into_values() {
-            set.extend(number_of(reading.connection, &reference_text(*target, &id))?);
+            set.extend(reading.number_of(&reference_text(*target, &id))?);
         }
     }
     let to_any = Filter::LinkedToAny(parameter, set);
@@ -245,7 +246,7 @@ fn local_id(reference: &str, resource_type: ResourceType) -> Option<&str> {
 }
 
 fn probe(reading: Reading<'_>, test: &Test) -> Result<Option<Probe>, StoreError> {
-    let number = |text: &str| number_of(reading.connection, text);
+    let number = |text: &str| reading.number_of(text);
     Ok(match test {
         Test::Token { system, code } => match system {
             None => Some(Probe::Token { system: None, code: code.clone() }),
@@ -347,7 +348,7 @@ fn comes_from_match(
     filter: &Filter,
 ) -> Result<bool, StoreError> {
     let text = reference_text(candidate.resource_type, candidate.id);
-    let Some(target) = number_of(reading.connection, &text)? else {
+    let Some(target) = reading.number_of(&text)? else {
         return Ok(false);
     };
     let mut statement = reading

@@ -15,6 +15,7 @@ mod read;
 mod types;
 mod write;
 
+use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use self::names::Names;
@@ -33,7 +34,7 @@ pub(crate) const SCHEMA: Schema = Schema { name: "fhir", steps: &[include_str!("
 pub(crate) struct SqliteStore {
     database: Database,
     types: Arc<Types>,
-    names: Arc<Mutex<Names>>,
+    names: Arc<Mutex<RefCell<Names>>>,
     clock: Clock,
     watch: Option<Arc<Watch>>,
 }
@@ -65,7 +66,7 @@ impl Store for SqliteStore {
     fn run_read(&self, job: ReadJob) -> JobEnd<'_> {
         let types = Arc::clone(&self.types);
         Box::pin(async move {
-            self.database.read(move |connection| job(&Reading { connection, types: &types })).await?;
+            self.database.read(move |connection| job(&Reading { connection, types: &types, names: None })).await?;
             Ok(())
         })
     }
@@ -75,12 +76,12 @@ impl Store for SqliteStore {
         let mut changes = Changes::of(self.watch.clone());
         Box::pin(async move {
             let ended = self.database.write(move |connection| {
-                let mut names = names.lock().unwrap_or_else(PoisonError::into_inner);
-                if names.check(connection).is_err() {
-                    *names = Names::default();
+                let names = names.lock().unwrap_or_else(PoisonError::into_inner);
+                if names.borrow_mut().check(connection).is_err() {
+                    names.take();
                 }
-                let reading = Reading { connection, types: &types };
-                match job(&mut Writing::new(reading, &mut names, &clock, &mut changes)) {
+                let reading = Reading { connection, types: &types, names: Some(&names) };
+                match job(&mut Writing::new(reading, &names, &clock, &mut changes)) {
                     Verdict::Keep => Ok(changes),
                     Verdict::Undo => Err(Undone),
                 }

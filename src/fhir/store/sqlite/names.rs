@@ -35,6 +35,16 @@ impl Names {
         Ok(())
     }
 
+    /// The number of a text, if it is remembered.
+    pub(super) fn known(&self, text: &str) -> Option<i64> {
+        self.texts.get(text).copied()
+    }
+
+    /// The number of a parameter of a type, if it is remembered.
+    pub(super) fn known_parameter(&self, resource_type: ResourceType, parameter: &Parameter) -> Option<i64> {
+        self.parameters.get(&(resource_type, Parameter::clone(parameter))).copied()
+    }
+
     /// The number of a text, a new one if it has none.
     pub(super) fn number(&mut self, connection: &Connection, text: &str) -> rusqlite::Result<i64> {
         if let Some(number) = self.texts.get(text) {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::entries::Value;
 use super::filter::Candidate;
-use super::names::{number_of_parameter, text_of};
+use super::names::text_of;
 use super::read::Reading;
 use crate::fhir::store::interface::StoreError;
 use crate::fhir::store::{Cursor, SortBy, SortKey, SortKind};
@@ -66,7 +66,7 @@ impl Order {
                 SortBy::LastUpdated => By::Changed,
                 SortBy::Id => By::Id,
                 SortBy::Value(parameter, kind) => {
-                    By::Value(number_of_parameter(reading.connection, resource_type, parameter)?, *kind)
+                    By::Value(reading.number_of_parameter(resource_type, parameter)?, *kind)
                 }
             };
             Ok(Key { by, descending: key.descending })

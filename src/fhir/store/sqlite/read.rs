@@ -1,13 +1,16 @@
 //! Resources by their id: current, old, all versions.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::find;
+use super::names::{Names, number_of, number_of_parameter};
 use super::types::Types;
 use crate::fhir::store::interface::{Head, Reader, StoreError};
-use crate::fhir::store::{Condition, Method, Page, Query, ResourceKey, Version};
+use crate::fhir::store::{Condition, Method, Page, Parameter, Query, ResourceKey, Version};
 use crate::r4::resource_type::ResourceType;
 
 /// A look at the store as it is in one transaction.
@@ -15,6 +18,30 @@ use crate::r4::resource_type::ResourceType;
 pub(super) struct Reading<'a> {
     pub(super) connection: &'a Connection,
     pub(super) types: &'a Types,
+    /// What the writer remembers, while it looks.
+    pub(super) names: Option<&'a RefCell<Names>>,
+}
+
+impl Reading<'_> {
+    /// The number of a text, if it has one.
+    pub(super) fn number_of(self, text: &str) -> rusqlite::Result<Option<i64>> {
+        match self.names.and_then(|names| names.borrow().known(text)) {
+            Some(number) => Ok(Some(number)),
+            None => number_of(self.connection, text),
+        }
+    }
+
+    /// The number of a parameter of a type, if any resource ever had a value under it.
+    pub(super) fn number_of_parameter(
+        self,
+        resource_type: ResourceType,
+        parameter: &Parameter,
+    ) -> rusqlite::Result<Option<i64>> {
+        match self.names.and_then(|names| names.borrow().known_parameter(resource_type, parameter)) {
+            Some(number) => Ok(Some(number)),
+            None => number_of_parameter(self.connection, resource_type, parameter),
+        }
+    }
 }
 
 impl Reader for Reading<'_> {

@@ -1,5 +1,6 @@
 //! Puts and deletes: the next version, and only those index rows that change.
 
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ use crate::r4::resource_type::ResourceType;
 /// The store inside the one write of the moment.
 pub(super) struct Writing<'a> {
     reading: Reading<'a>,
-    names: &'a mut Names,
+    names: &'a RefCell<Names>,
     clock: &'a Clock,
     changes: &'a mut Changes,
     /// The next number of a type, for types to which this write has added.
@@ -38,7 +39,12 @@ struct Current {
 }
 
 impl<'a> Writing<'a> {
-    pub(super) fn new(reading: Reading<'a>, names: &'a mut Names, clock: &'a Clock, changes: &'a mut Changes) -> Self {
+    pub(super) fn new(
+        reading: Reading<'a>,
+        names: &'a RefCell<Names>,
+        clock: &'a Clock,
+        changes: &'a mut Changes,
+    ) -> Self {
         Self { reading, names, clock, changes, next_numbers: HashMap::new() }
     }
 
@@ -71,22 +77,21 @@ impl<'a> Writing<'a> {
         shown.unwrap_or(now).as_microsecond().max(changed)
     }
 
-    fn pack(&mut self, resource_type: ResourceType, index: &[IndexEntry]) -> rusqlite::Result<Vec<u8>> {
+    fn pack(&self, resource_type: ResourceType, index: &[IndexEntry]) -> rusqlite::Result<Vec<u8>> {
         let connection = self.connection();
+        let mut names = self.names.borrow_mut();
         let mut packed = Vec::with_capacity(index.len() * 16);
         for entry in index {
-            let parameter = self.names.parameter(connection, resource_type, &entry.parameter)?;
+            let parameter = names.parameter(connection, resource_type, &entry.parameter)?;
             let value = match &entry.value {
-                IndexValue::Token { system, code } => {
-                    Value::Token { system: self.names.number(connection, system)?, code }
-                }
-                IndexValue::Reference { target } => Value::Reference { target: self.names.number(connection, target)? },
+                IndexValue::Token { system, code } => Value::Token { system: names.number(connection, system)?, code },
+                IndexValue::Reference { target } => Value::Reference { target: names.number(connection, target)? },
                 IndexValue::Date { start, end } => Value::Date { start: *start, end: *end },
                 IndexValue::Number { value } => Value::Number { value: *value },
                 IndexValue::Quantity { system, code, unit, value } => Value::Quantity {
-                    system: self.names.number(connection, system)?,
-                    code: self.names.number(connection, code)?,
-                    unit: self.names.number(connection, unit)?,
+                    system: names.number(connection, system)?,
+                    code: names.number(connection, code)?,
+                    unit: names.number(connection, unit)?,
                     value: *value,
                 },
                 IndexValue::String { folded, exact } => Value::String { folded, exact },
