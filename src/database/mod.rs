@@ -70,9 +70,20 @@ pub(crate) enum OpenError {
         /// Which schema.
         schema: &'static str,
         /// The version found.
-        found: u32,
+        found: usize,
         /// The latest version known.
-        known: u32,
+        known: usize,
+    },
+    /// The file was laid out by a build whose steps are not those of this program.
+    #[error(
+        "{path} was made by another build of vitalwire, whose schema `{schema}` is not one this program can bring up to date; use \
+         that build, or another data directory"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// Which schema.
+        schema: &'static str,
     },
     /// The system refused a thread.
     #[error("cannot start the database writer")]

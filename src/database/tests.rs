@@ -76,6 +76,26 @@ fn a_file_of_a_newer_program_is_left_alone() {
     assert!(matches!(error, OpenError::Newer { found: 2, known: 1, .. }), "{error}");
 }
 
+#[tokio::test]
+async fn a_file_laid_out_in_other_steps_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    Database::open(directory.path(), &[SCHEMA]).unwrap().close().await;
+    let other = Schema { name: "test", steps: &["CREATE TABLE t(v TEXT NOT NULL)"] };
+    let error = Database::open(directory.path(), &[other]).unwrap_err();
+    assert!(matches!(error, OpenError::Foreign { schema: "test", .. }), "{error}");
+    assert_eq!(stored(&Database::open(directory.path(), &[SCHEMA]).unwrap()).await, [0_i64; 0]);
+}
+
+#[test]
+fn a_database_of_something_else_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = Connection::open(directory.path().join("vitalwire.db")).unwrap();
+    other.execute_batch("CREATE TABLE other(v)").unwrap();
+    drop(other);
+    let error = Database::open(directory.path(), &[SCHEMA]).unwrap_err();
+    assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+}
+
 fn open_when_free(directory: &std::path::Path, schema: Schema) -> Database {
     Database::open(directory, &[schema]).unwrap()
 }
