@@ -161,7 +161,7 @@ fn children(path: &Path, name: &str) -> Vec<Path> {
                 Shape::Choice => choice_member(name, data_type),
             };
             let steps = path.steps.iter().cloned().chain([Step::Member { name: member, index: None }]);
-            Path { steps: steps.collect(), data_type: context(element, data_type), system: element.system }
+            Path { steps: steps.collect(), data_type: context(element, data_type), system: element.system() }
         })
         .collect()
 }
@@ -333,7 +333,7 @@ mod tests {
     #[test]
     fn where_compares_a_member_or_the_type_of_a_target() {
         let resource = r#"{"telecom":[{"system":"phone","value":"1"},{"system":"email","value":"2"}]}"#;
-        check("Patient", "Patient.telecom.where(system='phone').value", resource, &[]);
+        check("Patient", "Patient.telecom.where(system='phone').value", resource, &[r#"string:"1""#]);
         check(
             "Patient",
             "Patient.telecom.where(system='phone')",

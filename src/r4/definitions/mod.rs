@@ -1,8 +1,9 @@
 //! The official definitions of R4, condensed into tables by `scripts/condense-r4-definitions` and embedded.
 //!
 //! The tables are read once, on first use. They say what R4 defines, not what the server supports: that is decided
-//! where expressions are compiled and searches planned. Profiles, value sets and operations are deliberately absent.
+//! where expressions are compiled and searches planned. Profiles and operations are deliberately absent.
 
 pub(crate) mod elements;
 pub(crate) mod search_parameters;
 pub(crate) mod table;
+pub(crate) mod value_sets;

@@ -121,11 +121,10 @@ impl HandlebarsFhir {
 
     /// How many identifiers its resource has.
     pub(crate) fn identifiers(&self) -> Identifiers {
-        let name = self.resource_type.as_str();
-        match element_of(name, "identifier") {
+        match element_of(self.resource_type.as_str(), "identifier") {
             None => Identifiers::None,
-            Some(_) if ONE_IDENTIFIER.contains(&name) => Identifiers::One,
-            Some(_) => Identifiers::Many,
+            Some(identifier) if identifier.repeats => Identifiers::Many,
+            Some(_) => Identifiers::One,
         }
     }
 
@@ -152,20 +151,6 @@ pub(crate) enum Identifiers {
     /// A list.
     Many,
 }
-
-/// Types whose `identifier` is no list.
-const ONE_IDENTIFIER: [&str; 10] = [
-    "AdverseEvent",
-    "Bundle",
-    "Composition",
-    "ConceptMap",
-    "MedicinalProductIngredient",
-    "QuestionnaireResponse",
-    "SpecimenDefinition",
-    "SubstanceSpecification",
-    "TestReport",
-    "TestScript",
-];
 
 impl Body {
     fn render(&self, view: Value, data: Data) -> Result<Map<String, Value>, NotRendered> {
