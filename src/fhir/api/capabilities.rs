@@ -10,6 +10,7 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::error::ApiError;
+use super::operations;
 use super::respond;
 use super::state::ApiState;
 use crate::fhir::search;
@@ -83,5 +84,6 @@ fn resource(resource_type: ResourceType) -> Value {
         "searchInclude": includes,
         "searchRevInclude": REVERSE_INCLUDES.get(&resource_type).map_or(&[][..], Vec::as_slice),
         "searchParam": parameters,
+        "operation": operations::of_type(resource_type),
     })
 }

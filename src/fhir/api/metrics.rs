@@ -7,6 +7,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use http::Method;
 
+use super::operations;
 use super::state::MOUNT;
 use crate::telemetry::meters::count_request;
 
@@ -33,6 +34,7 @@ fn interaction(method: &Method, path: &str) -> &'static str {
         ("DELETE", "/{type}/{id}") => "delete",
         ("GET" | "HEAD", "/{type}/{id}/_history") => "history",
         ("GET" | "HEAD", "/{type}/{id}/_history/{version}") => "vread",
+        ("GET" | "HEAD" | "POST", path) if operations::is_path(path) => "operation",
         _ => "unknown",
     }
 }

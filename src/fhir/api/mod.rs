@@ -2,7 +2,7 @@
 //!
 //! A handler reads what was asked, does all it can outside the store, hands the rest to the store as one read or one write,
 //! and turns the result into an answer. Whatever fails, also routing and panics, is an OperationOutcome (`error`).
-//! JSON only; no operations (`$...`), no PATCH, no conditional delete, no history above a single resource.
+//! JSON only; no PATCH, no conditional delete, no history above a single resource.
 
 mod body;
 mod bundle;
@@ -15,6 +15,7 @@ pub(crate) mod error;
 mod history;
 mod metrics;
 mod negotiate;
+mod operations;
 mod preconditions;
 mod read;
 pub(crate) mod resource;
@@ -32,8 +33,8 @@ use axum::extract::{Request, State};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{MethodRouter, get, post};
-use http::StatusCode;
 use http::header::ALLOW;
+use http::{StatusCode, Uri};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
@@ -60,6 +61,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         )
         .route("/{type}/{id}/_history", only("GET, HEAD, OPTIONS", get(history::history)))
         .route("/{type}/{id}/_history/{version}", only("GET, HEAD, OPTIONS", get(vread::vread)))
+        .merge(operations::routes())
         .fallback(unknown_path);
     Router::new()
         .nest(MOUNT, routes)
@@ -105,10 +107,13 @@ async fn in_time(State(state): State<ApiState>, request: Request, next: Next) ->
     })
 }
 
-async fn unknown_path() -> ApiError {
+async fn unknown_path(uri: Uri) -> ApiError {
+    if operations::is_path(uri.path()) {
+        return operations::unknown(uri.path());
+    }
     ApiError::new(
         Category::NotFound,
-        "There is nothing under this path. Paths are `[type]`, `[type]/[id]`, `[type]/[id]/_history[/version]` and `metadata`.",
+        "There is nothing under this path. Paths are `[type]`, `[type]/[id]`, `[type]/[id]/_history[/version]`, `metadata` and operations (`$...`).",
     )
 }
 

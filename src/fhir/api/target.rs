@@ -4,6 +4,7 @@ use axum::extract::{FromRequestParts, RawPathParams};
 use http::request::Parts;
 
 use super::error::{ApiError, Category};
+use super::operations;
 use super::resource::is_id;
 use crate::fhir::store::ResourceKey;
 use crate::r4::resource_type::ResourceType;
@@ -34,10 +35,13 @@ pub(crate) fn type_named(name: &str) -> Result<ResourceType, ApiError> {
 
 /// The refusal of a segment of a path that is an operation or an interaction which FHIR has and this server has not.
 fn not_offered(segment: &str) -> Option<ApiError> {
-    segment.starts_with(['$', '_']).then(|| {
+    if segment.starts_with('$') {
+        return Some(operations::unknown(segment));
+    }
+    segment.starts_with('_').then(|| {
         ApiError::new(
             Category::NotFound,
-            "This server offers no operations (`$...`), no search above a type and no history above a resource. \
+            "This server offers no search above a type and no history above a resource. \
              `metadata` lists what it offers.",
         )
     })

@@ -78,7 +78,7 @@ fn did_you_mean(nearest: Option<&str>) -> String {
 }
 
 /// The known name closest to an unknown one, if any is close.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let farthest = (name.chars().count() / 3).max(1);
     known
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))

@@ -4,8 +4,8 @@ use axum::Router;
 use axum::body::Body;
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use http::Request as HttpRequest;
 use http::header::{ETAG, HOST, IF_NONE_MATCH};
+use http::{HeaderMap, Request as HttpRequest};
 use jiff::Timestamp;
 use tower::ServiceExt as _;
 
@@ -14,6 +14,7 @@ use super::entry::{Change, Request};
 use super::respond::{Answer, Outcome, write};
 use crate::fhir::api::body;
 use crate::fhir::api::error::{ApiError, Category};
+use crate::fhir::api::operations;
 use crate::fhir::api::respond::Return;
 use crate::fhir::api::state::ApiState;
 
@@ -30,18 +31,21 @@ pub(super) async fn run(
     let mut outcomes: Vec<Option<Outcome>> = Vec::with_capacity(requests.len());
     let mut changes = Vec::new();
     let mut reads = Vec::new();
+    let mut calls = Vec::new();
     for (index, request) in requests.into_iter().enumerate() {
         let mut failed = None;
         match request {
             Ok(Request::Write(change)) => changes.push((index, change)),
             Ok(Request::Read { url, if_none_match }) => reads.push((index, url, if_none_match)),
+            Ok(Request::Operation(asked)) => calls.push((index, asked)),
             Err(error) => failed = Some(Outcome::Failed(error)),
         }
         outcomes.push(failed);
     }
     let written = write_all(state, changes).await?;
+    let called = call_all(state, calls, base_url).await;
     let read = read_all(state, reads, base_url).await?;
-    for (index, outcome) in written.into_iter().chain(read) {
+    for (index, outcome) in written.into_iter().chain(called).chain(read) {
         if let Some(place) = outcomes.get_mut(index) {
             *place = Some(outcome);
         }
@@ -67,6 +71,20 @@ async fn write_all(state: &ApiState, changes: Vec<(usize, Box<Change>)>) -> Resu
         Ok(outcomes)
     };
     state.store.write(job).await
+}
+
+async fn call_all(state: &ApiState, calls: Vec<(usize, operations::Asked)>, base_url: &str) -> Vec<(usize, Outcome)> {
+    let mut outcomes = Vec::with_capacity(calls.len());
+    for (index, asked) in calls {
+        let answer = call(state, &asked, base_url).await;
+        outcomes.push((index, answer.map_or_else(|error| Outcome::Failed(error.in_entry(index)), Outcome::Read)));
+    }
+    outcomes
+}
+
+async fn call(state: &ApiState, asked: &operations::Asked, base_url: &str) -> Result<Answer, ApiError> {
+    let work = asked.prepare(state, base_url, &HeaderMap::new())?;
+    operations::carry_out(work, state).await.map(Answer::from)
 }
 
 /// What a read needs: its place in the Bundle, its URL, and `If-None-Match`.

@@ -11,6 +11,7 @@ use crate::fhir::api::create::{Create, new_id};
 use crate::fhir::api::criteria::criteria;
 use crate::fhir::api::delete::Delete;
 use crate::fhir::api::error::{ApiError, Category};
+use crate::fhir::api::operations;
 use crate::fhir::api::preconditions::{Preconditions, Tags};
 use crate::fhir::api::resource::Sent;
 use crate::fhir::api::respond::Done;
@@ -86,6 +87,8 @@ pub(super) enum Request {
         /// `If-None-Match` of a conditional read.
         if_none_match: Option<String>,
     },
+    /// To call an operation.
+    Operation(operations::Asked),
 }
 
 /// A write and what a transaction has to know about it.
@@ -131,6 +134,9 @@ impl Request {
         };
         // A URL may be absolute as long as it is this server's.
         let url = asked.url.strip_prefix(base_url).unwrap_or(&asked.url).trim_start_matches('/');
+        if let Some(operation) = asked.operation(entry, url) {
+            return operation.map(Self::Operation);
+        }
         if asked.method == "GET" {
             return Self::read_get(asked, url);
         }
@@ -160,6 +166,23 @@ impl Request {
 }
 
 impl Asked<'_> {
+    /// The operation that is called, if this is a call of one.
+    fn operation(&self, entry: &Entry<'_>, url: &str) -> Option<Result<operations::Asked, ApiError>> {
+        let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        if !operations::is_path(path) {
+            return None;
+        }
+        let is_post = self.method == "POST";
+        if !is_post && self.method != "GET" {
+            return Some(Err(
+                ApiError::new(Category::NotSupported, "An operation is called with GET or POST.").at("request.method")
+            ));
+        }
+        let resource = entry.resource.filter(|_resource| is_post).map_or("", RawValue::get);
+        let body = Bytes::copy_from_slice(resource.as_bytes());
+        Some(Ok(operations::Asked { path: path.to_owned(), query: query.to_owned(), body, is_post }))
+    }
+
     fn create(&self, entry: &Entry<'_>, url: &str, base_url: &str) -> Result<Create, ApiError> {
         let resource_type = type_named(url)?;
         let unless_found = self.if_none_exist.as_deref().map(|query| criteria(resource_type, query, base_url));

@@ -7,6 +7,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 
 use crate::fhir::api::error::ApiError;
+use crate::fhir::api::operations::Reply;
 use crate::fhir::api::preconditions::etag;
 use crate::fhir::api::respond::{Done, Return, self_report, version_path};
 use crate::telemetry::meters::count_bundle_entries;
@@ -54,6 +55,12 @@ pub(super) struct Answer {
     pub(super) etag: Option<String>,
     /// When it was written.
     pub(super) last_modified: Option<Timestamp>,
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        Self { status: reply.status, body: reply.body, ..Self::default() }
+    }
 }
 
 /// Writes the Bundle of this type with an entry for each outcome, in order.

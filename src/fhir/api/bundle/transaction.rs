@@ -7,7 +7,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 
 use super::Requests;
 use super::entry::{Action, Change, Request, key_in, type_of};
@@ -17,6 +17,7 @@ use crate::fhir::api::conditional_update::Meant;
 use crate::fhir::api::create::Create;
 use crate::fhir::api::criteria::{Found, criteria, look_up};
 use crate::fhir::api::error::{ApiError, Category};
+use crate::fhir::api::operations::Work;
 use crate::fhir::api::preconditions::{Tags, etag};
 use crate::fhir::api::resource::Sent;
 use crate::fhir::api::respond::{Done, Return};
@@ -55,6 +56,8 @@ enum Target {
     Resource { key: ResourceKey, version: Option<u64>, known: Option<Tags> },
     /// The first page of a search.
     Search(Box<Search>),
+    /// What an operation has left to do.
+    Operation(Work),
 }
 
 /// Answers a transaction.
@@ -80,6 +83,11 @@ impl Plan {
                 Request::Read { url, if_none_match } => {
                     let read = PlannedRead::parse(state, base_url, index, &url, if_none_match.as_deref());
                     plan.reads.push(read.map_err(|error| error.in_entry(index))?);
+                }
+                Request::Operation(asked) => {
+                    let work = asked.prepare(state, base_url, &HeaderMap::new());
+                    let target = Target::Operation(work.map_err(|error| error.in_entry(index))?);
+                    plan.reads.push(PlannedRead { index, target });
                 }
             }
         }
@@ -162,8 +170,9 @@ impl Plan {
             outcomes.push((entry.index, entry.apply(writer)?));
         }
         for read in reads {
-            let answer = read.answer(writer, &base_url).map_err(|error| error.in_entry(read.index))?;
-            outcomes.push((read.index, Outcome::Read(answer)));
+            let index = read.index;
+            let answer = read.answer(writer, &base_url).map_err(|error| error.in_entry(index))?;
+            outcomes.push((index, Outcome::Read(answer)));
         }
         Ok(outcomes)
     }
@@ -269,17 +278,20 @@ impl PlannedRead {
         Ok(Self { index, target: Target::Resource { key: key_in(path)?, version, known } })
     }
 
-    fn answer(&self, reader: &dyn Reader, base_url: &str) -> Result<Answer, ApiError> {
-        let (key, version, known) = match &self.target {
+    fn answer(self, reader: &dyn Reader, base_url: &str) -> Result<Answer, ApiError> {
+        let (key, version, known) = match self.target {
             Target::Resource { key, version, known } => (key, version, known),
             Target::Search(search) => {
-                let body = search::answer(reader, base_url, search)?.into();
+                let body = search::answer(reader, base_url, &search)?.into();
                 return Ok(Answer { status: StatusCode::OK, body, ..Answer::default() });
             }
+            Target::Operation(Work::Done(reply)) => return Ok(reply.into()),
+            Target::Operation(Work::Read(job)) => return job(reader).map(Answer::from),
+            Target::Operation(Work::Write(_)) => return Err(changes_state()),
         };
         let version = match version {
-            Some(number) => vread::one(reader, key, *number)?,
-            None => read::current(reader, key)?,
+            Some(number) => vread::one(reader, &key, number)?,
+            None => read::current(reader, &key)?,
         };
         let is_known = known.as_ref().is_some_and(|tags| tags.include(version.number));
         Ok(Answer {
@@ -327,6 +339,11 @@ fn local(key: &ResourceKey) -> String {
 /// Conditions hold floats, which have no hash; how they are spelled has.
 fn spelled(condition: &Condition) -> String {
     format!("{condition:?}")
+}
+
+fn changes_state() -> ApiError {
+    let detail = "A transaction calls no operation that changes state. Call it by itself or in a batch.";
+    ApiError::new(Category::NotSupported, detail)
 }
 
 fn written_twice() -> ApiError {
