@@ -45,6 +45,11 @@ impl HttpServer {
             base_url: config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
             body_bytes_max: config.body_bytes_max,
             request_timeout: config.request_timeout,
+            url_bytes_max: config.limits.url_bytes_max,
+            header_bytes_max: config.limits.header_bytes_max,
+            bundle_entries_max: config.limits.bundle_entries_max,
+            page_size_max: config.limits.count_max,
+            search_time_max: config.limits.search_time_max,
             ..ApiSettings::default()
         };
         let router = api::router(ApiState::new(store, &clock, settings));

@@ -10,8 +10,8 @@ use super::mqtt::{MESSAGE_BYTES_MAX, Sessions, client_id_problem, filter_problem
 use super::raw::{Content, Raw};
 use super::section::{FromRaw, Problems, Section};
 use super::{
-    ClientAuthentication, Config, ConfigProblem, ConnectorConfig, HttpConfig, IdentifierPrecision, IdentityMode,
-    MqttConfig, MqttListenerConfig, MqttProtocol, PayloadJson, SourceConfig, Trace,
+    ClientAuthentication, Config, ConfigProblem, ConnectorConfig, FhirLimits, HttpConfig, IdentifierPrecision,
+    IdentityMode, MqttConfig, MqttListenerConfig, MqttProtocol, PayloadJson, SourceConfig, Trace,
 };
 use crate::secret::Secret;
 use crate::telemetry::{LogFormat, LogSettings, parse_filter};
@@ -26,8 +26,8 @@ pub(super) fn check(raw: Raw) -> Result<Config, Vec<ConfigProblem>> {
     let mut root = Section::root(raw, &mut problems);
     let data_dir = root.required("data_dir", Default::default(), &mut problems);
     let log = log(root.section("log", &mut problems), &mut problems);
-    let public_url = public_url(root.section("fhir", &mut problems), &mut problems);
-    let http = http(root.section("http", &mut problems), public_url, &mut problems);
+    let fhir = fhir(root.section("fhir", &mut problems), &mut problems);
+    let http = http(root.section("http", &mut problems), fhir, &mut problems);
     let shutdown_grace = shutdown_grace(root.section("shutdown", &mut problems), &mut problems);
     let connectors = connectors(&mut root, &mut problems);
     root.finish(&mut problems);
@@ -44,18 +44,46 @@ fn log(mut section: Section, problems: &mut Problems) -> LogSettings {
     LogSettings { format, filter }
 }
 
-fn public_url(mut section: Section, problems: &mut Problems) -> Option<Url> {
+fn fhir(mut section: Section, problems: &mut Problems) -> (Option<Url>, FhirLimits) {
     let public_url = section.optional("public_url", problems);
+    let limits = fhir_limits(section.section("limits", problems), problems);
     section.finish(problems);
-    public_url
+    (public_url, limits)
 }
 
-fn http(mut section: Section, public_url: Option<Url>, problems: &mut Problems) -> HttpConfig {
+/// Above it the HTTP library refuses by itself.
+const URL_BYTES_MAX: usize = 60_000;
+/// More are not kept while a Bundle is read.
+const BUNDLE_ENTRIES_MAX: usize = 100_000;
+
+fn fhir_limits(mut section: Section, problems: &mut Problems) -> FhirLimits {
+    let limits = FhirLimits {
+        url_bytes_max: section.required("url_bytes_max", 1, problems),
+        header_bytes_max: section.required("header_bytes_max", 1, problems),
+        bundle_entries_max: section.required("bundle_entries_max", 1, problems),
+        count_max: section.required("count_max", 1, problems),
+        search_time_max: section.required("search_time_max", Duration::ZERO, problems),
+    };
+    let bounds = [
+        ("url_bytes_max", limits.url_bytes_max, URL_BYTES_MAX),
+        ("bundle_entries_max", limits.bundle_entries_max, BUNDLE_ENTRIES_MAX),
+    ];
+    for (key, value, most) in bounds {
+        if value > most {
+            problems.push(section.problem(key, None, format!("may be at most {most}")));
+        }
+    }
+    section.finish(problems);
+    limits
+}
+
+fn http(mut section: Section, (public_url, limits): (Option<Url>, FhirLimits), problems: &mut Problems) -> HttpConfig {
     let http = HttpConfig {
         listen: section.required("listen", NO_ADDRESS, problems),
         body_bytes_max: section.required("body_bytes_max", 1, problems),
         request_timeout: section.required("request_timeout", Duration::ZERO, problems),
         public_url,
+        limits,
     };
     section.finish(problems);
     http

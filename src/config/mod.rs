@@ -55,6 +55,23 @@ pub(crate) struct HttpConfig {
     pub(crate) request_timeout: Duration,
     /// Base of the FHIR service in links; `None`: from the request.
     pub(crate) public_url: Option<Url>,
+    /// What one request to the FHIR service may ask for.
+    pub(crate) limits: FhirLimits,
+}
+
+/// What one request to the FHIR service may ask for.
+#[derive(Clone, Debug)]
+pub(crate) struct FhirLimits {
+    /// Longest URL, in bytes.
+    pub(crate) url_bytes_max: usize,
+    /// Largest headers, in bytes.
+    pub(crate) header_bytes_max: usize,
+    /// Entries of a Bundle.
+    pub(crate) bundle_entries_max: usize,
+    /// Matches on a page.
+    pub(crate) count_max: usize,
+    /// Longest time of a search.
+    pub(crate) search_time_max: Duration,
 }
 
 /// One connector.

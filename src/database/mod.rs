@@ -7,6 +7,7 @@
 //!
 //! This module knows no tables. Who keeps something here brings a [`Schema`] and its own statements.
 
+mod deadline;
 mod lock;
 mod log;
 mod readers;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OpenFlags};
 
+pub(crate) use self::deadline::interrupted_after;
 pub(crate) use self::schema::Schema;
 
 use self::lock::DirectoryLock;
@@ -28,6 +30,8 @@ use self::writer::Writer;
 const FILE_NAME: &str = "vitalwire.db";
 /// Readers beside the writer. A reader holds a thread of the blocking pool for as long as its query runs.
 const READERS_MAX: usize = 4;
+/// How many of the readers may be lent for what may take long; the others answer what is looked up by a key meanwhile.
+const LONG_READS_MAX: usize = READERS_MAX - 1;
 /// Prepared statements kept per connection; the store has more than SQLite's usual 16.
 const STATEMENTS_MAX: usize = 256;
 
@@ -171,6 +175,18 @@ impl Database {
         self.readers.read(job).await
     }
 
+    /// As `read`, for a job that may take long: one reader is always left for those that do not.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub(crate) async fn read_long<T, F>(&self, job: F) -> Result<T, DatabaseError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> T + Send + 'static,
+    {
+        self.readers.read_long(job).await
+    }
+
     /// Takes no more work, finishes what waits, moves the log into the database file and closes it. Every clone then
     /// answers [`DatabaseError::Closed`], and the data directory is free.
     pub(crate) async fn close(&self) {
@@ -192,6 +208,7 @@ fn open_for_writing(path: &Path) -> Result<Connection, rusqlite::Error> {
          PRAGMA foreign_keys = OFF;",
     )?;
     log::keep_short(&mut connection)?;
+    connection.progress_handler(deadline::STEPS_PER_LOOK, Some(deadline::has_passed))?;
     // Damage shows here rather than in the middle of the day.
     connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
     Ok(connection)

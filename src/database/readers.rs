@@ -9,10 +9,8 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::DatabaseError;
-
-/// Steps of SQLite's machine between two looks at whether the caller is still there: well below a millisecond.
-const STEPS_PER_LOOK: i32 = 10_000;
+use super::deadline::STEPS_PER_LOOK;
+use super::{DatabaseError, LONG_READS_MAX};
 
 /// A fixed number of reading connections.
 #[derive(Clone, Debug)]
@@ -20,12 +18,31 @@ pub(super) struct Readers {
     /// Connections nobody uses now. As many permits as connections, so whoever has a permit finds one.
     idle: Arc<Mutex<Vec<Connection>>>,
     permits: Arc<Semaphore>,
+    /// Fewer than connections.
+    long_permits: Arc<Semaphore>,
 }
 
 impl Readers {
     pub(super) fn new(connections: Vec<Connection>) -> Self {
         let permits = Arc::new(Semaphore::new(connections.len()));
-        Self { idle: Arc::new(Mutex::new(connections)), permits }
+        let long_permits = Arc::new(Semaphore::new(LONG_READS_MAX));
+        Self { idle: Arc::new(Mutex::new(connections)), permits, long_permits }
+    }
+
+    /// Runs `job` inside one read transaction, in the company of few others that may take long.
+    pub(super) async fn read_long<T, F>(&self, job: F) -> Result<T, DatabaseError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&Connection) -> T + Send + 'static,
+    {
+        let permit = Arc::clone(&self.long_permits).acquire_owned().await.map_err(|_closed| DatabaseError::Closed)?;
+        // Until the connection is back, which may be later than the caller waits.
+        let job = move |connection: &Connection| {
+            let answer = job(connection);
+            drop(permit);
+            answer
+        };
+        self.read(job).await
     }
 
     /// Runs `job` inside one read transaction.
@@ -53,6 +70,7 @@ impl Readers {
 
     /// Takes no more queries and closes the connections that nobody uses.
     pub(super) fn close(&self) {
+        self.long_permits.close();
         self.permits.close();
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

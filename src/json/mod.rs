@@ -8,6 +8,7 @@
 mod lax;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -17,6 +18,9 @@ pub(crate) use self::lax::parse_lax;
 
 /// Deepest nesting that is read; a value within 127 arrays is 128 deep.
 pub(crate) const DEPTH_MAX: usize = 128;
+
+/// Most values in a document that `parse_unique` reads: each takes up to sixty bytes of memory, even where its text is two.
+pub(crate) const VALUES_MAX: usize = 500_000;
 
 /// One JSON value.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,7 +62,12 @@ impl JsonError {
 
     /// Whether the text is JSON, but names a member twice (only from `parse_unique`).
     pub(crate) fn is_duplicate_member(&self) -> bool {
-        self.cause.is_data()
+        self.cause.is_data() && !self.is_too_large()
+    }
+
+    /// Whether the text is JSON, but has more than `VALUES_MAX` values (only from `parse_unique`).
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.cause.is_data() && self.cause.to_string().starts_with(TOO_LARGE)
     }
 }
 
@@ -73,10 +82,12 @@ pub(crate) fn parse(text: &[u8]) -> Result<Node<'_>, JsonError> {
 /// Reads one JSON document of UTF-8 text in which no object may name a member twice.
 ///
 /// # Errors
-/// As `parse`, and when an object names a member twice.
+/// As `parse`, when an object names a member twice, and when there are more than `VALUES_MAX` values.
 pub(crate) fn parse_unique(text: &[u8]) -> Result<Node<'_>, JsonError> {
     let mut deserializer = serde_json::Deserializer::from_slice(text);
-    let node = NodeVisitor(Duplicates::Refused).deserialize(&mut deserializer)?;
+    let values_left = Cell::new(VALUES_MAX);
+    let visitor = NodeVisitor { duplicates: Duplicates::Refused, values_left: Some(&values_left) };
+    let node = visitor.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(node)
 }
@@ -204,25 +215,36 @@ fn write_string(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
 
 impl<'de: 'a, 'a> Deserialize<'de> for Node<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        NodeVisitor(Duplicates::LastWins).deserialize(deserializer)
+        NodeVisitor { duplicates: Duplicates::LastWins, values_left: None }.deserialize(deserializer)
     }
 }
 
 /// The name under which serde_json hands over the text of a number (its feature `arbitrary_precision`).
 const NUMBER: &str = "$serde_json::private::Number";
 
-#[derive(Clone, Copy)]
-struct NodeVisitor(Duplicates);
+/// What a document is refused with that has more than `VALUES_MAX` values.
+const TOO_LARGE: &str = "too many values";
 
-impl<'de> DeserializeSeed<'de> for NodeVisitor {
+#[derive(Clone, Copy)]
+struct NodeVisitor<'b> {
+    duplicates: Duplicates,
+    /// Values that may still come; `None`: any number.
+    values_left: Option<&'b Cell<usize>>,
+}
+
+impl<'de> DeserializeSeed<'de> for NodeVisitor<'_> {
     type Value = Node<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Node<'de>, D::Error> {
+        if let Some(values_left) = self.values_left {
+            let left = values_left.get().checked_sub(1).ok_or_else(|| de::Error::custom(TOO_LARGE))?;
+            values_left.set(left);
+        }
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for NodeVisitor {
+impl<'de> Visitor<'de> for NodeVisitor<'_> {
     type Value = Node<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -272,7 +294,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
                 continue;
             }
             let value = map.next_value_seed(self)?;
-            match (members.value_of(&name), self.0) {
+            match (members.value_of(&name), self.duplicates) {
                 (None, _) => members.push(name, value),
                 (Some(known), Duplicates::LastWins) => *known = value,
                 (Some(_), Duplicates::Refused) => return Err(de::Error::custom("an object names a member twice")),
@@ -349,9 +371,9 @@ enum NumberOrNode<'a> {
 }
 
 #[derive(Clone, Copy)]
-struct EitherVisitor(NodeVisitor);
+struct EitherVisitor<'b>(NodeVisitor<'b>);
 
-impl<'de> DeserializeSeed<'de> for EitherVisitor {
+impl<'de> DeserializeSeed<'de> for EitherVisitor<'_> {
     type Value = NumberOrNode<'de>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
@@ -359,7 +381,7 @@ impl<'de> DeserializeSeed<'de> for EitherVisitor {
     }
 }
 
-impl<'de> Visitor<'de> for EitherVisitor {
+impl<'de> Visitor<'de> for EitherVisitor<'_> {
     type Value = NumberOrNode<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -21,6 +21,8 @@ mod documentation;
 mod faults;
 mod fhir_bundles;
 mod fhir_crash;
+mod fhir_hostile;
+mod fhir_limits;
 mod fhir_rest;
 mod fhir_search;
 mod full_disk;

@@ -33,16 +33,21 @@ impl FromRequest<ApiState> for JsonBody {
         }
         // What was compressed in a way this server knows has been unpacked on the way here.
         if request.headers().contains_key(CONTENT_ENCODING) {
-            return Err(ApiError::new(
-                Category::UnsupportedMedia,
-                "The body's `Content-Encoding` is not supported. Send it plain or with `gzip`.",
-            ));
+            return Err(unknown_encoding());
         }
         let text = read(request.into_body(), state.settings.body_bytes_max).await?;
         // A byte order mark is no part of the text (RFC 8259, section 8.1, allows to pass over it).
         let marked = text.starts_with(BYTE_ORDER_MARK);
         Ok(Self(if marked { text.slice(BYTE_ORDER_MARK.len()..) } else { text }))
     }
+}
+
+/// The body is compressed in a way this server does not know.
+pub(crate) fn unknown_encoding() -> ApiError {
+    ApiError::new(
+        Category::UnsupportedMedia,
+        "The body's `Content-Encoding` is not supported. Send it plain or with `gzip`.",
+    )
 }
 
 /// The whole body, if it is no longer than `bytes_max`.

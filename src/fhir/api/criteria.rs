@@ -3,6 +3,7 @@
 use url::form_urlencoded;
 
 use super::error::ApiError;
+use super::limits::decode;
 use crate::fhir::search;
 use crate::fhir::store::interface::{Reader, StoreError};
 use crate::fhir::store::{Condition, Query, Version};
@@ -25,8 +26,8 @@ pub(crate) enum Found {
 pub(crate) fn criteria(resource_type: ResourceType, query: &str, base_url: &str) -> Result<Condition, ApiError> {
     let query = query.strip_prefix('?').unwrap_or(query);
     let mut asked = form_urlencoded::Serializer::new(String::new());
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if !matches!(name.as_ref(), "_format" | "_pretty") {
+    for (name, value) in decode(query.as_bytes())? {
+        if !matches!(name.as_str(), "_format" | "_pretty") {
             asked.append_pair(&name, &value);
         }
     }

@@ -52,6 +52,12 @@ pub(crate) enum Category {
     MultipleMatches,
     /// The body is larger than allowed.
     TooLarge,
+    /// The URL is longer than allowed.
+    UrlTooLong,
+    /// The headers are larger than allowed.
+    HeadersTooLarge,
+    /// What is asked for takes more work than one request may cause.
+    TooCostly,
     /// The body did not arrive in time.
     Slow,
     /// The server did not finish in time.
@@ -66,7 +72,9 @@ impl Category {
     /// The status of the answer; see <https://hl7.org/fhir/R4/http.html#Status-Codes>.
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::Structure | Self::Value | Self::Required | Self::Rule | Self::NotSupported => StatusCode::BAD_REQUEST,
+            Self::Structure | Self::Value | Self::Required | Self::Rule | Self::NotSupported | Self::TooCostly => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Deleted => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
@@ -75,6 +83,8 @@ impl Category {
             Self::Conflict => StatusCode::CONFLICT,
             Self::Stale | Self::MultipleMatches => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UrlTooLong => StatusCode::URI_TOO_LONG,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::TimedOut | Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -95,7 +105,8 @@ impl Category {
             Self::Deleted => "deleted",
             Self::Conflict | Self::Stale => "conflict",
             Self::MultipleMatches => "multiple-matches",
-            Self::TooLarge => "too-long",
+            Self::TooLarge | Self::UrlTooLong | Self::HeadersTooLarge => "too-long",
+            Self::TooCostly => "too-costly",
             Self::Slow | Self::TimedOut => "timeout",
             Self::Unavailable => "transient",
             Self::Internal => "exception",
@@ -179,6 +190,11 @@ impl From<StoreError> for ApiError {
             StoreError::Cursor => Self::new(
                 Category::Value,
                 "The page cursor does not belong to this search. Follow the links of a search as given, or start it again.",
+            ),
+            StoreError::TooSlow => Self::new(
+                Category::TooCostly,
+                "A condition of the write takes too long to look up, and all other writes wait for it. Nothing was \
+                 changed. Name the resource by an identifier.",
             ),
             StoreError::Stopped => {
                 Self::new(Category::Unavailable, "The server is shutting down or cannot write. Try again later.")

@@ -13,6 +13,7 @@ mod criteria;
 mod delete;
 pub(crate) mod error;
 mod history;
+pub(crate) mod limits;
 mod metrics;
 mod negotiate;
 mod operations;
@@ -68,6 +69,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         // The base with a slash at its end is the base.
         .route(&format!("{MOUNT}/"), only("POST, OPTIONS", post(bundle::bundle)))
         .layer(from_fn(negotiate::negotiate))
+        .layer(from_fn_with_state(state.clone(), limits::within_limits))
         .layer(from_fn_with_state(state.clone(), in_time))
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .layer(CompressionLayer::new())

@@ -22,6 +22,8 @@ use crate::r4::resource_type::ResourceType;
 
 /// Longest logical id; see <https://hl7.org/fhir/R4/datatypes.html#id>.
 const ID_LENGTH_MAX: usize = 64;
+/// Most values by which one resource is found. All other writes wait while they are written, a tenth of a second then.
+const INDEX_VALUES_MAX: usize = 20_000;
 
 /// A resource as a client sent it, checked and indexed.
 #[derive(Debug)]
@@ -46,6 +48,10 @@ impl Sent {
         let id = id_of(&node, resource_type)?;
         let body = cut(text, resource_type)?;
         let mut index = search::index::entries(resource_type, &node);
+        if index.len() > INDEX_VALUES_MAX {
+            let detail = format!("The resource would be found by more than {INDEX_VALUES_MAX} values. Split it.");
+            return Err(ApiError::new(Category::TooLarge, detail));
+        }
         search::local::localize_entries(&mut index, base_url);
         Ok(Self { resource_type, id, body, index })
     }
@@ -89,6 +95,11 @@ pub(crate) fn parse(text: &[u8]) -> Result<Node<'_>, ApiError> {
             "The body is empty. Send the resource as JSON.".to_owned()
         } else if error.is_too_deep() {
             format!("The body nests deeper than 128: line {line}, column {column}. No resource needs that.")
+        } else if error.is_too_large() {
+            return ApiError::new(
+                Category::TooLarge,
+                format!("The body has more than {} values. Split the resource.", json::VALUES_MAX),
+            );
         } else if error.is_duplicate_member() {
             format!("An object names a member twice: line {line}, column {column}. Send each member once.")
         } else {

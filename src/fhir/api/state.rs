@@ -1,6 +1,7 @@
 //! What every interaction has at hand.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -9,7 +10,7 @@ use jiff::Timestamp;
 
 use super::error::{ApiError, Category};
 use crate::clock::Clock;
-use crate::fhir::store::interface::Store;
+use crate::fhir::store::interface::{Reader, Store};
 
 /// Where the service is mounted; part of every link it writes.
 pub(crate) const MOUNT: &str = "/fhir";
@@ -22,6 +23,10 @@ pub(crate) struct ApiSettings {
     pub(crate) base_url: Option<String>,
     /// Largest body taken, in bytes.
     pub(crate) body_bytes_max: usize,
+    /// Longest URL taken: path and query, in bytes.
+    pub(crate) url_bytes_max: usize,
+    /// Largest headers taken: names and values together, in bytes.
+    pub(crate) header_bytes_max: usize,
     /// Most entries of a Bundle taken.
     pub(crate) bundle_entries_max: usize,
     /// Entries on a page when the client names no `_count`.
@@ -30,6 +35,8 @@ pub(crate) struct ApiSettings {
     pub(crate) page_size_max: usize,
     /// Longest time until the answer to a request begins.
     pub(crate) request_timeout: Duration,
+    /// Longest time that a search may take.
+    pub(crate) search_time_max: Duration,
 }
 
 impl Default for ApiSettings {
@@ -37,10 +44,13 @@ impl Default for ApiSettings {
         Self {
             base_url: None,
             body_bytes_max: 16 << 20,
+            url_bytes_max: 32_768,
+            header_bytes_max: 32_768,
             bundle_entries_max: 10_000,
             page_size: 50,
             page_size_max: 1_000,
             request_timeout: Duration::from_secs(60),
+            search_time_max: Duration::from_secs(20),
         }
     }
 }
@@ -60,6 +70,36 @@ impl ApiState {
     /// The state of a service that starts now.
     pub(crate) fn new(store: Arc<dyn Store>, clock: &Clock, settings: ApiSettings) -> Self {
         Self { store, settings: Arc::new(settings), started_at: clock.now() }
+    }
+
+    /// Runs a search, which is interrupted when it takes longer than it may.
+    ///
+    /// # Errors
+    /// What the search returns, or that it was interrupted or had no chance to begin.
+    pub(crate) async fn search<T: Send + 'static>(
+        &self,
+        search: impl FnOnce(&dyn Reader) -> Result<T, ApiError> + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let limit = self.settings.search_time_max;
+        let began = Arc::new(AtomicBool::new(false));
+        let begins = Arc::clone(&began);
+        let found = self.store.search(move |reader| {
+            begins.store(true, Ordering::Relaxed);
+            search(reader)
+        });
+        tokio::time::timeout(limit, found).await.unwrap_or_else(|_elapsed| {
+            let limit = limit.as_secs_f32();
+            Err(if began.load(Ordering::Relaxed) {
+                let detail = format!(
+                    "The search did not finish within {limit} s and was given up. Narrow it: name a patient, a code, a \
+                     shorter time, or fewer and shorter chains."
+                );
+                ApiError::new(Category::TooCostly, detail)
+            } else {
+                let detail = format!("Other searches kept the server busy for {limit} s. Try again later.");
+                ApiError::new(Category::Unavailable, detail)
+            })
+        })
     }
 
     /// The base URL of links in an answer to a request with these headers, without a slash at its end.

@@ -5,7 +5,7 @@
 
 use super::error::SearchError;
 use super::include::{self, Include};
-use super::plan::{CRITERIA_MAX, criterion, supported};
+use super::plan::{CRITERIA_MAX, all, criterion, supported};
 use crate::fhir::store::{Condition, SortBy, SortKey, SortKind};
 use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter};
 use crate::r4::resource_type::ResourceType;
@@ -21,6 +21,8 @@ pub(crate) struct Search {
     pub(crate) order: Vec<SortKey>,
     /// Matches on a page; 0: only their number is asked for.
     pub(crate) count: usize,
+    /// The bound of a page, if more were asked for.
+    pub(crate) count_cut_to: Option<usize>,
     /// Whether the number of all matches is asked for.
     pub(crate) total: Total,
     /// What comes along.
@@ -91,7 +93,7 @@ pub(crate) fn parse(
             Err(error) => return Err(error),
         }
     }
-    draft.search.condition = Condition::All(draft.criteria);
+    draft.search.condition = all(draft.criteria)?;
     Ok(draft.search)
 }
 
@@ -122,6 +124,7 @@ impl Draft {
                 condition: Condition::All(Vec::new()),
                 order: Vec::new(),
                 count: page_size.default.min(page_size.max),
+                count_cut_to: None,
                 total: Total::IfCheap,
                 includes: Vec::new(),
                 ignored: Vec::new(),
@@ -178,6 +181,7 @@ impl Draft {
         let count: usize = value.parse().map_err(|_error| bad("_count", value, "a number from 0"))?;
         if !self.seen.contains(&"_summary") || self.search.count > 0 {
             self.search.count = count.min(self.page_size.max);
+            self.search.count_cut_to = (count > self.page_size.max).then_some(self.page_size.max);
         }
         Ok(())
     }
@@ -197,6 +201,7 @@ impl Draft {
             "false" => Ok(()),
             "count" => {
                 self.search.count = 0;
+                self.search.count_cut_to = None;
                 Ok(())
             }
             "true" | "text" | "data" => {

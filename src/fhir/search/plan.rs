@@ -23,6 +23,9 @@ const CHAIN_TYPES_MAX: usize = 2_000;
 const VALUES_MAX: usize = 1_000;
 /// Most criteria of one search.
 pub(super) const CRITERIA_MAX: usize = 100;
+/// Most tests that all criteria of one search come to. A chain tries its values on each type it may lead to, an id alone
+/// stands for a reference to each type that the parameter allows.
+pub(super) const TESTS_MAX: usize = 10_000;
 
 /// The condition of a conditional interaction, from a query string such as `identifier=urn:x|1`.
 ///
@@ -39,13 +42,33 @@ pub(crate) fn criteria(resource_type: ResourceType, query: &str) -> Result<Condi
     if conditions.is_empty() {
         return Err(SearchError::NoCriteria);
     }
-    Ok(Condition::All(conditions))
+    all(conditions)
+}
+
+/// All of these hold.
+///
+/// # Errors
+/// When they are more work than one search may be.
+pub(super) fn all(criteria: Vec<Condition>) -> Result<Condition, SearchError> {
+    let condition = Condition::All(criteria);
+    if condition.size() > TESTS_MAX {
+        return Err(too_many_tests());
+    }
+    Ok(condition)
+}
+
+fn too_many_tests() -> SearchError {
+    SearchError::TooMany {
+        parts: "values to test, those of each type in a chain counted; name the types",
+        most: TESTS_MAX,
+    }
 }
 
 /// One criterion.
 pub(super) fn criterion(resource_type: ResourceType, name: &str, value: &str) -> Result<Condition, SearchError> {
-    let types_left = Cell::new(CHAIN_TYPES_MAX);
-    Scope { resource_type, links_left: CHAIN_LINKS_MAX, types_left: &types_left }.criterion(name, value)
+    let (types_left, tests_left) = (Cell::new(CHAIN_TYPES_MAX), Cell::new(TESTS_MAX));
+    let scope = Scope { resource_type, links_left: CHAIN_LINKS_MAX, types_left: &types_left, tests_left: &tests_left };
+    scope.criterion(name, value)
 }
 
 /// The parameter of this name, if one can search by it.
@@ -67,6 +90,7 @@ struct Scope<'a> {
     resource_type: ResourceType,
     links_left: usize,
     types_left: &'a Cell<usize>,
+    tests_left: &'a Cell<usize>,
 }
 
 impl Scope<'_> {
@@ -85,7 +109,12 @@ impl Scope<'_> {
         let parameter = supported(self.resource_type, code)?;
         match rest {
             Some(rest) => self.chain(parameter, modifier, rest, value),
-            None => condition(parameter, Modifier::parse(parameter, modifier)?, value),
+            None => {
+                let condition = condition(parameter, Modifier::parse(parameter, modifier)?, value)?;
+                let tests_left = self.tests_left.get().checked_sub(condition.size()).ok_or_else(too_many_tests)?;
+                self.tests_left.set(tests_left);
+                Ok(condition)
+            }
         }
     }
 

@@ -21,6 +21,9 @@ pub(crate) enum StoreError {
     /// The cursor is not one that this store gave out for this order.
     #[error("the cursor does not belong to this search")]
     Cursor,
+    /// The searches of one write took longer than they may, for all other writes wait for it. Nothing was written.
+    #[error("a condition of the write takes too long to look up")]
+    TooSlow,
     /// It is shutting down, or its writer has failed for good. Nothing was written.
     #[error("the store takes no more work")]
     Stopped,
@@ -117,6 +120,9 @@ pub(crate) trait Store: Send + Sync {
     /// Runs a job on a committed state.
     fn run_read(&self, job: ReadJob) -> JobEnd<'_>;
 
+    /// Runs a job on a committed state that may take long; jobs of `run_read` do not wait for it.
+    fn run_search(&self, job: ReadJob) -> JobEnd<'_>;
+
     /// Runs a job alone; ends when its effect is durable or undone.
     fn run_write(&self, job: WriteJob) -> JobEnd<'_>;
 }
@@ -136,6 +142,23 @@ impl dyn Store {
     {
         let (answer, answered) = oneshot::channel();
         self.run_read(Box::new(move |reader| drop(answer.send(job(reader))))).await?;
+        answered.await.unwrap_or_else(|_never_ran| Err(StoreError::Stopped.into()))
+    }
+
+    /// Runs a function that reads and may take long. It is interrupted when its caller stops waiting.
+    ///
+    /// # Errors
+    /// What the function returns, or the store's own failure.
+    pub(crate) async fn search<T, E>(
+        &self,
+        job: impl FnOnce(&dyn Reader) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        self.run_search(Box::new(move |reader| drop(answer.send(job(reader))))).await?;
         answered.await.unwrap_or_else(|_never_ran| Err(StoreError::Stopped.into()))
     }
 

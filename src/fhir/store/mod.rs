@@ -193,6 +193,19 @@ pub(crate) enum Condition {
     },
 }
 
+impl Condition {
+    /// How many tests and junctions it is made of: what it costs to keep, and to check against one resource.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::All(parts) | Self::Any(parts) => 1 + parts.iter().map(Self::size).sum::<usize>(),
+            Self::Not(condition) | Self::LinkedFrom { condition, .. } => 1 + condition.size(),
+            Self::Linked { targets, condition, .. } => 1 + targets.len() * condition.size(),
+            Self::Id(ids) => ids.len(),
+            Self::LastUpdated { .. } | Self::Present(_) | Self::Has(..) => 1,
+        }
+    }
+}
+
 /// A test of one index value. A test only ever passes on values of its own kind.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Test {

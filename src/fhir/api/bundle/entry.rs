@@ -1,9 +1,12 @@
 //! An entry of a Bundle as a request.
 
 use std::borrow::Cow;
+use std::fmt;
+use std::marker::PhantomData;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
 use crate::fhir::api::conditional_update::ConditionalUpdate;
@@ -28,8 +31,32 @@ pub(super) struct Split<'a> {
     pub(super) resource_type: Cow<'a, str>,
     #[serde(rename = "type", borrow, default)]
     pub(super) kind: Cow<'a, str>,
-    #[serde(rename = "entry", borrow, default)]
+    #[serde(rename = "entry", borrow, default, deserialize_with = "entries")]
     pub(super) entries: Vec<Entry<'a>>,
+}
+
+/// Most entries of a Bundle, whatever the settings allow. One more is kept, to show that there were too many; those behind
+/// it are only passed over, so that millions of empty ones take no memory.
+pub(super) const ENTRIES_MAX: usize = 100_000;
+
+fn entries<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Entry<'a>>, D::Error> {
+    struct Entries<'a>(PhantomData<Entry<'a>>);
+    impl<'de: 'a, 'a> Visitor<'de> for Entries<'a> {
+        type Value = Vec<Entry<'a>>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an array of entries")
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+            let mut kept = Vec::new();
+            while kept.len() <= ENTRIES_MAX {
+                let Some(entry) = entries.next_element()? else { return Ok(kept) };
+                kept.push(entry);
+            }
+            while let Some(IgnoredAny) = entries.next_element()? {}
+            Ok(kept)
+        }
+    }
+    deserializer.deserialize_seq(Entries(PhantomData))
 }
 
 /// An entry as sent.

@@ -36,7 +36,7 @@ pub(crate) async fn bundle(
 ) -> Result<Response, ApiError> {
     let base_url = state.base_url(&headers)?;
     let prefer = Return::in_headers(&headers).unwrap_or(Return::Minimal);
-    let entries_max = state.settings.bundle_entries_max;
+    let entries_max = state.settings.bundle_entries_max.min(entry::ENTRIES_MAX);
     let reading_base = base_url.clone();
     // Reading hundreds of resources would hold up other requests on this thread.
     let (kind, requests) = tokio::task::spawn_blocking(move || read(&text, &reading_base, entries_max))

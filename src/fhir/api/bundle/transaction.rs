@@ -17,6 +17,7 @@ use crate::fhir::api::conditional_update::Meant;
 use crate::fhir::api::create::Create;
 use crate::fhir::api::criteria::{Found, criteria, look_up};
 use crate::fhir::api::error::{ApiError, Category};
+use crate::fhir::api::limits::decode;
 use crate::fhir::api::operations::Work;
 use crate::fhir::api::preconditions::{Tags, etag};
 use crate::fhir::api::resource::Sent;
@@ -266,7 +267,7 @@ impl PlannedRead {
     fn parse(state: &ApiState, base_url: &str, index: usize, url: &str, known: Option<&str>) -> Result<Self, ApiError> {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         if !path.contains('/') {
-            let parameters = search::decode(query.as_bytes());
+            let parameters = decode(query.as_bytes())?;
             let search = search::read(state, base_url, type_named(path)?, parameters, Handling::Strict)?;
             return Ok(Self { index, target: Target::Search(Box::new(search)) });
         }

@@ -1,6 +1,6 @@
 //! The searchset Bundle, written straight to bytes: stored bodies go in as they are.
 
-use super::gather::{Found, Inclusion};
+use super::gather::{Found, INCLUDED_MAX, Inclusion, ROUNDS_MAX};
 use crate::fhir::api::error::outcome;
 use crate::fhir::search::page::link;
 use crate::fhir::search::parse::Search;
@@ -23,8 +23,8 @@ pub(crate) fn write(base: &str, search: &Search, found: &Found) -> Vec<u8> {
     for version in &found.included {
         entries.resource(base, version, "include");
     }
-    if let Some(warning) = warning(search, found) {
-        entries.outcome(&warning);
+    for note in notes(search, found) {
+        entries.outcome(&note);
     }
     entries.close()
 }
@@ -51,12 +51,35 @@ fn with_cursor(first: &str, cursor: &str) -> String {
 }
 
 /// What the client must know to read the answer rightly.
-fn warning(search: &Search, found: &Found) -> Option<String> {
-    let mut warnings: Vec<String> = search.ignored.iter().map(|error| format!("Left out: {error}.")).collect();
-    if found.inclusion == Inclusion::Cut {
-        warnings.push("More resources were to be included than fit; some are left out.".to_owned());
+struct Note {
+    severity: &'static str,
+    code: &'static str,
+    text: String,
+}
+
+fn notes(search: &Search, found: &Found) -> Vec<Note> {
+    let warning = |code, text| Note { severity: "warning", code, text };
+    let mut notes = Vec::new();
+    if !search.ignored.is_empty() {
+        let ignored: Vec<String> = search.ignored.iter().map(|error| format!("Left out: {error}.")).collect();
+        notes.push(warning("not-supported", ignored.join(" ")));
     }
-    (!warnings.is_empty()).then(|| warnings.join(" "))
+    if let Some(most) = search.count_cut_to {
+        let text = format!("A page holds at most {most} matches; follow the link `next` for more.");
+        notes.push(Note { severity: "information", code: "too-costly", text });
+    }
+    match found.inclusion {
+        Inclusion::Complete => {}
+        Inclusion::TooMany => {
+            let text = format!("More than {INCLUDED_MAX} resources were to be included; some are left out.");
+            notes.push(warning("too-costly", text));
+        }
+        Inclusion::TooDeep => {
+            let text = format!("Includes are followed {ROUNDS_MAX} references far; what lies behind is left out.");
+            notes.push(warning("too-costly", text));
+        }
+    }
+    notes
 }
 
 struct Entries {
@@ -72,8 +95,8 @@ impl Entries {
         self.entry(format!(r#""fullUrl":{url},"#).as_bytes(), body, mode);
     }
 
-    fn outcome(&mut self, warning: &str) {
-        self.entry(b"", &outcome("warning", "not-supported", warning, None), "outcome");
+    fn outcome(&mut self, note: &Note) {
+        self.entry(b"", &outcome(note.severity, note.code, &note.text, None), "outcome");
     }
 
     fn entry(&mut self, url: &[u8], body: &[u8], mode: &str) {

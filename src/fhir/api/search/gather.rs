@@ -18,9 +18,9 @@ use crate::json;
 use crate::r4::resource_type::ResourceType;
 
 /// Most resources that come along with a page.
-const INCLUDED_MAX: usize = 1_000;
+pub(super) const INCLUDED_MAX: usize = 1_000;
 /// Most rounds in which includes are followed.
-const ROUNDS_MAX: usize = 5;
+pub(super) const ROUNDS_MAX: usize = 5;
 
 /// What a search found.
 #[derive(Debug, Default)]
@@ -43,8 +43,10 @@ pub(crate) enum Inclusion {
     /// It did.
     #[default]
     Complete,
-    /// There was more than may come along.
-    Cut,
+    /// There were more than `INCLUDED_MAX`.
+    TooMany,
+    /// There was more behind `ROUNDS_MAX` rounds.
+    TooDeep,
 }
 
 /// A page of a search. `base` is the server's own address.
@@ -101,6 +103,9 @@ impl<'a> Following<'a> {
         for _ in 1..ROUNDS_MAX {
             let next = self.round(iterated.iter().copied(), &round)?;
             included.extend(std::mem::replace(&mut round, next));
+        }
+        if !self.round(iterated.iter().copied(), &round)?.is_empty() {
+            self.inclusion = Inclusion::TooDeep;
         }
         included.extend(round);
         Ok(included)
@@ -184,7 +189,7 @@ impl<'a> Following<'a> {
             limit: self.room,
         })?;
         if page.next.is_some() {
-            self.inclusion = Inclusion::Cut;
+            self.inclusion = Inclusion::TooMany;
         }
         for version in page.versions {
             if self.known.insert(version.key.clone()) {
@@ -201,7 +206,7 @@ impl<'a> Following<'a> {
 
     fn has_room(&mut self) -> bool {
         if self.room == 0 {
-            self.inclusion = Inclusion::Cut;
+            self.inclusion = Inclusion::TooMany;
         }
         self.room > 0
     }

@@ -9,11 +9,11 @@ pub(crate) mod gather;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
-use http::header::{CONTENT_TYPE, HeaderMap};
-use url::form_urlencoded;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
 use super::body;
 use super::error::{ApiError, Category, FHIR_JSON};
+use super::limits::decode;
 use super::state::ApiState;
 use super::target::TypeInPath;
 use crate::fhir::search::error::SearchError;
@@ -32,7 +32,7 @@ pub(crate) async fn by_get(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let parameters = decode(query.unwrap_or_default().as_bytes());
+    let parameters = decode(query.unwrap_or_default().as_bytes())?;
     respond(&state, resource_type, parameters, &headers).await
 }
 
@@ -48,20 +48,18 @@ pub(crate) async fn by_post(
     form: Body,
 ) -> Result<Response, ApiError> {
     let form = body::read(form, state.settings.body_bytes_max).await?;
+    if headers.contains_key(CONTENT_ENCODING) {
+        return Err(body::unknown_encoding());
+    }
     if !form.is_empty() && !is_form(&headers) {
         return Err(ApiError::new(
             Category::UnsupportedMedia,
             "Send the parameters as `application/x-www-form-urlencoded`.",
         ));
     }
-    let mut parameters = decode(query.unwrap_or_default().as_bytes());
-    parameters.extend(decode(&form));
+    let mut parameters = decode(query.unwrap_or_default().as_bytes())?;
+    parameters.extend(decode(&form)?);
     respond(&state, resource_type, parameters, &headers).await
-}
-
-/// Names and values of a query string or form.
-pub(crate) fn decode(query: &[u8]) -> Vec<(String, String)> {
-    form_urlencoded::parse(query).into_owned().collect()
 }
 
 /// A search by parameters, read for this server under `base`.
@@ -98,7 +96,7 @@ async fn respond(
 ) -> Result<Response, ApiError> {
     let base = state.base_url(headers)?;
     let search = read(state, &base, resource_type, parameters, handling(headers)?)?;
-    let bundle = state.store.read(move |reader| answer(reader, &base, &search)).await?;
+    let bundle = state.search(move |reader| answer(reader, &base, &search)).await?;
     let mut response = Response::new(Body::from(bundle));
     response.headers_mut().insert(CONTENT_TYPE, FHIR_JSON);
     Ok(response)
@@ -132,10 +130,8 @@ impl From<SearchError> for ApiError {
             SearchError::UnknownParameter { .. }
             | SearchError::Unsupported { .. }
             | SearchError::UnknownModifier { .. } => Category::NotSupported,
-            SearchError::BadValue { .. }
-            | SearchError::TooMany { .. }
-            | SearchError::NoCriteria
-            | SearchError::BadCursor => Category::Value,
+            SearchError::TooMany { .. } => Category::TooCostly,
+            SearchError::BadValue { .. } | SearchError::NoCriteria | SearchError::BadCursor => Category::Value,
         };
         Self::new(category, format!("The search was refused: {error}."))
     }

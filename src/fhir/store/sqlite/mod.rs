@@ -71,6 +71,14 @@ impl Store for SqliteStore {
         })
     }
 
+    fn run_search(&self, job: ReadJob) -> JobEnd<'_> {
+        let types = Arc::clone(&self.types);
+        Box::pin(async move {
+            self.database.read_long(move |connection| job(&Reading { connection, types: &types, names: None })).await?;
+            Ok(())
+        })
+    }
+
     fn run_write(&self, job: WriteJob) -> JobEnd<'_> {
         let (types, names, clock) = (Arc::clone(&self.types), Arc::clone(&self.names), self.clock.clone());
         let mut changes = Changes::of(self.watch.clone());

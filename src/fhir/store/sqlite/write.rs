@@ -1,7 +1,8 @@
 //! Puts and deletes: the next version, and only those index rows that change.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::{Timestamp, Unit};
@@ -11,12 +12,16 @@ use super::entries::{Entry, Value, unpack};
 use super::names::Names;
 use super::read::{Reading, method_number};
 use crate::clock::Clock;
+use crate::database::interrupted_after;
 use crate::fhir::store::interface::{Head, Reader, StoreError, Writer};
 use crate::fhir::store::watch::Changes;
 use crate::fhir::store::{
     Condition, Draft, DraftBody, IndexEntry, IndexValue, Method, Page, Query, ResourceKey, Version,
 };
 use crate::r4::resource_type::ResourceType;
+
+/// How long all searches of one write may take together. What an index answers takes a millisecond.
+const SEARCHING_MAX: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 5 });
 
 /// The store inside the one write of the moment.
 pub(super) struct Writing<'a> {
@@ -26,6 +31,8 @@ pub(super) struct Writing<'a> {
     changes: &'a mut Changes,
     /// The next number of a type, for types to which this write has added.
     next_numbers: HashMap<ResourceType, i64>,
+    /// What is left of `SEARCHING_MAX`.
+    search_time_left: Cell<Duration>,
 }
 
 /// The row of `resources` that a write replaces.
@@ -45,7 +52,24 @@ impl<'a> Writing<'a> {
         clock: &'a Clock,
         changes: &'a mut Changes,
     ) -> Self {
-        Self { reading, names, clock, changes, next_numbers: HashMap::new() }
+        Self {
+            reading,
+            names,
+            clock,
+            changes,
+            next_numbers: HashMap::new(),
+            search_time_left: Cell::new(SEARCHING_MAX),
+        }
+    }
+
+    /// Runs a search in what is left of the time for them.
+    fn in_time<T>(&self, search: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let left = self.search_time_left.get();
+        let started = Instant::now();
+        let found = interrupted_after(left, search);
+        let taken = started.elapsed();
+        self.search_time_left.set(left.saturating_sub(taken));
+        found.map_err(|error| if taken >= left { StoreError::TooSlow } else { error })
     }
 
     fn connection(&self) -> &'a Connection {
@@ -245,11 +269,11 @@ impl Reader for Writing<'_> {
     }
 
     fn find(&self, query: &Query) -> Result<Page, StoreError> {
-        self.reading.find(query)
+        self.in_time(|| self.reading.find(query))
     }
 
     fn count(&self, resource_type: ResourceType, condition: &Condition) -> Result<u64, StoreError> {
-        self.reading.count(resource_type, condition)
+        self.in_time(|| self.reading.count(resource_type, condition))
     }
 }
 
