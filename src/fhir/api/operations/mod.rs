@@ -258,7 +258,7 @@ async fn body_of(request: Request, state: &ApiState) -> Result<Bytes, ApiError> 
 pub(crate) async fn carry_out(work: Work, state: &ApiState) -> Result<Reply, ApiError> {
     match work {
         Work::Done(reply) => Ok(reply),
-        Work::Read(job) => state.store.read(job).await,
+        Work::Read(job) => state.search(job).await,
         Work::Write(job) => state.store.write(job).await,
     }
 }
