@@ -107,8 +107,6 @@ const REFUSED: &[(&str, &str, &str, &str, u16, &str, &str)] = &[
     ("GET", "Patient/p/a/b/c", "", "", 404, "not-found", "[type]/[id]"),
     ("GET", "Patient/p/$everything", "", "", 404, "not-found", "under this path"),
     ("GET", "$export", "", "", 404, "not-found", "no operations"),
-    ("GET", "_history", "", "", 404, "not-found", "no history above"),
-    ("GET", "Patient/_history", "", "", 404, "not-found", "no history above"),
     ("GET", "Patient/p", "if-none-match: 1", "", 400, "value", "entity tag"),
     ("PATCH", "Patient/p", "content-type: application/json-patch+json", "[]", 405, "not-supported", "PUT"),
     ("DELETE", "Patient?name=x", "", "", 405, "not-supported", "GET, HEAD, POST, PUT"),

@@ -21,6 +21,7 @@ mod documentation;
 mod faults;
 mod fhir_bundles;
 mod fhir_crash;
+mod fhir_history;
 mod fhir_hostile;
 mod fhir_limits;
 mod fhir_rest;

@@ -2,7 +2,7 @@
 //!
 //! A handler reads what was asked, does all it can outside the store, hands the rest to the store as one read or one write,
 //! and turns the result into an answer. Whatever fails, also routing and panics, is an OperationOutcome (`error`).
-//! JSON only; no PATCH, no conditional delete, no history above a single resource.
+//! JSON only; no PATCH, no conditional delete.
 
 mod body;
 mod bundle;
@@ -60,7 +60,9 @@ pub(crate) fn router(state: ApiState) -> Router {
             "/{type}/{id}",
             only("GET, HEAD, PUT, DELETE, OPTIONS", get(read::read).put(update::update).delete(delete::delete)),
         )
-        .route("/{type}/{id}/_history", only("GET, HEAD, OPTIONS", get(history::history)))
+        .route("/_history", only("GET, HEAD, OPTIONS", get(history::of_system)))
+        .route("/{type}/_history", only("GET, HEAD, OPTIONS", get(history::of_type)))
+        .route("/{type}/{id}/_history", only("GET, HEAD, OPTIONS", get(history::of_resource)))
         .route("/{type}/{id}/_history/{version}", only("GET, HEAD, OPTIONS", get(vread::vread)))
         .merge(operations::routes())
         .fallback(unknown_path);
@@ -84,7 +86,9 @@ fn reads() -> Router<ApiState> {
         .route("/metadata", get(capabilities::capabilities))
         .route("/{type}", get(search::by_get))
         .route("/{type}/{id}", get(read::read))
-        .route("/{type}/{id}/_history", get(history::history))
+        .route("/_history", get(history::of_system))
+        .route("/{type}/_history", get(history::of_type))
+        .route("/{type}/{id}/_history", get(history::of_resource))
         .route("/{type}/{id}/_history/{version}", get(vread::vread))
         .fallback(unknown_path)
 }
@@ -115,7 +119,8 @@ async fn unknown_path(uri: Uri) -> ApiError {
     }
     ApiError::new(
         Category::NotFound,
-        "There is nothing under this path. Paths are `[type]`, `[type]/[id]`, `[type]/[id]/_history[/version]`, `metadata` and operations (`$...`).",
+        "There is nothing under this path. Paths are `[type]`, `[type]/[id]`, `[type]/[id]/_history[/version]`, `[type]/_history`, \
+         `_history`, `metadata` and operations (`$...`).",
     )
 }
 

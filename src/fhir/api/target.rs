@@ -41,7 +41,7 @@ fn not_offered(segment: &str) -> Option<ApiError> {
     segment.starts_with('_').then(|| {
         ApiError::new(
             Category::NotFound,
-            "This server offers no search above a type and no history above a resource. \
+            "This server offers no search above a type. \
              `metadata` lists what it offers.",
         )
     })

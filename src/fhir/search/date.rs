@@ -98,6 +98,20 @@ pub(super) fn last_updated(value: &str) -> Result<Condition, BadValue> {
     })
 }
 
+/// The times of which a date with an optional prefix speaks, as microseconds since 1970, both ends inclusive: `2024` the
+/// year, `ge2024` the year and all behind it. `None` for what is no date, and for `ne` and `ap`, which are no such span.
+pub(crate) fn span(value: &str) -> Option<(i64, i64)> {
+    let (relation, Interval { start, end }) = searched(value).ok()?;
+    Some(match relation {
+        Relation::Within => (start, end),
+        Relation::Above | Relation::StartsAfter => (end.saturating_add(1), i64::MAX),
+        Relation::Below | Relation::EndsBefore => (i64::MIN, start.saturating_sub(1)),
+        Relation::AtLeast => (start, i64::MAX),
+        Relation::AtMost => (i64::MIN, end),
+        Relation::NotWithin | Relation::Overlaps => return None,
+    })
+}
+
 /// With `ap` the interval is widened by its own length to either side: a day is about right if it is the day before.
 fn searched(value: &str) -> Result<(Relation, Interval), BadValue> {
     let (relation, text) = split_prefix(value);

@@ -14,8 +14,9 @@ pub(crate) mod local;
 pub(crate) mod page;
 pub(crate) mod parse;
 pub(crate) mod plan;
+pub(crate) mod seal;
 
-mod date;
+pub(crate) mod date;
 mod escape;
 mod expression;
 mod number;

@@ -1,23 +1,18 @@
-//! The pages of a search as links. A link carries the whole search; the place where a page begins is a cursor of the
-//! store, sealed together with what was searched, so that it fits no other search and no change goes unnoticed. The seal
-//! is no secret: a cursor shows nothing that the search itself does not.
+//! The pages of a search as links. A link carries the whole search, and the place where a page begins as a sealed cursor.
 
-use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use super::error::SearchError;
 use super::parse::Search;
+use super::seal;
 use crate::fhir::store::Cursor;
-
-/// Bytes of the seal.
-const SEAL_BYTES: usize = 8;
 
 /// The address of the page that begins at a cursor; of the first one without.
 pub(crate) fn link(base: &str, search: &Search, cursor: Option<&Cursor>) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(&search.understood);
     if let Some(cursor) = cursor {
-        query.append_pair("_cursor", &seal(search, cursor));
+        query.append_pair("_cursor", &seal::seal(asked(search), cursor));
     }
     match query.finish() {
         query if query.is_empty() => format!("{base}/{}", search.resource_type.as_str()),
@@ -33,27 +28,13 @@ pub(crate) fn open(search: &Search) -> Result<Option<Cursor>, SearchError> {
     let Some(sealed) = &search.cursor else {
         return Ok(None);
     };
-    let cursor = sealed
-        .get(2 * SEAL_BYTES..)
-        .and_then(unhex)
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .map(Cursor)
-        .ok_or(SearchError::BadCursor)?;
-    if seal(search, &cursor) == *sealed { Ok(Some(cursor)) } else { Err(SearchError::BadCursor) }
+    seal::open(asked(search), sealed).map(Some).ok_or(SearchError::BadCursor)
 }
 
-fn seal(search: &Search, cursor: &Cursor) -> String {
-    let mut digest = Sha256::new();
-    digest.update(search.resource_type.as_str());
-    for (name, value) in search.understood.iter().filter(|(name, _)| decides_order_or_matches(name)) {
-        for part in [name, value] {
-            digest.update(part.len().to_be_bytes());
-            digest.update(part);
-        }
-    }
-    digest.update(&cursor.0);
-    let digest = digest.finalize();
-    hex(digest.iter().take(SEAL_BYTES).copied().chain(cursor.0.bytes()))
+fn asked(search: &Search) -> impl Iterator<Item = &str> {
+    let decisive = search.understood.iter().filter(|(name, _)| decides_order_or_matches(name));
+    let parameters = decisive.flat_map(|(name, value)| [name.as_str(), value.as_str()]);
+    std::iter::once(search.resource_type.as_str()).chain(parameters)
 }
 
 /// The rest may change from page to page.
@@ -61,24 +42,6 @@ fn decides_order_or_matches(name: &str) -> bool {
     !matches!(name, "_count" | "_total" | "_summary" | "_format" | "_pretty")
         && !name.starts_with("_include")
         && !name.starts_with("_revinclude")
-}
-
-fn hex(bytes: impl Iterator<Item = u8>) -> String {
-    bytes.flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|half| char::from_digit(half.into(), 16)).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) {
-        return None;
-    }
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    text.as_bytes()
-        .chunks_exact(2)
-        .map(|pair| match pair {
-            [high, low] => Some((digit(*high)? << 4) | digit(*low)?),
-            _ => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]

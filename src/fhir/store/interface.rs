@@ -12,7 +12,7 @@ use std::pin::Pin;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::{Condition, Draft, Method, Page, Query, ResourceKey, Version};
+use super::{Condition, Draft, HistoryQuery, Method, Page, Query, ResourceKey, Version};
 use crate::r4::resource_type::ResourceType;
 
 /// Why the store could not do what was asked.
@@ -63,11 +63,11 @@ pub(crate) trait Reader {
     /// When the database fails.
     fn version(&self, key: &ResourceKey, number: u64) -> Result<Option<Version>, StoreError>;
 
-    /// At most `limit` versions older than `before`, newest first. Empty for a resource that never was.
+    /// A page of a history, deletions included. Empty for a resource that never was.
     ///
     /// # Errors
-    /// When the database fails.
-    fn history(&self, key: &ResourceKey, before: Option<u64>, limit: usize) -> Result<Vec<Version>, StoreError>;
+    /// When the cursor is not of a history, or the database fails.
+    fn history(&self, query: &HistoryQuery) -> Result<Page, StoreError>;
 
     /// A page of a search. Deleted resources are never found.
     ///

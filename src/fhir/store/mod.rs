@@ -377,10 +377,39 @@ pub(crate) enum SortKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Cursor(pub(crate) String);
 
-/// A page of a search.
+/// A history: of what, which part of it, from where, how many. Newest first; what was written at one time is in the order
+/// of resources, backwards.
+#[derive(Clone, Debug)]
+pub(crate) struct HistoryQuery {
+    /// Whose.
+    pub(crate) of: Lineage,
+    /// Written no earlier than this, in microseconds since 1970.
+    pub(crate) since: i64,
+    /// Written no later than this, in microseconds since 1970.
+    pub(crate) until: i64,
+    /// Only versions that were the current one at some time between these, both inclusive, microseconds since 1970.
+    pub(crate) current_in: Option<(i64, i64)>,
+    /// Where the page before this one ended.
+    pub(crate) after: Option<Cursor>,
+    /// How many at most.
+    pub(crate) limit: usize,
+}
+
+/// Whose versions a history has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Lineage {
+    /// One resource's.
+    Resource(ResourceKey),
+    /// All of a type.
+    Type(ResourceType),
+    /// All there are.
+    System,
+}
+
+/// A page of a search, or of a history.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// The matches, in order.
+    /// The matches or versions, in order.
     pub(crate) versions: Vec<Version>,
     /// Where the next page goes on; `None` after the last one.
     pub(crate) next: Option<Cursor>,

@@ -17,6 +17,7 @@ use crate::fhir::api::conditional_update::Meant;
 use crate::fhir::api::create::Create;
 use crate::fhir::api::criteria::{Found, criteria, look_up};
 use crate::fhir::api::error::{ApiError, Category};
+use crate::fhir::api::history::History;
 use crate::fhir::api::limits::decode;
 use crate::fhir::api::operations::Work;
 use crate::fhir::api::preconditions::{Tags, etag};
@@ -28,7 +29,7 @@ use crate::fhir::api::update::Update;
 use crate::fhir::api::{read, search, vread};
 use crate::fhir::search::parse::{Handling, Search};
 use crate::fhir::store::interface::{Reader, Writer};
-use crate::fhir::store::{Condition, Method, ResourceKey, Version};
+use crate::fhir::store::{Condition, Lineage, Method, ResourceKey, Version};
 
 /// A transaction, checked as far as that is possible without the store.
 struct Plan {
@@ -59,6 +60,8 @@ enum Target {
     Search(Box<Search>),
     /// What an operation has left to do.
     Operation(Work),
+    /// The first page of a history.
+    History(Box<History>),
 }
 
 /// Answers a transaction.
@@ -266,6 +269,10 @@ impl Settled {
 impl PlannedRead {
     fn parse(state: &ApiState, base_url: &str, index: usize, url: &str, known: Option<&str>) -> Result<Self, ApiError> {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
+        if let Some(of) = lineage(path) {
+            let history = History::read(&state.settings, of?, query)?;
+            return Ok(Self { index, target: Target::History(Box::new(history)) });
+        }
         if !path.contains('/') {
             let parameters = decode(query.as_bytes())?;
             let search = search::read(state, base_url, type_named(path)?, parameters, Handling::Strict)?;
@@ -289,6 +296,10 @@ impl PlannedRead {
             Target::Operation(Work::Done(reply)) => return Ok(reply.into()),
             Target::Operation(Work::Read(job)) => return job(reader).map(Answer::from),
             Target::Operation(Work::Write(_)) => return Err(changes_state()),
+            Target::History(history) => {
+                let body = history.answer(reader, base_url)?.into();
+                return Ok(Answer { status: StatusCode::OK, body, ..Answer::default() });
+            }
         };
         let version = match version {
             Some(number) => vread::one(reader, &key, number)?,
@@ -302,6 +313,15 @@ impl PlannedRead {
             last_modified: Some(version.last_updated),
         })
     }
+}
+
+/// Whose history a path asks for; `None` if it asks for none.
+fn lineage(path: &str) -> Option<Result<Lineage, ApiError>> {
+    if path == "_history" {
+        return Some(Ok(Lineage::System));
+    }
+    let of = path.strip_suffix("/_history")?;
+    Some(if of.contains('/') { key_in(of).map(Lineage::Resource) } else { type_named(of).map(Lineage::Type) })
 }
 
 fn apply(action: Action, writer: &mut dyn Writer, index: usize) -> Result<Outcome, ApiError> {

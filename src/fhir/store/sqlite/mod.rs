@@ -1,6 +1,6 @@
 //! The store on SQLite.
 //!
-//! `schema.sql` says what is kept. `write` puts and deletes, `read` gets what is named by its id, and `find` searches: the
+//! `schema.sql` says what is kept. `write` puts and deletes, `read` gets what is named by its id, `history` lists versions, and `find` searches: the
 //! narrowest part of a condition yields candidates from one index (`candidates`), the condition is checked against each
 //! candidate's own list of values (`filter`), and the order is either walked along an index or sorted (`order`).
 //! There is no SQL made up at run time; every statement is prepared once per connection.
@@ -9,6 +9,7 @@ mod candidates;
 mod entries;
 mod filter;
 mod find;
+mod history;
 mod names;
 mod order;
 mod read;

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, Row};
 
-use super::find;
 use super::names::{Names, number_of, number_of_parameter};
 use super::types::Types;
+use super::{find, history};
 use crate::fhir::store::interface::{Head, Reader, StoreError};
-use crate::fhir::store::{Condition, Method, Page, Parameter, Query, ResourceKey, Version};
+use crate::fhir::store::{Condition, HistoryQuery, Method, Page, Parameter, Query, ResourceKey, Version};
 use crate::r4::resource_type::ResourceType;
 
 /// A look at the store as it is in one transaction.
@@ -69,28 +69,27 @@ impl Reader for Reading<'_> {
     }
 
     fn version(&self, key: &ResourceKey, number: u64) -> Result<Option<Version>, StoreError> {
-        let before = number.checked_add(1);
-        let versions = self.history(key, before, 1)?;
-        Ok(versions.into_iter().find(|version| version.number == number))
+        let Ok(number) = i64::try_from(number) else {
+            return Ok(None);
+        };
+        let version = self
+            .connection
+            .prepare_cached(
+                "SELECT v.version, v.changed, v.method, b.body FROM (
+                     SELECT version, changed, method, body FROM resources WHERE type = ?1 AND id = ?2 AND version = ?3
+                     UNION ALL
+                     SELECT h.version, h.changed, h.method, h.body
+                     FROM resources r JOIN history h ON h.resource = r.number
+                     WHERE r.type = ?1 AND r.id = ?2 AND h.version = ?3
+                 ) v LEFT JOIN bodies b ON b.number = v.body",
+            )?
+            .query_row((self.types.number(key.resource_type), &key.id, number), |row| version(row, key.clone()))
+            .optional()?;
+        Ok(version)
     }
 
-    fn history(&self, key: &ResourceKey, before: Option<u64>, limit: usize) -> Result<Vec<Version>, StoreError> {
-        let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut statement = self.connection.prepare_cached(
-            "SELECT v.version, v.changed, v.method, b.body FROM (
-                 SELECT version, changed, method, body FROM resources
-                 WHERE type = ?1 AND id = ?2 AND version < ?3
-                 UNION ALL
-                 SELECT h.version, h.changed, h.method, h.body FROM resources r JOIN history h ON h.resource = r.number
-                 WHERE r.type = ?1 AND r.id = ?2 AND h.version < ?3
-                 ORDER BY version DESC LIMIT ?4
-             ) v LEFT JOIN bodies b ON b.number = v.body ORDER BY v.version DESC",
-        )?;
-        let rows = statement.query_map((self.types.number(key.resource_type), &key.id, before, limit), |row| {
-            version(row, key.clone())
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+    fn history(&self, query: &HistoryQuery) -> Result<Page, StoreError> {
+        history::history(*self, query)
     }
 
     fn find(&self, query: &Query) -> Result<Page, StoreError> {
@@ -124,7 +123,8 @@ fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     Timestamp::from_microsecond(value).map_err(|_far| rusqlite::Error::IntegralValueOutOfRange(column, value))
 }
 
-fn method(row: &Row<'_>, column: usize) -> rusqlite::Result<Method> {
+/// The method a column says.
+pub(super) fn method(row: &Row<'_>, column: usize) -> rusqlite::Result<Method> {
     match row.get(column)? {
         1 => Ok(Method::Post),
         2 => Ok(Method::Put),

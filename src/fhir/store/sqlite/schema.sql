@@ -27,21 +27,26 @@ CREATE TABLE resources(
 );
 CREATE UNIQUE INDEX resources_by_id ON resources(type, id);
 CREATE INDEX resources_by_change ON resources(type, changed) WHERE method <> 4;
+-- Apart, so that resources are counted without a look at their rows.
+CREATE INDEX deletions_by_change ON resources(type, changed) WHERE method = 4;
 
 CREATE TABLE bodies(
     number INTEGER PRIMARY KEY,
     body BLOB NOT NULL
 );
 
--- Versions that have been superseded; the current one is in `resources`.
+-- Versions that have been superseded; the current one is in `resources`. `until` is when: the `changed` of the next one.
 CREATE TABLE history(
     resource INTEGER NOT NULL,
     version INTEGER NOT NULL,
     changed INTEGER NOT NULL,
+    until INTEGER NOT NULL,
     method INTEGER NOT NULL,
     body INTEGER,
     PRIMARY KEY(resource, version)
 ) WITHOUT ROWID;
+-- By type, which is in the upper bits of the number.
+CREATE INDEX history_by_change ON history(resource >> 40, changed);
 
 -- One table for each kind of index value. The primary key is the index, there is no other tree. A deleted resource has
 -- no rows here. Keys shared by many resources grow at their ends, since numbers increase.

@@ -12,8 +12,8 @@ use crate::database::Database;
 use crate::fhir::store::interface::{Head, Store, StoreError, Verdict, Writer};
 use crate::fhir::store::watch::{Change, Watch};
 use crate::fhir::store::{
-    Condition, Cursor, Draft, DraftBody, IndexEntry, IndexValue, Method, Page, Query, Relation, ResourceKey, SortBy,
-    SortKey, SortKind, Test, TextMode, UriMode, Version,
+    Condition, Cursor, Draft, DraftBody, HistoryQuery, IndexEntry, IndexValue, Lineage, Method, Page, Query, Relation,
+    ResourceKey, SortBy, SortKey, SortKind, Test, TextMode, UriMode, Version,
 };
 use crate::r4::resource_type::ResourceType;
 
@@ -116,6 +116,17 @@ async fn id_and_meta_are_written_into_the_body_and_numbers_keep_their_digits() {
     assert_eq!(current.last_updated, "2026-01-02T03:04:05.678Z".parse::<Timestamp>().unwrap());
 }
 
+fn lineage(patient: &str, after: Option<Cursor>, limit: usize) -> HistoryQuery {
+    let of = Lineage::Resource(key("Patient", patient));
+    HistoryQuery { of, since: i64::MIN, until: i64::MAX, current_in: None, after, limit }
+}
+
+async fn history_of(bench: &Bench, query: &HistoryQuery) -> (Vec<(u64, Method)>, Option<Cursor>) {
+    let query = query.clone();
+    let page = bench.store.read(move |reader| reader.history(&query)).await.unwrap();
+    (page.versions.into_iter().map(|version| (version.number, version.method)).collect(), page.next)
+}
+
 #[tokio::test]
 async fn every_version_can_be_read_and_history_is_newest_first() {
     let bench = Bench::new().await;
@@ -125,16 +136,10 @@ async fn every_version_can_be_read_and_history_is_newest_first() {
     bench.delete(key("Patient", "p")).await.unwrap();
     assert!(bench.delete(key("Patient", "p")).await.is_none());
     assert_eq!(bench.put(draft("Patient", "p", Vec::new())).await.number, 5);
-    let history = |before, limit| {
-        bench.store.read(move |reader| {
-            let versions = reader.history(&key("Patient", "p"), before, limit)?;
-            Ok::<_, StoreError>(
-                versions.into_iter().map(|version| (version.number, version.method)).collect::<Vec<_>>(),
-            )
-        })
-    };
-    assert_eq!(history(None, 2).await.unwrap(), [(5, Method::Put), (4, Method::Delete)]);
-    assert_eq!(history(Some(4), 9).await.unwrap(), [(3, Method::Put), (2, Method::Put), (1, Method::Put)]);
+    let (first, next) = history_of(&bench, &lineage("p", None, 2)).await;
+    assert_eq!(first, [(5, Method::Put), (4, Method::Delete)]);
+    let (rest, end) = history_of(&bench, &lineage("p", next, 9)).await;
+    assert_eq!((rest, end), (vec![(3, Method::Put), (2, Method::Put), (1, Method::Put)], None));
     let read = |number| bench.store.read(move |reader| reader.version(&key("Patient", "p"), number));
     assert!(read(2).await.unwrap().unwrap().body.is_some());
     assert!(read(4).await.unwrap().unwrap().body.is_none());

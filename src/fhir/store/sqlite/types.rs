@@ -34,6 +34,12 @@ impl Types {
         self.0.get(&resource_type).copied().unwrap_or_default()
     }
 
+    /// The type of the resource with this number.
+    pub(super) fn type_of(&self, resource: i64) -> Option<ResourceType> {
+        let number = resource >> SEQUENCE_BITS;
+        self.0.iter().find_map(|(resource_type, known)| (*known == number).then_some(*resource_type))
+    }
+
     /// The numbers that resources of a type can have.
     pub(super) fn resources(&self, resource_type: ResourceType) -> RangeInclusive<i64> {
         let first = self.number(resource_type) << SEQUENCE_BITS;

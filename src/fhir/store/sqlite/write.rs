@@ -16,7 +16,7 @@ use crate::database::interrupted_after;
 use crate::fhir::store::interface::{Head, Reader, StoreError, Writer};
 use crate::fhir::store::watch::Changes;
 use crate::fhir::store::{
-    Condition, Draft, DraftBody, IndexEntry, IndexValue, Method, Page, Query, ResourceKey, Version,
+    Condition, Draft, DraftBody, HistoryQuery, IndexEntry, IndexValue, Method, Page, Query, ResourceKey, Version,
 };
 use crate::r4::resource_type::ResourceType;
 
@@ -166,9 +166,9 @@ impl<'a> Writing<'a> {
     fn replace(&self, current: &Current, next: &Next<'_>) -> rusqlite::Result<()> {
         self.connection()
             .prepare_cached(
-                "INSERT INTO history(resource, version, changed, method, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO history(resource, version, changed, until, method, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
-            .execute((current.number, current.version, current.changed, current.method, current.body))?;
+            .execute((current.number, current.version, current.changed, next.changed, current.method, current.body))?;
         let body = add_body(self.connection(), next.body)?;
         self.connection()
             .prepare_cached(
@@ -264,8 +264,8 @@ impl Reader for Writing<'_> {
         self.reading.version(key, number)
     }
 
-    fn history(&self, key: &ResourceKey, before: Option<u64>, limit: usize) -> Result<Vec<Version>, StoreError> {
-        self.reading.history(key, before, limit)
+    fn history(&self, query: &HistoryQuery) -> Result<Page, StoreError> {
+        self.reading.history(query)
     }
 
     fn find(&self, query: &Query) -> Result<Page, StoreError> {
