@@ -26,7 +26,8 @@ pub(super) fn watch(freshness: Arc<Freshness>) -> Watch {
             | IndexValue::Number { .. }
             | IndexValue::Quantity { .. }
             | IndexValue::String { .. }
-            | IndexValue::Uri { .. } => None,
+            | IndexValue::Uri { .. }
+            | IndexValue::Composite { .. } => None,
         });
         freshness.note(change.key.resource_type.as_str(), &change.key.id, values);
     };

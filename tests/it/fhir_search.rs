@@ -214,7 +214,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("code:text=x", "not-supported", "`:text`"),
     ("code:in=http://x", "not-supported", "`:in`"),
     ("date:exact=2026", "not-supported", "`:exact`"),
-    ("code-value-quantity=x$5", "not-supported", "composite"),
+    ("code-value-quantity=x", "value", "a value for each part"),
     ("subject.nonsense=1", "not-supported", "`nonsense`"),
     ("code.text=1", "not-supported", "only references"),
     ("_has:Patient:link:name=x", "not-supported", "does not point to this type"),
@@ -270,9 +270,14 @@ async fn what_is_not_understood_never_widens_a_search() {
     );
 }
 
-/// A value that a parameter of this type takes.
-fn value(kind: &str) -> &'static str {
+/// A value that a parameter of this name and type takes.
+fn value(name: &str, kind: &str) -> &'static str {
     match kind {
+        "composite" if name.ends_with("-coordinate") => "x$1$1",
+        "composite" if name.ends_with("-quantity") => "x$1",
+        "composite" if name.ends_with("-date") => "x$2026",
+        "composite" if name == "relationship" => "http://x/1$x",
+        "composite" => "x$x",
         "date" => "2026-11",
         "number" | "quantity" => "1",
         "reference" => "http://x/1",
@@ -323,8 +328,8 @@ async fn the_capability_statement_tells_the_truth() {
 
         let parameters = resource["searchParam"].as_array().unwrap();
         let searches = parameters.iter().map(|parameter| {
-            let kind = parameter["type"].as_str().unwrap();
-            format!("{name}?{}={}", parameter["name"].as_str().unwrap(), value(kind))
+            let [code, kind] = ["name", "type"].map(|member| parameter[member].as_str().unwrap());
+            format!("{name}?{code}={}", value(code, kind))
         });
         let includes = resource["searchInclude"]
             .as_array()

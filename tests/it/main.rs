@@ -20,6 +20,7 @@ mod demo;
 mod documentation;
 mod faults;
 mod fhir_bundles;
+mod fhir_composite;
 mod fhir_crash;
 mod fhir_history;
 mod fhir_hostile;

@@ -63,6 +63,9 @@ fn print(value: &IndexValue) -> String {
         IndexValue::Number { value } => value.to_string(),
         IndexValue::Quantity { system, code, value, .. } => format!("{value}|{}|{}", escape(system), escape(code)),
         IndexValue::Date { .. } => "ap2024-02-29".to_owned(),
+        IndexValue::Composite { parts } => {
+            parts.iter().filter_map(|values| values.first()).map(print).collect::<Vec<_>>().join("$")
+        }
     }
 }
 

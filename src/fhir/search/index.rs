@@ -2,13 +2,14 @@
 //!
 //! On the way of each reading into the store, so everything that can be known before is: expressions are compiled once
 //! per type, and their paths are grouped by the member they start with. A resource is then read in one pass over its
-//! members. `_id` and `_lastUpdated` are not indexed here: the store knows both. Composite parameters, distance and
-//! sound are not supported, see `unsupported`.
+//! members; composites then pair what stands together. `_id` and `_lastUpdated` are not indexed here: the store knows
+//! both. Distance and sound are not supported, see `unsupported`.
 
 use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use super::composite::Composite;
 use super::path::{Compiled, Path, Predicate, Step, compile, enter};
 use super::{date, number, quantity, reference, string, token, uri};
 use crate::fhir::store::{IndexEntry, IndexValue, Parameter};
@@ -44,7 +45,8 @@ pub(crate) fn targets(resource_type: ResourceType, parameter: &str, resource: &N
             | IndexValue::Number { .. }
             | IndexValue::Quantity { .. }
             | IndexValue::String { .. }
-            | IndexValue::Uri { .. } => None,
+            | IndexValue::Uri { .. }
+            | IndexValue::Composite { .. } => None,
         })
         .collect()
 }
@@ -52,7 +54,6 @@ pub(crate) fn targets(resource_type: ResourceType, parameter: &str, resource: &N
 /// Why nothing can be searched by a parameter; `None` if it can.
 pub(super) fn unsupported(parameter: &SearchParameter) -> Option<&'static str> {
     match (parameter.kind, parameter.usage) {
-        (ParameterKind::Composite, _) => Some("composite parameters are not built"),
         (_, Usage::Phonetic) => Some("search by sound is not built"),
         (ParameterKind::Special, _) | (_, Usage::Nearby) => Some("search by distance is not built"),
         _ if parameter.expression.is_empty() => {
@@ -61,6 +62,11 @@ pub(super) fn unsupported(parameter: &SearchParameter) -> Option<&'static str> {
         _ if IN_BUNDLE.contains(&parameter.expression) => Some("resources inside a Bundle are not searched"),
         _ => None,
     }
+}
+
+/// The composite parameter of this name.
+pub(super) fn composite(resource_type: ResourceType, code: &str) -> Option<&'static Composite> {
+    PLANS.get(&resource_type)?.composites.iter().find(|composite| &*composite.parameter == code)
 }
 
 /// The first entry of a Bundle is a resource, not a reference to one.
@@ -81,6 +87,7 @@ struct Plan {
     members: HashMap<String, Vec<Leaf>>,
     /// Booleans about the whole resource.
     booleans: Vec<(Parameter, Vec<Predicate>)>,
+    composites: Vec<Composite>,
 }
 
 /// One path, from the value of the member it starts with.
@@ -92,8 +99,8 @@ struct Leaf {
 }
 
 /// How an element becomes values.
-#[derive(Clone, Copy, Debug)]
-enum Extraction {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extraction {
     Token(token::Form),
     Reference(reference::Form),
     Date(date::Form),
@@ -116,6 +123,9 @@ impl Plan {
 
     /// An expression that does not compile adds nothing; a test sees to it that there is none.
     fn add(&mut self, resource_type: ResourceType, parameter: &SearchParameter) {
+        if parameter.kind == ParameterKind::Composite {
+            return self.composites.extend(Composite::of(resource_type, parameter));
+        }
         match compile(resource_type, parameter.expression) {
             Ok(Compiled::Paths(paths)) => {
                 for path in paths {
@@ -165,6 +175,11 @@ impl Plan {
             let value = token::token("", if holds { "true" } else { "false" });
             entries.push(IndexEntry { parameter: parameter.clone(), value });
         }
+        for composite in self.composites.iter().filter(|composite| wanted(&composite.parameter)) {
+            composite.extract(resource, &mut |value| {
+                entries.push(IndexEntry { parameter: composite.parameter.clone(), value });
+            });
+        }
     }
 }
 
@@ -183,7 +198,7 @@ impl Leaf {
 
 impl Extraction {
     /// `None` where a choice may also be of a type by which nothing is found: text for a date, a range for an amount.
-    fn of(kind: ParameterKind, path: &Path) -> Option<Self> {
+    pub(super) fn of(kind: ParameterKind, path: &Path) -> Option<Self> {
         match kind {
             ParameterKind::Token => token::Form::of(path.data_type, path.system).map(Self::Token),
             ParameterKind::Reference => reference::Form::of(path.data_type).map(Self::Reference),
@@ -198,7 +213,8 @@ impl Extraction {
         }
     }
 
-    fn run(self, node: &Node<'_>, emit: &mut impl FnMut(IndexValue)) {
+    /// The values of one element.
+    pub(super) fn run(self, node: &Node<'_>, emit: &mut impl FnMut(IndexValue)) {
         match self {
             Self::Token(form) => form.extract(node, emit),
             Self::Reference(form) => form.extract(node, emit),
@@ -217,7 +233,7 @@ fn compare(left: &IndexEntry, right: &IndexEntry) -> Ordering {
 }
 
 fn compare_values(left: &IndexValue, right: &IndexValue) -> Ordering {
-    use IndexValue::{Date, Number, Quantity, Reference, String, Token, Uri};
+    use IndexValue::{Composite, Date, Number, Quantity, Reference, String, Token, Uri};
     match (left, right) {
         (Token { system, code }, Token { system: other_system, code: other_code }) => {
             code.cmp(other_code).then_with(|| system.cmp(other_system))
@@ -233,6 +249,9 @@ fn compare_values(left: &IndexValue, right: &IndexValue) -> Ordering {
         ) => value.total_cmp(other).then_with(|| (system, code, unit).cmp(&(other_system, other_code, other_unit))),
         (String { exact, .. }, String { exact: other, .. }) => exact.cmp(other),
         (Uri { uri }, Uri { uri: other }) => uri.cmp(other),
+        (Composite { parts }, Composite { parts: other }) => {
+            compare_lists(parts, other, |part, other| compare_lists(part, other, compare_values))
+        }
         (
             Token { .. }
             | Reference { .. }
@@ -240,10 +259,16 @@ fn compare_values(left: &IndexValue, right: &IndexValue) -> Ordering {
             | Number { .. }
             | Quantity { .. }
             | String { .. }
-            | Uri { .. },
+            | Uri { .. }
+            | Composite { .. },
             _,
         ) => rank(left).cmp(&rank(right)),
     }
+}
+
+fn compare_lists<T>(left: &[T], right: &[T], compare: impl Fn(&T, &T) -> Ordering) -> Ordering {
+    let pairs = left.iter().zip(right).map(|(left, right)| compare(left, right));
+    pairs.fold(Ordering::Equal, Ordering::then).then_with(|| left.len().cmp(&right.len()))
 }
 
 fn rank(value: &IndexValue) -> u8 {
@@ -255,6 +280,7 @@ fn rank(value: &IndexValue) -> u8 {
         IndexValue::Quantity { .. } => 4,
         IndexValue::String { .. } => 5,
         IndexValue::Uri { .. } => 6,
+        IndexValue::Composite { .. } => 7,
     }
 }
 
@@ -275,7 +301,7 @@ mod tests {
         let mut refused = BTreeSet::new();
         for resource_type in ResourceType::all() {
             for parameter in search_parameters(resource_type) {
-                if unsupported(parameter).is_some() && parameter.kind != ParameterKind::Composite {
+                if unsupported(parameter).is_some() {
                     let scope = if parameter.code.starts_with('_') { "*" } else { resource_type.as_str() };
                     refused.insert(format!("{scope}.{}", parameter.code));
                 }
@@ -306,7 +332,10 @@ mod tests {
         let mut passed_over = BTreeSet::new();
         for resource_type in ResourceType::all() {
             for parameter in search_parameters(resource_type) {
-                if unsupported(parameter).is_some() || KEPT_BY_THE_STORE.contains(&parameter.code.as_ref()) {
+                if unsupported(parameter).is_some()
+                    || parameter.kind == ParameterKind::Composite
+                    || KEPT_BY_THE_STORE.contains(&parameter.code.as_ref())
+                {
                     continue;
                 }
                 let name = format!("{}.{}", resource_type.as_str(), parameter.code);
@@ -364,6 +393,7 @@ mod tests {
                     IndexValue::Quantity { system, code, unit, value } => format!("{value}|{system}|{code}|{unit}"),
                     IndexValue::String { folded, exact } => format!("{folded}/{exact}"),
                     IndexValue::Uri { uri } => uri,
+                    IndexValue::Composite { parts } => format!("{} parts", parts.len()),
                 };
                 format!("{} {value}", entry.parameter)
             })
@@ -380,7 +410,9 @@ mod tests {
                 "_tag t|demo",
                 "category c|vital-signs",
                 "code http://loinc.org|8867-4",
+                "code-value-quantity 2 parts",
                 "combo-code http://loinc.org|8867-4",
+                "combo-code-value-quantity 2 parts",
                 "combo-value-quantity 65|http://unitsofmeasure.org|/min|beats/min",
                 "date 1000000..1999999",
                 "device Device/d",

@@ -6,10 +6,21 @@ use crate::fhir::store::{Condition, IndexEntry, IndexValue, Test};
 
 /// Makes the absolute references to `base` (without a slash at its end) among index entries local.
 pub(crate) fn localize_entries(entries: &mut [IndexEntry], base: &str) {
-    for entry in entries {
-        if let IndexValue::Reference { target } = &mut entry.value {
-            localize_target(target, base);
+    entries.iter_mut().for_each(|entry| localize_value(&mut entry.value, base));
+}
+
+fn localize_value(value: &mut IndexValue, base: &str) {
+    match value {
+        IndexValue::Reference { target } => localize_target(target, base),
+        IndexValue::Composite { parts } => {
+            parts.iter_mut().flatten().for_each(|value| localize_value(value, base));
         }
+        IndexValue::Token { .. }
+        | IndexValue::Date { .. }
+        | IndexValue::Number { .. }
+        | IndexValue::Quantity { .. }
+        | IndexValue::String { .. }
+        | IndexValue::Uri { .. } => {}
     }
 }
 
@@ -20,19 +31,21 @@ pub(crate) fn localize(condition: &mut Condition, base: &str) {
         Condition::Not(condition) | Condition::Linked { condition, .. } | Condition::LinkedFrom { condition, .. } => {
             localize(condition, base);
         }
-        Condition::Has(_, Test::Reference { target }) => localize_target(target, base),
-        Condition::Has(
-            _,
-            Test::Token { .. }
-            | Test::Date { .. }
-            | Test::Number { .. }
-            | Test::Quantity { .. }
-            | Test::String { .. }
-            | Test::Uri { .. },
-        )
-        | Condition::Id(_)
-        | Condition::LastUpdated { .. }
-        | Condition::Present(_) => {}
+        Condition::Has(_, test) => localize_test(test, base),
+        Condition::Id(_) | Condition::LastUpdated { .. } | Condition::Present(_) => {}
+    }
+}
+
+fn localize_test(test: &mut Test, base: &str) {
+    match test {
+        Test::Reference { target } => localize_target(target, base),
+        Test::Composite { parts } => parts.iter_mut().flatten().for_each(|test| localize_test(test, base)),
+        Test::Token { .. }
+        | Test::Date { .. }
+        | Test::Number { .. }
+        | Test::Quantity { .. }
+        | Test::String { .. }
+        | Test::Uri { .. } => {}
     }
 }
 
@@ -52,14 +65,23 @@ mod tests {
     #[track_caller]
     fn check(target: &str, expected: &str) {
         let base = "http://here/fhir";
-        let mut entries =
-            [IndexEntry { parameter: "subject".into(), value: IndexValue::Reference { target: target.to_owned() } }];
-        localize_entries(&mut entries, base);
-        assert_eq!(entries[0].value, IndexValue::Reference { target: expected.to_owned() });
-        let has = |target: &str| Condition::Has("subject".into(), Test::Reference { target: target.to_owned() });
-        let mut condition = Condition::All(vec![Condition::Not(Box::new(has(target)))]);
-        localize(&mut condition, base);
-        assert_eq!(condition, Condition::All(vec![Condition::Not(Box::new(has(expected)))]));
+        let entries = |target: &str| {
+            let reference = || IndexValue::Reference { target: target.to_owned() };
+            [reference(), IndexValue::Composite { parts: vec![vec![reference()]] }]
+                .map(|value| IndexEntry { parameter: "subject".into(), value })
+        };
+        let mut localized = entries(target);
+        localize_entries(&mut localized, base);
+        assert_eq!(localized, entries(expected));
+        let condition = |target: &str| {
+            let points = || Test::Reference { target: target.to_owned() };
+            let pair = Test::Composite { parts: vec![vec![points()]] };
+            let has = |test| Condition::Has("subject".into(), test);
+            Condition::All(vec![Condition::Not(Box::new(has(points()))), has(pair)])
+        };
+        let mut localized = condition(target);
+        localize(&mut localized, base);
+        assert_eq!(localized, condition(expected));
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub(crate) mod parse;
 pub(crate) mod plan;
 pub(crate) mod seal;
 
+mod composite;
 pub(crate) mod date;
 mod escape;
 mod expression;

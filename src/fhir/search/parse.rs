@@ -236,7 +236,7 @@ fn sort_key(resource_type: ResourceType, key: &str) -> Result<SortKey, SearchErr
             let parameter = supported(resource_type, name)?;
             SortBy::Value(
                 parameter.code.clone(),
-                sort_kind(parameter).ok_or_else(|| bad("_sort", key, "another parameter"))?,
+                sort_kind(parameter).ok_or_else(|| bad("_sort", key, "a parameter that is no composite"))?,
             )
         }
     };

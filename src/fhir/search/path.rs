@@ -77,7 +77,7 @@ pub(super) enum PathError {
 /// When the expression uses what search parameters of R4 do not use.
 pub(super) fn compile(resource_type: ResourceType, expression: &str) -> Result<Compiled, PathError> {
     let expression = parse(expression).map_err(PathError::Expression)?;
-    let compiler = Compiler { resource_type };
+    let compiler = Compiler { resource_type, context: resource_type.as_str() };
     if let Expression::And(parts) = &expression {
         let predicates = parts.iter().map(|part| compiler.predicate(part));
         return predicates.collect::<Result<_, _>>().map(Compiled::AllHold);
@@ -85,14 +85,40 @@ pub(super) fn compile(resource_type: ResourceType, expression: &str) -> Result<C
     compiler.paths(&expression).map(Compiled::Paths)
 }
 
+/// As `compile`, for an expression that is no combination of tests.
+///
+/// # Errors
+/// As `compile`.
+pub(super) fn compile_paths(resource_type: ResourceType, expression: &str) -> Result<Vec<Path>, PathError> {
+    compile_from(resource_type, resource_type.as_str(), expression)
+}
+
+/// The paths of an expression that starts where another path ends, from there on.
+///
+/// # Errors
+/// As `compile`.
+pub(super) fn compile_within(
+    resource_type: ResourceType,
+    context: &Path,
+    expression: &str,
+) -> Result<Vec<Path>, PathError> {
+    compile_from(resource_type, context.data_type, expression)
+}
+
+fn compile_from(resource_type: ResourceType, context: &'static str, expression: &str) -> Result<Vec<Path>, PathError> {
+    Compiler { resource_type, context }.paths(&parse(expression).map_err(PathError::Expression)?)
+}
+
 struct Compiler {
     resource_type: ResourceType,
+    /// Of what type relative paths start: the resource, a data type or an inner element.
+    context: &'static str,
 }
 
 impl Compiler {
     fn paths(&self, expression: &Expression<'_>) -> Result<Vec<Path>, PathError> {
         match expression {
-            Expression::Context => Ok(vec![root(self.resource_type.as_str())]),
+            Expression::Context => Ok(vec![root(self.context)]),
             Expression::Member { of, name } => self.member(of, name),
             Expression::OfType { of, name } => Ok(self.of_type(of, name)?),
             Expression::Index { of, index } => self.paths(of)?.into_iter().map(|path| at(path, *index)).collect(),
@@ -129,7 +155,8 @@ impl Compiler {
 
     fn of_type(&self, of: &Expression<'_>, name: &str) -> Result<Vec<Path>, PathError> {
         let mut paths = self.paths(of)?;
-        paths.retain(|path| path.data_type == name);
+        // R4's `code-value-date` says `DateTime` where the type is `dateTime`; no two types differ in case only.
+        paths.retain(|path| path.data_type.eq_ignore_ascii_case(name));
         Ok(paths)
     }
 

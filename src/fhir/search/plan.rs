@@ -9,7 +9,7 @@ use url::form_urlencoded;
 
 use super::error::{BadValue, SearchError, nearest};
 use super::escape::{split, unescape};
-use super::index::{identifier_parameter, unsupported};
+use super::index::{composite, identifier_parameter, unsupported};
 use super::{date, number, quantity, reference, string, token, uri};
 use crate::fhir::store::{Condition, Test, TextMode, UriMode};
 use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter, search_parameter, search_parameters};
@@ -110,7 +110,8 @@ impl Scope<'_> {
         match rest {
             Some(rest) => self.chain(parameter, modifier, rest, value),
             None => {
-                let condition = condition(parameter, Modifier::parse(parameter, modifier)?, value)?;
+                let modifier = Modifier::parse(parameter, modifier)?;
+                let condition = condition(self.resource_type, parameter, modifier, value)?;
                 let tests_left = self.tests_left.get().checked_sub(condition.size()).ok_or_else(too_many_tests)?;
                 self.tests_left.set(tests_left);
                 Ok(condition)
@@ -267,7 +268,12 @@ fn unknown_modifier(parameter: &SearchParameter, modifier: &str) -> SearchError 
     }
 }
 
-fn condition(parameter: &SearchParameter, modifier: Modifier, value: &str) -> Result<Condition, SearchError> {
+fn condition(
+    resource_type: ResourceType,
+    parameter: &SearchParameter,
+    modifier: Modifier,
+    value: &str,
+) -> Result<Condition, SearchError> {
     if modifier == Modifier::Missing {
         return missing(parameter, value);
     }
@@ -278,7 +284,12 @@ fn condition(parameter: &SearchParameter, modifier: Modifier, value: &str) -> Re
     if parameter.code.as_ref() == "_id" {
         return each(parameter, &values, id).map(Condition::Id);
     }
-    let mut alternatives = each(parameter, &values, |value| alternative(parameter, modifier, value))?;
+    let mut alternatives = match composite(resource_type, &parameter.code) {
+        Some(composite) => each(parameter, &values, |value| {
+            composite.condition(value, |part, value| alternative(part, Modifier::None, value))
+        })?,
+        None => each(parameter, &values, |value| alternative(parameter, modifier, value))?,
+    };
     let any = match (alternatives.pop(), alternatives.is_empty()) {
         (Some(only), true) => only,
         (last, _) => Condition::Any(alternatives.into_iter().chain(last).collect()),
@@ -513,11 +524,45 @@ mod tests {
         check_refused("Observation?subject:Practitioner=1", "`:Practitioner` is not a modifier");
         check_refused("Observation?date:exact=2024", "`:exact` is not a modifier");
         check_refused("Observation?_id:not=1", "`:not` is not a modifier");
-        check_refused("Observation?code-value-quantity=a$5", "composite parameters are not built");
-        check_refused("Patient?_has:Observation:patient:code-value-quantity=a$5", "composite parameters are not built");
         check_refused("Patient?phonetic=x", "sound");
         check_refused("Location?near=1|2", "distance");
         check_refused("Patient?_text=x", "not built");
+    }
+
+    fn pair(code: &str, low: f64, value: f64, high: f64) -> Condition {
+        let code = Test::Token { system: None, code: Some(code.to_owned()) };
+        let relation = Relation::Within;
+        let amount = Test::Quantity { relation, low, high, value, system: None, code: None };
+        Condition::All(vec![
+            Condition::Has("code".into(), code.clone()),
+            Condition::Has("value-quantity".into(), amount.clone()),
+            Condition::Has("code-value-quantity".into(), Test::Composite { parts: vec![vec![code], vec![amount]] }),
+        ])
+    }
+
+    #[test]
+    fn a_composite_is_each_part_and_all_together() {
+        check("Observation?code-value-quantity=a$5", pair("a", 4.5, 5.0, 5.5));
+        check(r"Observation?code-value-quantity=a\$b$5", pair("a$b", 4.5, 5.0, 5.5));
+        check(
+            "Observation?code-value-quantity=a$5,b$7.0",
+            Condition::Any(vec![pair("a", 4.5, 5.0, 5.5), pair("b", 6.95, 7.0, 7.05)]),
+        );
+        check_refused("Observation?code-value-quantity=a", "a value for each part");
+        check_refused("Observation?code-value-quantity=a$5$6", "a value for each part");
+        check_refused("Observation?code-value-quantity=a$", "a number");
+        check_refused("Observation?code-value-quantity=$5", "`system|code`");
+        check_refused("Observation?code-value-quantity=a$5,", "a value for each part");
+        check_refused("Observation?code-value-quantity:missing=true", "`:missing` is not a modifier");
+        check_refused("Patient?_has:Observation:patient:code-value-quantity=a", "a value for each part");
+    }
+
+    #[test]
+    fn a_part_of_a_composite_may_be_a_reference() {
+        let condition = plan("DocumentReference?relationship=1$replaces").unwrap();
+        let Condition::All(of) = condition else { panic!("{condition:?}") };
+        let [Condition::All(parts)] = of.as_slice() else { panic!("{of:?}") };
+        assert_eq!(parts[0], points_to("relatesto", "DocumentReference/1"));
     }
 
     #[test]

@@ -148,6 +148,12 @@ pub(crate) enum IndexValue {
         /// As in the resource.
         uri: String,
     },
+    /// What one element holds for each part of a composite parameter. Kept beside the resource to tell that values
+    /// belong together; nothing is looked up by it.
+    Composite {
+        /// The values of each part, none without any and none a composite.
+        parts: Vec<Vec<IndexValue>>,
+    },
 }
 
 /// Which resources: a tree of tests on index values.
@@ -201,6 +207,7 @@ impl Condition {
             Self::Not(condition) | Self::LinkedFrom { condition, .. } => 1 + condition.size(),
             Self::Linked { targets, condition, .. } => 1 + targets.len() * condition.size(),
             Self::Id(ids) => ids.len(),
+            Self::Has(_, Test::Composite { parts }) => 1 + parts.iter().map(Vec::len).sum::<usize>(),
             Self::LastUpdated { .. } | Self::Present(_) | Self::Has(..) => 1,
         }
     }
@@ -269,6 +276,12 @@ pub(crate) enum Test {
         uri: String,
         /// How it is compared.
         mode: UriMode,
+    },
+    /// Every part passes on the same composite value. There is no index to find it by: what narrows the search stands
+    /// beside it in the condition.
+    Composite {
+        /// The tests of each part, one of which has to pass.
+        parts: Vec<Vec<Test>>,
     },
 }
 

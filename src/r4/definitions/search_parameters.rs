@@ -20,10 +20,6 @@ pub(crate) struct SearchParameter {
     /// The types a reference may point to, sorted.
     pub(crate) targets: Vec<ResourceType>,
     /// The parts of a composite, in order.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "composite parameters are refused as long as they have no index")
-    )]
     pub(crate) components: Vec<Component>,
 }
 

@@ -461,6 +461,9 @@ async fn capabilities_say_what_exists() {
             "date" => "2026",
             "number" | "quantity" => "1",
             "reference" => "Patient/1",
+            "composite" if name.ends_with("-quantity") => "x$1",
+            "composite" if name.ends_with("-date") => "x$2026",
+            "composite" => "x$x",
             _ => "x",
         };
         bench.get(&format!("/Observation?{name}={value}")).await.check(200);

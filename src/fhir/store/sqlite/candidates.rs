@@ -83,7 +83,11 @@ pub(super) fn is_exact(filter: &Filter) -> bool {
             Probe::Token { system, code } => system.is_some() && code.is_some(),
             Probe::Reference(_) => true,
             Probe::Uri { mode, .. } => *mode == UriMode::Exact,
-            Probe::Date { .. } | Probe::Number(_) | Probe::Quantity { .. } | Probe::String { .. } => false,
+            Probe::Date { .. }
+            | Probe::Number(_)
+            | Probe::Quantity { .. }
+            | Probe::String { .. }
+            | Probe::Composite(_) => false,
         },
         Filter::All(parts) | Filter::Any(parts) => matches!(parts.as_slice(), [part] if is_exact(part)),
         Filter::Not(_)
@@ -142,14 +146,17 @@ fn list(reading: Reading<'_>, source: &Source, max: usize) -> Result<Option<Vec<
 fn source(reading: Reading<'_>, resource_type: ResourceType, filter: &Filter) -> Result<Option<Source>, StoreError> {
     let spans = |spans| Ok(Some(Source { spans, numbers: Vec::new() }));
     match filter {
-        Filter::Has(parameter, probe) => spans(vec![span(*parameter, probe)]),
+        Filter::Has(parameter, probe) => match span(*parameter, probe) {
+            Some(span) => spans(vec![span]),
+            None => Ok(None),
+        },
         Filter::Present(parameter) => spans(PRESENT.map(|sql| plain(sql, [Bound::Integer(*parameter)])).into()),
         Filter::Changed { start, end } => {
             let sql = "SELECT number FROM resources WHERE type = ? AND changed BETWEEN ? AND ? AND method <> 4";
             spans(vec![plain(sql, [reading.types.number(resource_type), *start, *end].map(Bound::Integer))])
         }
         Filter::LinkedToAny(parameter, targets) => {
-            spans(targets.iter().map(|target| span(*parameter, &Probe::Reference(*target))).collect())
+            spans(targets.iter().filter_map(|target| span(*parameter, &Probe::Reference(*target))).collect())
         }
         Filter::Number(numbers) => Ok(Some(Source { spans: Vec::new(), numbers: numbers.iter().copied().collect() })),
         Filter::Id(ids) => {
@@ -203,9 +210,10 @@ fn ordered<const N: usize>(sql: &'static str, bounds: [Bound; N]) -> Span {
     Span { sql, bounds: bounds.into(), ordered: true }
 }
 
-fn span(parameter: i64, probe: &Probe) -> Span {
+/// `None` for a composite, which has no index.
+fn span(parameter: i64, probe: &Probe) -> Option<Span> {
     let parameter = Bound::Integer(parameter);
-    match probe {
+    Some(match probe {
         Probe::Token { system, code } => token(parameter, *system, code.as_deref()),
         Probe::Reference(target) => ordered(
             "SELECT resource FROM index_reference WHERE parameter = ? AND target = ?",
@@ -222,7 +230,8 @@ fn span(parameter: i64, probe: &Probe) -> Span {
         Probe::Quantity { range, unit } => quantity(parameter, *range, *unit),
         Probe::String { mode, text } => string(parameter, *mode, text),
         Probe::Uri { uri, mode } => self::uri(parameter, *mode, uri),
-    }
+        Probe::Composite(_) => return None,
+    })
 }
 
 fn token(parameter: Bound, system: Option<i64>, code: Option<&str>) -> Span {

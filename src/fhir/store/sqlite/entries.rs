@@ -23,7 +23,12 @@ pub(super) enum Value<'a> {
     Quantity { system: i64, code: i64, unit: i64, value: f64 },
     String { folded: &'a str, exact: &'a str },
     Uri { uri: &'a str },
+    Composite { parts: Parts<'a> },
 }
+
+/// The parts of a composite value, packed: each the number of its values and the values.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Parts<'a>(&'a [u8]);
 
 impl Entry<'_> {
     /// The packed form. Two entries are the same if theirs is: a float is here a key, compared to the bit.
@@ -36,43 +41,82 @@ impl Entry<'_> {
     /// Appends the packed form.
     pub(super) fn pack_into(&self, packed: &mut Vec<u8>) {
         integer(packed, self.parameter);
-        match self.value {
-            Value::Token { system, code } => {
+        self.value.pack_into(packed);
+    }
+}
+
+impl Value<'_> {
+    /// Appends the packed form.
+    pub(super) fn pack_into(&self, packed: &mut Vec<u8>) {
+        match *self {
+            Self::Token { system, code } => {
                 packed.push(1);
                 integer(packed, system);
-                text(packed, code);
+                text(packed, code.as_bytes());
             }
-            Value::Reference { target } => {
+            Self::Reference { target } => {
                 packed.push(2);
                 integer(packed, target);
             }
-            Value::Date { start, end } => {
+            Self::Date { start, end } => {
                 packed.push(3);
                 integer(packed, start);
                 integer(packed, end);
             }
-            Value::Number { value } => {
+            Self::Number { value } => {
                 packed.push(4);
                 packed.extend_from_slice(&value.to_le_bytes());
             }
-            Value::Quantity { system, code, unit, value } => {
+            Self::Quantity { system, code, unit, value } => {
                 packed.push(5);
                 integer(packed, system);
                 integer(packed, code);
                 integer(packed, unit);
                 packed.extend_from_slice(&value.to_le_bytes());
             }
-            Value::String { folded, exact } => {
+            Self::String { folded, exact } => {
                 packed.push(6);
-                text(packed, folded);
-                text(packed, exact);
+                text(packed, folded.as_bytes());
+                text(packed, exact.as_bytes());
             }
-            Value::Uri { uri } => {
+            Self::Uri { uri } => {
                 packed.push(7);
-                text(packed, uri);
+                text(packed, uri.as_bytes());
+            }
+            Self::Composite { parts } => {
+                packed.push(8);
+                text(packed, parts.0);
             }
         }
     }
+}
+
+impl<'a> Parts<'a> {
+    /// The parts that `pack_parts` has packed.
+    pub(super) fn new(packed: &'a [u8]) -> Self {
+        Self(packed)
+    }
+
+    /// The values of each part in turn; ends early at bytes that do not fit, as `unpack` does.
+    pub(super) fn each(self) -> impl Iterator<Item = Vec<Value<'a>>> {
+        let mut rest = self.0;
+        std::iter::from_fn(move || take_part(&mut rest))
+    }
+}
+
+/// The packed form of the parts of a composite.
+pub(super) fn pack_parts(parts: &[Vec<Value<'_>>]) -> Vec<u8> {
+    let mut packed = Vec::with_capacity(64);
+    for values in parts {
+        count(&mut packed, values.len());
+        values.iter().for_each(|value| value.pack_into(&mut packed));
+    }
+    packed
+}
+
+fn take_part<'a>(rest: &mut &'a [u8]) -> Option<Vec<Value<'a>>> {
+    let values = take_integer(rest)?;
+    (0..values).map(|_| take_value(rest)).collect()
 }
 
 /// Reads a packed list. Stops at the first byte that does not fit, which only damage can bring about.
@@ -87,10 +131,13 @@ pub(super) fn unpack(packed: &[u8]) -> Vec<Entry<'_>> {
 }
 
 fn take_entry<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
-    let parameter = take_integer(rest)?;
+    Some(Entry { parameter: take_integer(rest)?, value: take_value(rest)? })
+}
+
+fn take_value<'a>(rest: &mut &'a [u8]) -> Option<Value<'a>> {
     let (kind, after) = rest.split_first()?;
     *rest = after;
-    let value = match kind {
+    Some(match kind {
         1 => Value::Token { system: take_integer(rest)?, code: take_text(rest)? },
         2 => Value::Reference { target: take_integer(rest)? },
         3 => Value::Date { start: take_integer(rest)?, end: take_integer(rest)? },
@@ -103,9 +150,9 @@ fn take_entry<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
         },
         6 => Value::String { folded: take_text(rest)?, exact: take_text(rest)? },
         7 => Value::Uri { uri: take_text(rest)? },
+        8 => Value::Composite { parts: Parts(take_bytes(rest)?) },
         _ => return None,
-    };
-    Some(Entry { parameter, value })
+    })
 }
 
 /// Seven bits a byte, least first, after moving the sign to the lowest bit.
@@ -135,16 +182,24 @@ fn take_integer(rest: &mut &[u8]) -> Option<i64> {
     None
 }
 
-fn text(packed: &mut Vec<u8>, value: &str) {
-    integer(packed, i64::try_from(value.len()).unwrap_or(i64::MAX));
-    packed.extend_from_slice(value.as_bytes());
+fn count(packed: &mut Vec<u8>, value: usize) {
+    integer(packed, i64::try_from(value).unwrap_or(i64::MAX));
+}
+
+fn text(packed: &mut Vec<u8>, value: &[u8]) {
+    count(packed, value.len());
+    packed.extend_from_slice(value);
 }
 
 fn take_text<'a>(rest: &mut &'a [u8]) -> Option<&'a str> {
+    std::str::from_utf8(take_bytes(rest)?).ok()
+}
+
+fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
     let length = usize::try_from(take_integer(rest)?).ok()?;
-    let (text, after) = rest.split_at_checked(length)?;
+    let (bytes, after) = rest.split_at_checked(length)?;
     *rest = after;
-    std::str::from_utf8(text).ok()
+    Some(bytes)
 }
 
 fn take_float(rest: &mut &[u8]) -> Option<f64> {
@@ -157,7 +212,7 @@ fn take_float(rest: &mut &[u8]) -> Option<f64> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{Entry, Value, unpack};
+    use super::{Entry, Parts, Value, pack_parts, unpack};
 
     proptest! {
         #[test]
@@ -165,6 +220,8 @@ mod tests {
             parameter in any::<i64>(), a in any::<i64>(), b in any::<i64>(), c in any::<i64>(),
             value in any::<f64>(), text in ".{0,200}", other in ".{0,9}",
         ) {
+            let parts = [vec![Value::Date { start: b, end: a }, Value::Uri { uri: &text }], vec![Value::Number { value }]];
+            let parts = pack_parts(&parts);
             let entries = [
                 Value::Token { system: a, code: &text },
                 Value::Reference { target: b },
@@ -173,6 +230,7 @@ mod tests {
                 Value::Quantity { system: a, code: b, unit: c, value },
                 Value::String { folded: &text, exact: &other },
                 Value::Uri { uri: &other },
+                Value::Composite { parts: Parts::new(&parts) },
             ]
             .map(|value| Entry { parameter, value });
             let mut packed = Vec::new();
@@ -181,6 +239,9 @@ mod tests {
             }
             let bytes = |entries: &[Entry<'_>]| entries.iter().map(Entry::pack).collect::<Vec<_>>();
             prop_assert_eq!(bytes(&unpack(&packed)), bytes(&entries));
+            let again: Vec<_> = Parts::new(&parts).each().collect();
+            prop_assert_eq!(again.iter().map(Vec::len).collect::<Vec<_>>(), [2, 1]);
+            prop_assert_eq!(pack_parts(&again), parts);
         }
     }
 }

@@ -49,13 +49,31 @@ pub(super) enum Filter {
 /// A test of one value with its texts by number.
 #[derive(Debug)]
 pub(super) enum Probe {
-    Token { system: Option<i64>, code: Option<String> },
+    Token {
+        system: Option<i64>,
+        code: Option<String>,
+    },
     Reference(i64),
-    Date { relation: Relation, start: i64, end: i64 },
+    Date {
+        relation: Relation,
+        start: i64,
+        end: i64,
+    },
     Number(Range),
-    Quantity { range: Range, unit: UnitProbe },
-    String { mode: TextMode, text: String },
-    Uri { uri: String, mode: UriMode },
+    Quantity {
+        range: Range,
+        unit: UnitProbe,
+    },
+    String {
+        mode: TextMode,
+        text: String,
+    },
+    Uri {
+        uri: String,
+        mode: UriMode,
+    },
+    /// Of each part one of these passes.
+    Composite(Vec<Vec<Probe>>),
 }
 
 /// A searched number.
@@ -232,7 +250,8 @@ fn target(entry: &Entry<'_>) -> Option<i64> {
         | Value::Number { .. }
         | Value::Quantity { .. }
         | Value::String { .. }
-        | Value::Uri { .. } => None,
+        | Value::Uri { .. }
+        | Value::Composite { .. } => None,
     }
 }
 
@@ -272,6 +291,13 @@ fn probe(reading: Reading<'_>, test: &Test) -> Result<Option<Probe>, StoreError>
         }
         Test::String { mode, text } => Some(Probe::String { mode: *mode, text: text.clone() }),
         Test::Uri { uri, mode } => Some(Probe::Uri { uri: uri.clone(), mode: *mode }),
+        Test::Composite { parts } => {
+            let parts = parts.iter().map(|tests| {
+                let probes = tests.iter().filter_map(|test| probe(reading, test).transpose());
+                probes.collect::<Result<Vec<_>, _>>()
+            });
+            Some(Probe::Composite(parts.collect::<Result<_, _>>()?))
+        }
     })
 }
 
@@ -389,9 +415,17 @@ impl Probe {
                 UriMode::Below => stored.starts_with(uri),
                 UriMode::Above => uri.starts_with(stored),
             },
+            (Self::Composite(probes), Value::Composite { parts }) => {
+                let mut parts = parts.each();
+                probes.iter().all(|probes| parts.next().is_some_and(|values| any_passes(probes, &values)))
+            }
             _ => false,
         }
     }
+}
+
+fn any_passes(probes: &[Probe], values: &[Value<'_>]) -> bool {
+    probes.iter().any(|probe| values.iter().any(|value| probe.passes(value)))
 }
 
 impl UnitProbe {

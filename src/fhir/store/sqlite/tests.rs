@@ -377,6 +377,13 @@ fn values() -> impl Strategy<Value = IndexEntry> {
         )),
         word().prop_map(|exact| entry("string", IndexValue::String { folded: exact.to_lowercase(), exact })),
         word().prop_map(|uri| entry("uri", IndexValue::Uri { uri })),
+        (prop::collection::vec((word(), word()), 1..3), prop::collection::vec(amount(), 1..3)).prop_map(
+            |(codes, amounts)| {
+                let codes = codes.into_iter().map(|(system, code)| IndexValue::Token { system, code });
+                let amounts = amounts.into_iter().map(|value| IndexValue::Number { value });
+                entry("pair", IndexValue::Composite { parts: vec![codes.collect(), amounts.collect()] })
+            }
+        ),
     ]
 }
 
@@ -419,6 +426,13 @@ fn tests() -> impl Strategy<Value = Condition> {
         (prop::sample::select(vec![UriMode::Exact, UriMode::Below, UriMode::Above]), word())
             .prop_map(|(mode, uri)| Test::Uri { uri, mode })
             .prop_map(has("uri")),
+        (prop::collection::vec((maybe(), maybe()), 0..3), relations(), -2.0..2.5_f64)
+            .prop_map(|(codes, relation, value)| {
+                let codes = codes.into_iter().map(|(system, code)| Test::Token { system, code });
+                let amount = Test::Number { relation, low: value - 0.5, high: value + 0.5, value };
+                Test::Composite { parts: vec![codes.collect(), vec![amount]] }
+            })
+            .prop_map(has("pair")),
         parameters().prop_map(|parameter| Condition::Present(parameter.into())),
         prop::collection::vec(0_usize..40, 0..4)
             .prop_map(|ids| Condition::Id(ids.into_iter().map(|id| format!("o{id}")).collect())),
@@ -513,6 +527,12 @@ fn test_holds(test: &Test, value: &IndexValue) -> bool {
             UriMode::Below => stored.starts_with(uri),
             UriMode::Above => uri.starts_with(stored),
         },
+        (Test::Composite { parts }, IndexValue::Composite { parts: stored }) => {
+            let holds = |tests: &Vec<Test>, values: &Vec<IndexValue>| {
+                tests.iter().any(|test| values.iter().any(|value| test_holds(test, value)))
+            };
+            parts.iter().zip(stored).all(|(tests, values)| holds(tests, values))
+        }
         _ => false,
     }
 }
@@ -551,6 +571,7 @@ fn sorted(by: &SortBy, descending: bool, stored: &Stored) -> Option<Sorted> {
         IndexValue::Number { value } | IndexValue::Quantity { value, .. } => Sorted::Float(*value),
         IndexValue::String { folded, .. } => Sorted::Text(folded.clone()),
         IndexValue::Uri { uri } => Sorted::Text(uri.clone()),
+        IndexValue::Composite { .. } => unreachable!(),
     });
     let compare = |one: &Sorted, other: &Sorted| one.partial_cmp(other).unwrap();
     if descending { values.max_by(compare) } else { values.min_by(compare) }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use jiff::{Timestamp, Unit};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::entries::{Entry, Value, unpack};
+use super::entries::{Entry, Parts, Value, pack_parts, unpack};
 use super::names::Names;
 use super::read::{Reading, method_number};
 use crate::clock::Clock;
@@ -107,21 +107,12 @@ impl<'a> Writing<'a> {
         let mut packed = Vec::with_capacity(index.len() * 16);
         for entry in index {
             let parameter = names.parameter(connection, resource_type, &entry.parameter)?;
-            let value = match &entry.value {
-                IndexValue::Token { system, code } => Value::Token { system: names.number(connection, system)?, code },
-                IndexValue::Reference { target } => Value::Reference { target: names.number(connection, target)? },
-                IndexValue::Date { start, end } => Value::Date { start: *start, end: *end },
-                IndexValue::Number { value } => Value::Number { value: *value },
-                IndexValue::Quantity { system, code, unit, value } => Value::Quantity {
-                    system: names.number(connection, system)?,
-                    code: names.number(connection, code)?,
-                    unit: names.number(connection, unit)?,
-                    value: *value,
-                },
-                IndexValue::String { folded, exact } => Value::String { folded, exact },
-                IndexValue::Uri { uri } => Value::Uri { uri },
-            };
-            Entry { parameter, value }.pack_into(&mut packed);
+            if let IndexValue::Composite { parts } = &entry.value {
+                let parts = pack_composite(connection, &mut names, parts)?;
+                Entry { parameter, value: Value::Composite { parts: Parts::new(&parts) } }.pack_into(&mut packed);
+            } else if let Some(value) = single(connection, &mut names, &entry.value)? {
+                Entry { parameter, value }.pack_into(&mut packed);
+            }
         }
         Ok(packed)
     }
@@ -199,6 +190,38 @@ impl<'a> Writing<'a> {
         }
         Ok(())
     }
+}
+
+/// A value with its texts by number; `None` for a composite, which is several.
+fn single<'v>(
+    connection: &Connection,
+    names: &mut Names,
+    value: &'v IndexValue,
+) -> rusqlite::Result<Option<Value<'v>>> {
+    Ok(Some(match value {
+        IndexValue::Token { system, code } => Value::Token { system: names.number(connection, system)?, code },
+        IndexValue::Reference { target } => Value::Reference { target: names.number(connection, target)? },
+        IndexValue::Date { start, end } => Value::Date { start: *start, end: *end },
+        IndexValue::Number { value } => Value::Number { value: *value },
+        IndexValue::Quantity { system, code, unit, value } => Value::Quantity {
+            system: names.number(connection, system)?,
+            code: names.number(connection, code)?,
+            unit: names.number(connection, unit)?,
+            value: *value,
+        },
+        IndexValue::String { folded, exact } => Value::String { folded, exact },
+        IndexValue::Uri { uri } => Value::Uri { uri },
+        IndexValue::Composite { .. } => return Ok(None),
+    }))
+}
+
+fn pack_composite(connection: &Connection, names: &mut Names, parts: &[Vec<IndexValue>]) -> rusqlite::Result<Vec<u8>> {
+    let mut packed = Vec::with_capacity(parts.len());
+    for part in parts {
+        let values = part.iter().filter_map(|value| single(connection, names, value).transpose());
+        packed.push(values.collect::<rusqlite::Result<Vec<_>>>()?);
+    }
+    Ok(pack_parts(&packed))
 }
 
 /// What the row of a resource is to say.
@@ -327,6 +350,7 @@ fn add_row(connection: &Connection, resource: i64, entry: &Entry<'_>) -> rusqlit
         Value::Uri { uri } => connection
             .prepare_cached("INSERT OR IGNORE INTO index_uri(parameter, uri, resource) VALUES (?1, ?2, ?3)")?
             .execute((parameter, uri, resource)),
+        Value::Composite { .. } => Ok(0),
     }
     .map(|_rows| ())
 }
@@ -364,6 +388,7 @@ fn remove_row(connection: &Connection, resource: i64, entry: &Entry<'_>) -> rusq
         Value::Uri { uri } => connection
             .prepare_cached("DELETE FROM index_uri WHERE parameter = ?1 AND uri = ?2 AND resource = ?3")?
             .execute((parameter, uri, resource)),
+        Value::Composite { .. } => Ok(0),
     }
     .map(|_rows| ())
 }

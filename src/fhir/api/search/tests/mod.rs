@@ -195,7 +195,7 @@ async fn what_is_not_understood_is_refused_with_400() {
     let bench = Bench::with(&[PATIENT]).await;
     bench.check_refused("Patient?name:nonsense=x", "`:nonsense` is not a modifier").await;
     bench.check_refused("Patient?nam=x", "did you mean `name`?").await;
-    bench.check_refused("Patient?_has:Observation:patient:code-value-quantity=x", "composite").await;
+    bench.check_refused("Patient?_has:Observation:patient:code-value-quantity=x", "a value for each part").await;
     bench.check_refused("Patient?birthdate=soon", "expected a date").await;
     bench.check_refused("Patient?_cursor=00112233445566778899", "does not belong").await;
     let (status, _) = bench.get("Nothing?x=y").await;
