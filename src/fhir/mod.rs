@@ -1,5 +1,7 @@
-//! The FHIR R4 server: `api` (an interaction a file), `search` (a parameter type a file), `store`.
+//! The FHIR R4 server: `api` (an interaction a file), `search` (a parameter type a file), `patch` (a notation a file),
+//! `store`.
 
 pub(crate) mod api;
+pub(crate) mod patch;
 pub(crate) mod search;
 pub(crate) mod store;

@@ -6,6 +6,7 @@
 //! Of members with the same name the last one wins and keeps the place of the first (rule EV-6).
 
 mod lax;
+pub(crate) mod tree;
 
 use std::borrow::Cow;
 use std::cell::Cell;

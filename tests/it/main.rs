@@ -25,6 +25,7 @@ mod fhir_crash;
 mod fhir_history;
 mod fhir_hostile;
 mod fhir_limits;
+mod fhir_patch;
 mod fhir_rest;
 mod fhir_search;
 mod full_disk;

@@ -31,15 +31,23 @@ impl FromRequest<ApiState> for JsonBody {
                 "The body's `Content-Type` must be `application/fhir+json` (or `application/json`), in UTF-8.",
             ));
         }
-        // What was compressed in a way this server knows has been unpacked on the way here.
-        if request.headers().contains_key(CONTENT_ENCODING) {
-            return Err(unknown_encoding());
-        }
-        let text = read(request.into_body(), state.settings.body_bytes_max).await?;
-        // A byte order mark is no part of the text (RFC 8259, section 8.1, allows to pass over it).
-        let marked = text.starts_with(BYTE_ORDER_MARK);
-        Ok(Self(if marked { text.slice(BYTE_ORDER_MARK.len()..) } else { text }))
+        read_text(request, state).await.map(Self)
     }
+}
+
+/// The whole body, unpacked, without a byte order mark.
+///
+/// # Errors
+/// As `read`, and when it is packed in a way this server does not know.
+pub(crate) async fn read_text(request: Request, state: &ApiState) -> Result<Bytes, ApiError> {
+    // What was compressed in a way this server knows has been unpacked on the way here.
+    if request.headers().contains_key(CONTENT_ENCODING) {
+        return Err(unknown_encoding());
+    }
+    let text = read(request.into_body(), state.settings.body_bytes_max).await?;
+    // A byte order mark is no part of the text (RFC 8259, section 8.1, allows to pass over it).
+    let marked = text.starts_with(BYTE_ORDER_MARK);
+    Ok(if marked { text.slice(BYTE_ORDER_MARK.len()..) } else { text })
 }
 
 /// The body is compressed in a way this server does not know.

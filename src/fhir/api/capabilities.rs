@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::error::ApiError;
 use super::operations;
+use super::patch;
 use super::respond;
 use super::state::ApiState;
 use crate::fhir::search;
@@ -18,7 +19,8 @@ use crate::r4::definitions::search_parameters::{ParameterKind, search_parameters
 use crate::r4::resource_type::ResourceType;
 
 /// The interactions on a resource, by their codes.
-const INTERACTIONS: [&str; 7] = ["read", "vread", "update", "delete", "history-instance", "create", "search-type"];
+const INTERACTIONS: [&str; 8] =
+    ["read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type"];
 
 /// The same for all requests, and large.
 static RESOURCES: LazyLock<Vec<Value>> = LazyLock::new(|| ResourceType::all().map(resource).collect());
@@ -59,6 +61,11 @@ pub(crate) async fn capabilities(State(state): State<ApiState>, headers: HeaderM
     Ok(respond::json(StatusCode::OK, body.into()))
 }
 
+fn interactions(resource_type: ResourceType) -> Vec<Value> {
+    let offered = INTERACTIONS.into_iter().filter(|code| *code != "patch" || patch::is_patchable(resource_type));
+    offered.map(|code| json!({ "code": code })).collect()
+}
+
 fn resource(resource_type: ResourceType) -> Value {
     let supported = search_parameters(resource_type)
         .iter()
@@ -73,7 +80,7 @@ fn resource(resource_type: ResourceType) -> Value {
         .collect();
     json!({
         "type": resource_type.as_str(),
-        "interaction": INTERACTIONS.map(|code| json!({ "code": code })),
+        "interaction": interactions(resource_type),
         "versioning": "versioned",
         "readHistory": true,
         "updateCreate": true,

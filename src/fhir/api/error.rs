@@ -48,6 +48,8 @@ pub(crate) enum Category {
     Conflict,
     /// The resource is not in the state the client made a condition.
     Stale,
+    /// Understood, but what it asks for cannot be done with the resource as it is.
+    Unprocessable,
     /// A condition that must find at most one resource finds several.
     MultipleMatches,
     /// The body is larger than allowed.
@@ -82,6 +84,7 @@ impl Category {
             Self::UnsupportedMedia => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Conflict => StatusCode::CONFLICT,
             Self::Stale | Self::MultipleMatches => StatusCode::PRECONDITION_FAILED,
+            Self::Unprocessable => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UrlTooLong => StatusCode::URI_TOO_LONG,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -107,6 +110,7 @@ impl Category {
             Self::MultipleMatches => "multiple-matches",
             Self::TooLarge | Self::UrlTooLong | Self::HeadersTooLarge => "too-long",
             Self::TooCostly => "too-costly",
+            Self::Unprocessable => "processing",
             Self::Slow | Self::TimedOut => "timeout",
             Self::Unavailable => "transient",
             Self::Internal => "exception",

@@ -2,7 +2,7 @@
 //!
 //! A handler reads what was asked, does all it can outside the store, hands the rest to the store as one read or one write,
 //! and turns the result into an answer. Whatever fails, also routing and panics, is an OperationOutcome (`error`).
-//! JSON only; no PATCH, no conditional delete.
+//! JSON only; no conditional delete.
 
 mod body;
 mod bundle;
@@ -17,6 +17,7 @@ pub(crate) mod limits;
 mod metrics;
 mod negotiate;
 mod operations;
+mod patch;
 mod preconditions;
 mod read;
 pub(crate) mod resource;
@@ -51,14 +52,20 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route(
             "/{type}",
             only(
-                "GET, HEAD, POST, PUT, OPTIONS",
-                get(search::by_get).post(create::create).put(conditional_update::conditional_update),
+                "GET, HEAD, POST, PUT, PATCH, OPTIONS",
+                get(search::by_get)
+                    .post(create::create)
+                    .put(conditional_update::conditional_update)
+                    .patch(patch::conditional_patch),
             ),
         )
         .route("/{type}/_search", only("POST, OPTIONS", post(search::by_post)))
         .route(
             "/{type}/{id}",
-            only("GET, HEAD, PUT, DELETE, OPTIONS", get(read::read).put(update::update).delete(delete::delete)),
+            only(
+                "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
+                get(read::read).put(update::update).patch(patch::patch).delete(delete::delete),
+            ),
         )
         .route("/_history", only("GET, HEAD, OPTIONS", get(history::of_system)))
         .route("/{type}/_history", only("GET, HEAD, OPTIONS", get(history::of_type)))

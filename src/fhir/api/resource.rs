@@ -11,12 +11,12 @@ use std::borrow::Cow;
 use std::fmt;
 
 use bytes::Bytes;
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::{ApiError, Category};
 use crate::fhir::search;
 use crate::fhir::store::{Draft, DraftBody, IndexEntry, Method, ResourceKey};
+use crate::json::tree::members;
 use crate::json::{self, Node};
 use crate::r4::resource_type::ResourceType;
 
@@ -214,10 +214,10 @@ fn check_elements<'a>(elements: &'a [Node<'_>], location: &mut Location<'a>) -> 
 }
 
 fn cut(text: &[u8], resource_type: ResourceType) -> Result<DraftBody, ApiError> {
-    let members = members(text)?;
+    let members = members(text).ok_or_else(|| ApiError::new(Category::Structure, "The body is not a JSON object."))?;
     let mut meta_rest = Vec::new();
     let mut tail = Vec::with_capacity(text.len());
-    for (name, value) in &members.0 {
+    for (name, value) in &members {
         match name.as_ref() {
             "resourceType" | "id" => {}
             "meta" => meta_rest = rest_of_meta(value, resource_type)?,
@@ -233,11 +233,11 @@ fn cut(text: &[u8], resource_type: ResourceType) -> Result<DraftBody, ApiError> 
 }
 
 fn rest_of_meta(meta: &RawValue, resource_type: ResourceType) -> Result<Vec<u8>, ApiError> {
-    let members = members(meta.get().as_bytes()).map_err(|_not_an_object| {
+    let members = members(meta.get().as_bytes()).ok_or_else(|| {
         ApiError::new(Category::Structure, "`meta` is an object.").at(format!("{}.meta", resource_type.as_str()))
     })?;
     let mut rest = Vec::new();
-    for (name, value) in &members.0 {
+    for (name, value) in &members {
         if name != "versionId" && name != "lastUpdated" {
             append(&mut rest, name, value);
         }
@@ -256,34 +256,6 @@ fn append(text: &mut Vec<u8>, name: &str, value: &RawValue) {
     }
     text.push(b':');
     text.extend_from_slice(value.get().as_bytes());
-}
-
-/// The members of an object with their values as written.
-#[derive(Default)]
-struct Members<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
-
-fn members(text: &[u8]) -> Result<Members<'_>, ApiError> {
-    serde_json::from_slice(text).map_err(|_not_an_object| ApiError::new(Category::Structure, "Not a JSON object."))
-}
-
-impl<'de: 'a, 'a> Deserialize<'de> for Members<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Members::default();
-                while let Some(json::Name(name)) = map.next_key()? {
-                    members.0.push((name, map.next_value()?));
-                }
-                Ok(members)
-            }
-        }
-        deserializer.deserialize_map(MembersVisitor)
-    }
 }
 
 #[cfg(test)]

@@ -24,7 +24,6 @@ pub(crate) struct Element {
     #[allow(dead_code, reason = "for the validator of structure")]
     pub(crate) required: bool,
     /// Whether it is an array in JSON (`max` is `*`).
-    #[allow(dead_code, reason = "for the validator of structure")]
     pub(crate) repeats: bool,
     /// The names of the types it may have; `BackboneElement` and `Element` for an inner element.
     pub(crate) types: Vec<&'static str>,

@@ -371,9 +371,9 @@ async fn every_error_of_routing_is_an_outcome() {
     for (method, path, allow) in [
         ("PUT", "/Patient/a/_history/1", "GET, HEAD, OPTIONS"),
         ("DELETE", "/Patient/a/_history/1", "GET, HEAD, OPTIONS"),
-        ("POST", "/Patient/a", "GET, HEAD, PUT, DELETE, OPTIONS"),
-        ("PATCH", "/Patient/a", "GET, HEAD, PUT, DELETE, OPTIONS"),
-        ("DELETE", "/Patient", "GET, HEAD, POST, PUT, OPTIONS"),
+        ("PATCH", "/Patient/a/_history/1", "GET, HEAD, OPTIONS"),
+        ("POST", "/Patient/a", "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"),
+        ("DELETE", "/Patient", "GET, HEAD, POST, PUT, PATCH, OPTIONS"),
         ("POST", "/metadata", "GET, HEAD, OPTIONS"),
         ("GET", "/", "POST, OPTIONS"),
         ("GET", "", "POST, OPTIONS"),
