@@ -58,22 +58,32 @@ pub(super) fn narrowest(
     Ok(None)
 }
 
-/// The numbers behind `after` of one span that contains all matches and is in the order of numbers, if there is one.
+/// One span that contains all matches and is in the order of numbers, if there is one.
 pub(super) fn ordered_span(
     reading: Reading<'_>,
     resource_type: ResourceType,
     filter: &Filter,
 ) -> Result<Option<Span>, StoreError> {
+    Ok(exact_spans(reading, resource_type, filter)?.into_iter().next())
+}
+
+/// The parts of a filter that are each the content of one ordered span.
+pub(super) fn exact_spans(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    filter: &Filter,
+) -> Result<Vec<Span>, StoreError> {
+    let mut exact = Vec::new();
     for part in conjuncts(filter) {
         let Some(source) = source(reading, resource_type, part)? else { continue };
         if let Ok([span]) = <[Span; 1]>::try_from(source.spans)
             && span.ordered
             && source.numbers.is_empty()
         {
-            return Ok(Some(span));
+            exact.push(span);
         }
     }
-    Ok(None)
+    Ok(exact)
 }
 
 /// Whether the filter is exactly the content of one ordered span, which can then be counted without a look at resources.
@@ -107,6 +117,11 @@ impl Span {
         let mut bounds = self.bounds.clone();
         bounds.push(Bound::Integer(after));
         (format!("{} AND resource > ? ORDER BY resource", self.sql), bounds)
+    }
+
+    /// Whether one resource, whose number comes behind the bounds, is there; only for an ordered span.
+    pub(super) fn sql_of_one(&self) -> (String, &[Bound]) {
+        (format!("{} AND resource = ?", self.sql), &self.bounds)
     }
 
     /// How many rows there are.

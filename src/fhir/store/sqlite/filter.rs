@@ -202,7 +202,7 @@ fn linked(
             set.extend(reading.number_of(&reference_text(*target, &id))?);
         }
     }
-    let to_any = Filter::LinkedToAny(parameter, set);
+    let to_any = Filter::linked_to_any(parameter, set);
     Ok(if following.is_empty() { to_any } else { Filter::Any(vec![to_any, Filter::LinkedTo(parameter, following)]) })
 }
 
@@ -304,6 +304,13 @@ fn probe(reading: Reading<'_>, test: &Test) -> Result<Option<Probe>, StoreError>
 impl Filter {
     fn never() -> Self {
         Self::Any(Vec::new())
+    }
+
+    fn linked_to_any(parameter: i64, targets: HashSet<i64>) -> Self {
+        match <[i64; 1]>::try_from(targets.into_iter().collect::<Vec<_>>()) {
+            Ok([only]) => Self::Has(parameter, Probe::Reference(only)),
+            Err(several) => Self::LinkedToAny(parameter, several.into_iter().collect()),
+        }
     }
 
     /// Whether the resource is a match.

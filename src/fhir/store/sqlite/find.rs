@@ -15,6 +15,7 @@ use rusqlite::{OptionalExtension as _, Rows, params_from_iter};
 use super::candidates::{is_exact, narrowest, ordered_span};
 use super::filter::{Candidate, Filter, compile};
 use super::order::{By, Order, Place, Shown};
+use super::probes::Probes;
 use super::read::{self, Reading};
 use crate::fhir::store::interface::StoreError;
 use crate::fhir::store::{Condition, Page, Query, ResourceKey, SortKind, Version};
@@ -24,6 +25,8 @@ use crate::r4::resource_type::ResourceType;
 const GATHERED_MAX: usize = if cfg!(test) { 5 } else { 2_000 };
 /// Rows that a walk may look at before it is given up.
 const WALKED_MAX: usize = 50_000;
+/// Candidates up to which it is not worth preparing to ask indexes about them.
+const PROBED_MIN: usize = if cfg!(test) { 2 } else { 32 };
 
 /// A search with everything by number.
 struct Search<'a> {
@@ -131,6 +134,13 @@ pub(super) fn passes_by_number(
 impl Search<'_> {
     /// The places of the page and of one match more, in order.
     fn places(&self) -> Result<Vec<Place>, StoreError> {
+        // Every row of the walk is a match: no other way is shorter.
+        if self.order.0.is_empty()
+            && is_exact(&self.filter)
+            && let Some(places) = self.walk_numbers()?
+        {
+            return Ok(places);
+        }
         if let Some(numbers) = narrowest(self.reading, self.resource_type, &self.filter, GATHERED_MAX)? {
             return self.gather(Some(&numbers));
         }
@@ -237,22 +247,25 @@ impl Search<'_> {
             Some(Shown::Nothing | Shown::Float(_) | Shown::Text(_)) => return Ok(None),
         };
         let mut places: Vec<Place> = Vec::new();
-        let mut statement = self.reading.connection.prepare_cached(NEWEST_DATE)?;
-        let mut rows = statement.query((parameter, from))?;
+        let mut probes = Probes::of(self.reading, self.resource_type, &self.filter)?;
+        let mut dates = self.reading.connection.prepare_cached(NEWEST_DATE)?;
+        let mut dates = dates.query((parameter, from))?;
         for _ in 0..WALKED_MAX {
-            let Some(row) = rows.next()? else { break };
-            let candidate = Candidate::from_row(row, self.resource_type)?;
-            let place = self.order.place(self.reading, &candidate)?;
-            // A resource with several dates is met at each of them; its place is at the latest.
-            let is_latest = place.shown.first() == Some(&Shown::Integer(row.get(4)?));
-            let is_known = places.last().is_some_and(|last| last.number == place.number);
-            if is_latest
-                && !is_known
-                && self.is_behind_cursor(&place)
-                && self.filter.passes(self.reading, &candidate)?
-            {
-                places.push(place);
+            let Some(date) = dates.next()? else { break };
+            let (number, end) = (date.get(0)?, date.get(1)?);
+            if !probes.may_pass(number)? {
+                continue;
             }
+            each_of(self.reading, self.resource_type, &self.filter, &[number], |candidate| {
+                let place = self.order.place(self.reading, candidate)?;
+                // A resource with several dates is met at each of them; its place is at the latest.
+                let is_latest = place.shown.first() == Some(&Shown::Integer(end));
+                let is_known = places.last().is_some_and(|last| last.number == place.number);
+                if is_latest && !is_known && self.is_behind_cursor(&place) {
+                    places.push(place);
+                }
+                Ok(())
+            })?;
             if places.len() >= self.wanted {
                 return Ok(Some(places));
             }
@@ -261,15 +274,15 @@ impl Search<'_> {
     }
 }
 
+const BY_ONE_NUMBER: &str = "SELECT number, id, changed, entries FROM resources WHERE number = ?1 AND method <> 4";
 const BY_NUMBER: &str = "SELECT number, id, changed, entries FROM resources
     WHERE number > ?1 AND number <= ?2 AND method <> 4 ORDER BY number";
 const NEWEST_CHANGE: &str = "SELECT number, id, changed, entries FROM resources
     WHERE type = ?1 AND changed <= ?2 AND method <> 4 ORDER BY changed DESC, number";
 const OLDEST_CHANGE: &str = "SELECT number, id, changed, entries FROM resources
     WHERE type = ?1 AND changed >= ?2 AND method <> 4 ORDER BY changed, number";
-const NEWEST_DATE: &str = r#"SELECT r.number, r.id, r.changed, r.entries, d."end"
-    FROM index_date d CROSS JOIN resources r ON r.number = d.resource
-    WHERE d.parameter = ?1 AND d."end" <= ?2 ORDER BY d."end" DESC, d.resource"#;
+const NEWEST_DATE: &str = r#"SELECT resource, "end" FROM index_date
+    WHERE parameter = ?1 AND "end" <= ?2 ORDER BY "end" DESC, resource"#;
 
 /// The walks, for a test of their plans.
 #[cfg(test)]
@@ -296,10 +309,14 @@ fn each_of(
     numbers: &[i64],
     mut found: impl FnMut(&Candidate<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
-    let mut statement = reading
-        .connection
-        .prepare_cached("SELECT number, id, changed, entries FROM resources WHERE number = ?1 AND method <> 4")?;
+    let mut statement = reading.connection.prepare_cached(BY_ONE_NUMBER)?;
+    let mut probes = if numbers.len() > PROBED_MIN { Some(Probes::of(reading, resource_type, filter)?) } else { None };
     for number in numbers {
+        if let Some(probes) = &mut probes
+            && !probes.may_pass(*number)?
+        {
+            continue;
+        }
         let mut rows = statement.query([number])?;
         while let Some(row) = rows.next()? {
             let candidate = Candidate::from_row(row, resource_type)?;

@@ -12,6 +12,7 @@ mod find;
 mod history;
 mod names;
 mod order;
+mod probes;
 mod read;
 mod types;
 mod write;
