@@ -20,6 +20,8 @@ impl ResourceType {
     /// What Bundles are of.
     #[cfg(test)]
     pub(crate) const BUNDLE: Self = Self("Bundle");
+    /// What `_list` names.
+    pub(crate) const LIST: Self = Self("List");
     /// What devices send becomes this type.
     #[cfg(test)]
     pub(crate) const OBSERVATION: Self = Self("Observation");
@@ -70,7 +72,7 @@ mod tests {
 
     #[test]
     fn the_constants_are_types_of_the_table() {
-        for constant in [ResourceType::BUNDLE, ResourceType::OBSERVATION] {
+        for constant in [ResourceType::BUNDLE, ResourceType::LIST, ResourceType::OBSERVATION] {
             assert_eq!(ResourceType::parse(constant.as_str()), Some(constant));
         }
     }

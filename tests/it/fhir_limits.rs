@@ -122,19 +122,20 @@ async fn every_part_of_a_search_has_a_bound() {
         ("Basic", format!("subject.subject.identifier={}x", times("a,", 200)), "10000 values to test"),
         ("Basic", times("subject=1&", 100), "10000 values to test"),
         ("Basic", "subject.subject.subject.subject._id=1".to_owned(), "name the types"),
-        ("Patient", "link.link.link.link.link._id=1".to_owned(), "4 links"),
-        ("Patient", format!("{}_id=1", times("_has:Observation:patient:subject:Patient.", 3)), "4 links"),
-        ("Patient", format!("{}_id=1", times("_has:Patient:link:", 1_000)), "4 links"),
-        ("Patient", format!("{}_id=1", times("link.", 100_000)), "4 links"),
+        ("Patient", format!("{}_id=1", "link:Patient.".repeat(17)), "16 links"),
+        ("Patient", format!("{}_id=1", times("_has:Observation:patient:subject:Patient.", 9)), "16 links"),
+        ("Patient", format!("{}_id=1", times("_has:Patient:link:", 1_000)), "16 links"),
+        ("Patient", format!("{}_id=1", times("link.", 100_000)), "16 links"),
         ("Observation", format!("_sort={}date", times("date,", 8)), "8 keys"),
         ("Observation", times("_include=Observation:subject&", 33), "32 includes"),
     ] {
         check_refused(&fhir, path, &query, "too-costly", says).await;
     }
     // The same bounds hold for the conditions of writes.
-    let headers = [("if-none-exist", "link.link.link.link.link._id=1")];
+    let condition = format!("{}_id=1", times("link:Patient.", 17));
+    let headers = [("if-none-exist", condition.as_str())];
     let patient = r#"{"resourceType":"Patient"}"#;
-    fhir.raw("POST", "Patient", &headers, patient).await.check_outcome(400, "too-costly", "4 links");
+    fhir.raw("POST", "Patient", &headers, patient).await.check_outcome(400, "too-costly", "16 links");
     assert_eq!(fhir.count("Patient").await, 0);
 }
 

@@ -6,7 +6,7 @@ use super::error::ApiError;
 use super::limits::decode;
 use crate::fhir::search;
 use crate::fhir::store::interface::{Reader, StoreError};
-use crate::fhir::store::{Condition, Query, Version};
+use crate::fhir::store::{Condition, Query, Selection, Version};
 use crate::r4::resource_type::ResourceType;
 
 /// What a condition leads to.
@@ -45,7 +45,8 @@ pub(crate) fn look_up(
     resource_type: ResourceType,
     condition: &Condition,
 ) -> Result<Found, StoreError> {
-    let query = Query { resource_type, condition: condition.clone(), order: Vec::new(), after: None, limit: 2 };
+    let selections = vec![Selection { resource_type, condition: condition.clone() }];
+    let query = Query { selections, order: Vec::new(), after: None, limit: 2 };
     let mut versions = reader.find(&query)?.versions;
     Ok(match (versions.pop(), versions.pop()) {
         (None, _) => Found::Nothing,

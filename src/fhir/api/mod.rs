@@ -47,7 +47,8 @@ use self::state::{ApiState, MOUNT};
 /// The service, mounted at `state::MOUNT`; to be merged with the routers of other services.
 pub(crate) fn router(state: ApiState) -> Router {
     let routes = Router::new()
-        .route("/", only("POST, OPTIONS", post(bundle::bundle)))
+        .route("/", base())
+        .route("/_search", only("POST, OPTIONS", post(search::by_post)))
         .route("/metadata", only("GET, HEAD, OPTIONS", get(capabilities::capabilities)))
         .route(
             "/{type}",
@@ -67,6 +68,8 @@ pub(crate) fn router(state: ApiState) -> Router {
                 get(read::read).put(update::update).patch(patch::patch).delete(delete::delete),
             ),
         )
+        .route("/{type}/{id}/{member}", only("GET, HEAD, OPTIONS", get(search::by_get)))
+        .route("/{type}/{id}/{member}/_search", only("POST, OPTIONS", post(search::by_post)))
         .route("/_history", only("GET, HEAD, OPTIONS", get(history::of_system)))
         .route("/{type}/_history", only("GET, HEAD, OPTIONS", get(history::of_type)))
         .route("/{type}/{id}/_history", only("GET, HEAD, OPTIONS", get(history::of_resource)))
@@ -76,7 +79,7 @@ pub(crate) fn router(state: ApiState) -> Router {
     Router::new()
         .nest(MOUNT, routes)
         // The base with a slash at its end is the base.
-        .route(&format!("{MOUNT}/"), only("POST, OPTIONS", post(bundle::bundle)))
+        .route(&format!("{MOUNT}/"), base())
         .layer(from_fn(negotiate::negotiate))
         .layer(from_fn_with_state(state.clone(), limits::within_limits))
         .layer(from_fn_with_state(state.clone(), in_time))
@@ -87,12 +90,19 @@ pub(crate) fn router(state: ApiState) -> Router {
         .with_state(state)
 }
 
+/// A search of everything, or a Bundle.
+fn base() -> MethodRouter<ApiState> {
+    only("GET, HEAD, POST, OPTIONS", get(search::by_get).post(bundle::bundle))
+}
+
 /// The routes that entries of a batch may read.
 fn reads() -> Router<ApiState> {
     Router::new()
         .route("/metadata", get(capabilities::capabilities))
+        .route("/", get(search::by_get))
         .route("/{type}", get(search::by_get))
         .route("/{type}/{id}", get(read::read))
+        .route("/{type}/{id}/{member}", get(search::by_get))
         .route("/_history", get(history::of_system))
         .route("/{type}/_history", get(history::of_type))
         .route("/{type}/{id}/_history", get(history::of_resource))
@@ -126,8 +136,8 @@ async fn unknown_path(uri: Uri) -> ApiError {
     }
     ApiError::new(
         Category::NotFound,
-        "There is nothing under this path. Paths are `[type]`, `[type]/[id]`, `[type]/[id]/_history[/version]`, `[type]/_history`, \
-         `_history`, `metadata` and operations (`$...`).",
+        "There is nothing under this path. Paths are `[type]`, `[type]/[id]`, `[type]/[id]/[member]` (a compartment), each with \
+         `_history` or `_search` where it applies, `[type]/[id]/_history/[version]`, `metadata` and operations (`$...`).",
     )
 }
 

@@ -6,6 +6,7 @@ use http::request::Parts;
 use super::error::{ApiError, Category};
 use super::operations;
 use super::resource::is_id;
+use crate::fhir::search::scope::{Inside, Scope};
 use crate::fhir::store::ResourceKey;
 use crate::r4::resource_type::ResourceType;
 
@@ -17,6 +18,31 @@ pub(crate) struct KeyInPath(pub(crate) ResourceKey);
 
 /// The version in a path.
 pub(crate) struct VersionInPath(pub(crate) ResourceKey, pub(crate) u64);
+
+/// Where is searched, from a path: the base, a type, or a compartment.
+pub(crate) struct ScopeInPath(pub(crate) Scope);
+
+/// Where is searched, from the segments of a path; all are empty at the base, but the first at a type.
+///
+/// # Errors
+/// When a segment is not what it should be, or there is no such compartment.
+pub(crate) fn scope_named(type_name: &str, id: &str, member: &str) -> Result<Scope, ApiError> {
+    if type_name.is_empty() {
+        return Ok(Scope::System);
+    }
+    if member.is_empty() {
+        return type_named(type_name).map(Scope::Type);
+    }
+    let of = key_named(type_name, id)?;
+    let member = if member == "*" { None } else { Some(type_named(member)?) };
+    Inside::new(of, member).map(Scope::Compartment).ok_or_else(|| {
+        ApiError::new(
+            Category::NotFound,
+            "There is no such compartment: Patient, Encounter, Device, Practitioner and RelatedPerson have one, and only \
+             some types are ever in it.",
+        )
+    })
+}
 
 /// A type by its name in a URL.
 ///
@@ -33,17 +59,13 @@ pub(crate) fn type_named(name: &str) -> Result<ResourceType, ApiError> {
     })
 }
 
-/// The refusal of a segment of a path that is an operation or an interaction which FHIR has and this server has not.
+/// The refusal of a segment of a path that is an operation or an interaction which this server has not.
 fn not_offered(segment: &str) -> Option<ApiError> {
     if segment.starts_with('$') {
         return Some(operations::unknown(segment));
     }
     segment.starts_with('_').then(|| {
-        ApiError::new(
-            Category::NotFound,
-            "This server offers no search above a type. \
-             `metadata` lists what it offers.",
-        )
+        ApiError::new(Category::NotFound, "This server has nothing under this path. `metadata` lists what it offers.")
     })
 }
 
@@ -97,6 +119,15 @@ impl<S: Send + Sync> FromRequestParts<S> for TypeInPath {
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
         let [name] = parameters(parts, state, ["type"]).await?;
         type_named(&name).map(Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for ScopeInPath {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let [name, id, member] = parameters(parts, state, ["type", "id", "member"]).await?;
+        scope_named(&name, &id, &member).map(Self)
     }
 }
 

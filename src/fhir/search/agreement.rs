@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::escape::escape;
 use super::index::{entries, unsupported};
 use super::path::{Compiled, Path, Step, compile};
-use super::plan::criterion;
+use super::plan::{Budget, criterion};
 use super::{date, quantity, reference, string, token, uri};
 use crate::fhir::store::{Condition, IndexEntry, IndexValue, Relation, Test, TextMode, UriMode};
 use crate::json;
@@ -123,7 +123,7 @@ fn check(resource_type: ResourceType, parameter: &SearchParameter, path: &Path) 
     assert!(own.peek().is_some(), "{name}: {resource} is not indexed: {entries:?}");
     for entry in own {
         let printed = print(&entry.value);
-        let condition = criterion(resource_type, &parameter.code, &printed)
+        let condition = criterion(resource_type, &parameter.code, &printed, &Budget::default())
             .unwrap_or_else(|error| panic!("{name}: {printed} is refused: {error}"));
         assert!(finds(&condition, entry), "{name}: {condition:?} does not find {entry:?}");
     }

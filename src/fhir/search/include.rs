@@ -39,8 +39,8 @@ pub(crate) enum Reach {
     Iterate,
 }
 
-/// Reads an include; `None` when the name is of something else.
-pub(super) fn parse(searched: ResourceType, name: &str, value: &str) -> Option<Result<Include, SearchError>> {
+/// Reads an include of a search in one type or in several; `None` when the name is of something else.
+pub(super) fn parse(searched: Option<ResourceType>, name: &str, value: &str) -> Option<Result<Include, SearchError>> {
     let (base, modifier) = match name.split_once(':') {
         Some((base, modifier)) => (base, Some(modifier)),
         None => (name, None),
@@ -65,7 +65,7 @@ pub(super) fn parse(searched: ResourceType, name: &str, value: &str) -> Option<R
 }
 
 fn include(
-    searched: ResourceType,
+    searched: Option<ResourceType>,
     direction: Direction,
     reach: Reach,
     name: &str,
@@ -85,7 +85,7 @@ fn include(
         .transpose()?;
     let target = match direction {
         Direction::Forward => target,
-        Direction::Reverse => target.or(Some(searched).filter(|_| reach == Reach::Matches)),
+        Direction::Reverse => target.or(searched.filter(|_| reach == Reach::Matches)),
     };
     let parameters = match code {
         "*" => references(source, target),
@@ -129,7 +129,7 @@ mod tests {
     use crate::r4::resource_type::ResourceType;
 
     fn read(name: &str, value: &str) -> Result<Include, String> {
-        let observation = ResourceType::OBSERVATION;
+        let observation = Some(ResourceType::OBSERVATION);
         parse(observation, name, value).unwrap().map_err(|error| error.to_string())
     }
 

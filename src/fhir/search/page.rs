@@ -12,11 +12,13 @@ pub(crate) fn link(base: &str, search: &Search, cursor: Option<&Cursor>) -> Stri
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.extend_pairs(&search.understood);
     if let Some(cursor) = cursor {
-        query.append_pair("_cursor", &seal::seal(asked(search), cursor));
+        query.append_pair("_cursor", &seal::seal(asked(search, &search.scope.path()), cursor));
     }
+    let path = search.scope.path();
+    let slash = if path.is_empty() { "" } else { "/" };
     match query.finish() {
-        query if query.is_empty() => format!("{base}/{}", search.resource_type.as_str()),
-        query => format!("{base}/{}?{query}", search.resource_type.as_str()),
+        query if query.is_empty() => format!("{base}{slash}{path}"),
+        query => format!("{base}{slash}{path}?{query}"),
     }
 }
 
@@ -28,13 +30,14 @@ pub(crate) fn open(search: &Search) -> Result<Option<Cursor>, SearchError> {
     let Some(sealed) = &search.cursor else {
         return Ok(None);
     };
-    seal::open(asked(search), sealed).map(Some).ok_or(SearchError::BadCursor)
+    let path = search.scope.path();
+    seal::open(asked(search, &path), sealed).map(Some).ok_or(SearchError::BadCursor)
 }
 
-fn asked(search: &Search) -> impl Iterator<Item = &str> {
+fn asked<'a>(search: &'a Search, path: &'a str) -> impl Iterator<Item = &'a str> {
     let decisive = search.understood.iter().filter(|(name, _)| decides_order_or_matches(name));
     let parameters = decisive.flat_map(|(name, value)| [name.as_str(), value.as_str()]);
-    std::iter::once(search.resource_type.as_str()).chain(parameters)
+    std::iter::once(path).chain(parameters)
 }
 
 /// The rest may change from page to page.
@@ -50,6 +53,7 @@ mod tests {
     use url::Url;
 
     use super::super::parse::{Handling, PageSize, Search, parse};
+    use super::super::scope::Scope;
     use super::{link, open};
     use crate::fhir::store::Cursor;
     use crate::r4::resource_type::ResourceType;
@@ -58,7 +62,7 @@ mod tests {
         let url = Url::parse(&format!("http://x/fhir/Observation?{query}")).unwrap();
         let pairs = url.query_pairs().into_owned().collect();
         let page_size = PageSize { default: 50, max: 1_000 };
-        parse(ResourceType::OBSERVATION, pairs, page_size, Handling::Strict).unwrap()
+        parse(Scope::Type(ResourceType::OBSERVATION), pairs, page_size, Handling::Strict).unwrap()
     }
 
     fn follow(link: &str) -> Search {

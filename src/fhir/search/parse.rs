@@ -5,18 +5,19 @@
 
 use super::error::SearchError;
 use super::include::{self, Include};
-use super::plan::{CRITERIA_MAX, all, criterion, supported};
-use crate::fhir::store::{Condition, SortBy, SortKey, SortKind};
+use super::plan::{Budget, CRITERIA_MAX, all, criterion, supported};
+use super::scope::Scope;
+use crate::fhir::store::{Condition, Selection, SortBy, SortKey, SortKind};
 use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter};
 use crate::r4::resource_type::ResourceType;
 
 /// A search that is understood.
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
-    /// What is searched.
-    pub(crate) resource_type: ResourceType,
-    /// Which resources.
-    pub(crate) condition: Condition,
+    /// Where is searched.
+    pub(crate) scope: Scope,
+    /// Which resources of which types.
+    pub(crate) selections: Vec<Selection>,
     /// In which order.
     pub(crate) order: Vec<SortKey>,
     /// Matches on a page; 0: only their number is asked for.
@@ -69,12 +70,12 @@ const SORT_KEYS_MAX: usize = 8;
 /// Most includes of a search.
 const INCLUDES_MAX: usize = 32;
 
-/// Reads names and values, already percent-decoded.
+/// Reads names and values, already percent-decoded. Where several types are searched, each has to know every parameter.
 ///
 /// # Errors
 /// When anything is not understood, unless it is an unknown parameter and `handling` allows to leave it out.
 pub(crate) fn parse(
-    resource_type: ResourceType,
+    scope: Scope,
     pairs: Vec<(String, String)>,
     page_size: PageSize,
     handling: Handling,
@@ -82,7 +83,8 @@ pub(crate) fn parse(
     if pairs.len() > CRITERIA_MAX {
         return Err(SearchError::TooMany { parts: "parameters", most: CRITERIA_MAX });
     }
-    let mut draft = Draft::new(resource_type, page_size);
+    let types = scope.types(&pairs)?;
+    let mut draft = Draft::new(scope, &types, page_size);
     for (name, value) in pairs {
         match draft.take(&name, &value) {
             Ok(Taken::Cursor) => draft.search.cursor = Some(value),
@@ -93,13 +95,14 @@ pub(crate) fn parse(
             Err(error) => return Err(error),
         }
     }
-    draft.search.condition = all(draft.criteria)?;
-    Ok(draft.search)
+    draft.search()
 }
 
 struct Draft {
     search: Search,
-    criteria: Vec<Condition>,
+    /// Of each type that is searched.
+    criteria: Vec<(ResourceType, Vec<Condition>)>,
+    budget: Budget,
     page_size: PageSize,
     seen: Vec<&'static str>,
 }
@@ -110,18 +113,20 @@ enum Taken {
 }
 
 /// Result parameters that may stand once.
-const ONCE: [&str; 5] = ["_sort", "_count", "_total", "_summary", "_cursor"];
+const ONCE: [&str; 6] = ["_sort", "_count", "_total", "_summary", "_cursor", "_type"];
 
 /// Result and other parameters of R4 that are not built, so that they are refused by a reason and not as unknown.
-const NOT_BUILT: [&str; 8] =
-    ["_elements", "_contained", "_containedType", "_filter", "_list", "_score", "_type", "_at"];
+const NOT_BUILT: [&str; 6] = ["_elements", "_contained", "_containedType", "_filter", "_score", "_at"];
 
 impl Draft {
-    fn new(resource_type: ResourceType, page_size: PageSize) -> Self {
+    fn new(scope: Scope, types: &[ResourceType], page_size: PageSize) -> Self {
+        let of_scope = |only: &ResourceType| (*only, scope.condition(*only).into_iter().collect());
         Self {
+            criteria: types.iter().map(of_scope).collect(),
+            budget: Budget::default(),
             search: Search {
-                resource_type,
-                condition: Condition::All(Vec::new()),
+                scope,
+                selections: Vec::new(),
                 order: Vec::new(),
                 count: page_size.default.min(page_size.max),
                 count_cut_to: None,
@@ -131,20 +136,30 @@ impl Draft {
                 understood: Vec::new(),
                 cursor: None,
             },
-            criteria: Vec::new(),
             page_size,
             seen: Vec::new(),
         }
     }
 
+    fn search(self) -> Result<Search, SearchError> {
+        let selection = |(resource_type, criteria)| Ok(Selection { resource_type, condition: all(criteria)? });
+        let selections = self.criteria.into_iter().map(selection).collect::<Result<_, SearchError>>()?;
+        Ok(Search { selections, ..self.search })
+    }
+
     fn take(&mut self, name: &str, value: &str) -> Result<Taken, SearchError> {
         self.only_once(name, value)?;
         match name {
-            "_sort" => self.search.order = order(self.search.resource_type, value)?,
+            "_sort" => self.search.order = self.order(value)?,
             "_count" => self.count(value)?,
             "_total" => self.total(value)?,
             "_summary" => self.summary(value)?,
             "_cursor" => return Ok(Taken::Cursor),
+            "_type" if self.search.scope.only_type().is_none() => {}
+            "_type" => {
+                let reason = "the path names the only type that is searched";
+                return Err(SearchError::Unsupported { name: name.to_owned(), reason });
+            }
             // What comes back is settled where formats are, before a search is read.
             "_format" | "_pretty" => {}
             name if NOT_BUILT.contains(&name) => {
@@ -167,14 +182,37 @@ impl Draft {
     }
 
     fn include_or_criterion(&mut self, name: &str, value: &str) -> Result<(), SearchError> {
-        match include::parse(self.search.resource_type, name, value) {
+        match include::parse(self.search.scope.only_type(), name, value) {
             Some(include) => self.search.includes.push(include?),
-            None => self.criteria.push(criterion(self.search.resource_type, name, value)?),
+            None => self.criterion(name, value)?,
         }
         if self.search.includes.len() > INCLUDES_MAX {
             return Err(SearchError::TooMany { parts: "includes", most: INCLUDES_MAX });
         }
         Ok(())
+    }
+
+    /// Either all types have it or none, so that leaving out what one does not know never shows more of another.
+    fn criterion(&mut self, name: &str, value: &str) -> Result<(), SearchError> {
+        let types = self.criteria.iter().map(|(resource_type, _)| *resource_type);
+        let planned =
+            types.map(|only| criterion(only, name, value, &self.budget)).collect::<Result<Vec<_>, SearchError>>()?;
+        for ((_, criteria), condition) in self.criteria.iter_mut().zip(planned) {
+            criteria.push(condition);
+        }
+        Ok(())
+    }
+
+    /// The same in all types.
+    fn order(&self, value: &str) -> Result<Vec<SortKey>, SearchError> {
+        let mut orders = self.criteria.iter().map(|(resource_type, _)| order(*resource_type, value));
+        let first = orders.next().unwrap_or_else(|| Ok(Vec::new()))?;
+        for other in orders {
+            if other? != first {
+                return Err(bad("_sort", value, "parameters of one kind in all types"));
+            }
+        }
+        Ok(first)
     }
 
     fn count(&mut self, value: &str) -> Result<(), SearchError> {
@@ -265,13 +303,18 @@ mod tests {
     use url::form_urlencoded;
 
     use super::{Handling, PageSize, Search, Total, parse};
+    use crate::fhir::search::scope::Scope;
     use crate::fhir::store::{Condition, SortBy, SortKey, SortKind};
     use crate::r4::resource_type::ResourceType;
 
     fn read(query: &str, handling: Handling) -> Result<Search, String> {
+        read_in(Scope::Type(ResourceType::OBSERVATION), query, handling)
+    }
+
+    fn read_in(scope: Scope, query: &str, handling: Handling) -> Result<Search, String> {
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let page_size = PageSize { default: 50, max: 1_000 };
-        parse(ResourceType::OBSERVATION, pairs, page_size, handling).map_err(|error| error.to_string())
+        parse(scope, pairs, page_size, handling).map_err(|error| error.to_string())
     }
 
     fn search(query: &str) -> Search {
@@ -341,7 +384,33 @@ mod tests {
         let search = read("cod=1&status=final&_elements=code&cod.x=1", Handling::Lenient).unwrap();
         assert_eq!(search.ignored.len(), 3);
         assert_eq!(search.understood, [("status".to_owned(), "final".to_owned())]);
-        assert!(matches!(search.condition, Condition::All(criteria) if criteria.len() == 1));
+        assert!(matches!(&search.selections[0].condition, Condition::All(criteria) if criteria.len() == 1));
+    }
+
+    #[test]
+    fn several_types_share_what_all_of_them_know() {
+        let wide = |query: &str, handling| read_in(Scope::System, query, handling);
+        let search = wide("_type=Patient,Observation&identifier=1&_sort=-_lastUpdated", Handling::Strict).unwrap();
+        let types: Vec<&str> = search.selections.iter().map(|it| it.resource_type.as_str()).collect();
+        assert_eq!(types, ["Observation", "Patient"]);
+        assert_eq!(wide("_tag=x", Handling::Strict).unwrap().selections.len(), 146);
+        for (query, expected) in [
+            ("_type=Patient,Observation&code=1", "not a search parameter of Patient"),
+            ("_type=Patient,Observation&_sort=code", "not a search parameter of Patient"),
+            ("_type=Patient,RiskAssessment&_sort=name", "not a search parameter of RiskAssessment"),
+            ("_type=Basic,PlanDefinition&_sort=subject", "not a search parameter of PlanDefinition"),
+            ("_type=Medication,Composition&_sort=status,title", "not a search parameter of Medication"),
+            ("_type=Nobody", "resource types"),
+            ("_type=Patient&_type=Observation", "only once"),
+            ("name=x", "not a search parameter of AdverseEvent"),
+        ] {
+            let message = wide(query, Handling::Strict).unwrap_err();
+            assert!(message.contains(expected), "{query}: {message}");
+        }
+        let lenient = wide("_type=Patient,Observation&code=1", Handling::Lenient).unwrap();
+        assert_eq!(lenient.ignored.len(), 1);
+        assert!(lenient.selections.iter().all(|it| it.condition == Condition::All(Vec::new())));
+        check_refused("_type=Patient", "the path names");
     }
 
     #[test]

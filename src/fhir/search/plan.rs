@@ -16,8 +16,9 @@ use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter, 
 use crate::r4::resource_type::ResourceType;
 
 /// Most links of a chain, forwards and backwards together.
-const CHAIN_LINKS_MAX: usize = 4;
-/// Most types of resource that one chain is tried on; a reference to anything multiplies them with each link.
+const CHAIN_LINKS_MAX: usize = 16;
+/// Most types of resource that the chains of a search are tried on; a reference to anything multiplies them with each
+/// link.
 const CHAIN_TYPES_MAX: usize = 2_000;
 /// Most alternatives of one criterion.
 const VALUES_MAX: usize = 1_000;
@@ -32,9 +33,10 @@ pub(super) const TESTS_MAX: usize = 10_000;
 /// # Errors
 /// When anything in it is not understood, and when it says nothing at all: everything is not a condition.
 pub(crate) fn criteria(resource_type: ResourceType, query: &str) -> Result<Condition, SearchError> {
+    let budget = Budget::default();
     let conditions = form_urlencoded::parse(query.as_bytes())
         .take(CRITERIA_MAX + 1)
-        .map(|(name, value)| criterion(resource_type, &name, &value))
+        .map(|(name, value)| criterion(resource_type, &name, &value, &budget))
         .collect::<Result<Vec<_>, _>>()?;
     if conditions.len() > CRITERIA_MAX {
         return Err(SearchError::TooMany { parts: "parameters", most: CRITERIA_MAX });
@@ -64,11 +66,27 @@ fn too_many_tests() -> SearchError {
     }
 }
 
+/// What one search may still come to, all its criteria and the types it is in together.
+pub(super) struct Budget {
+    types_left: Cell<usize>,
+    tests_left: Cell<usize>,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { types_left: Cell::new(CHAIN_TYPES_MAX), tests_left: Cell::new(TESTS_MAX) }
+    }
+}
+
 /// One criterion.
-pub(super) fn criterion(resource_type: ResourceType, name: &str, value: &str) -> Result<Condition, SearchError> {
-    let (types_left, tests_left) = (Cell::new(CHAIN_TYPES_MAX), Cell::new(TESTS_MAX));
-    let scope = Scope { resource_type, links_left: CHAIN_LINKS_MAX, types_left: &types_left, tests_left: &tests_left };
-    scope.criterion(name, value)
+pub(super) fn criterion(
+    resource_type: ResourceType,
+    name: &str,
+    value: &str,
+    budget: &Budget,
+) -> Result<Condition, SearchError> {
+    let Budget { types_left, tests_left } = budget;
+    Scope { resource_type, links_left: CHAIN_LINKS_MAX, types_left, tests_left }.criterion(name, value)
 }
 
 /// The parameter of this name, if one can search by it.
@@ -97,6 +115,9 @@ impl Scope<'_> {
     fn criterion(self, name: &str, value: &str) -> Result<Condition, SearchError> {
         if let Some(reverse) = name.strip_prefix("_has:") {
             return self.reverse(name, reverse, value);
+        }
+        if name == "_list" {
+            return listed(value);
         }
         let (link, rest) = match name.split_once('.') {
             Some((link, rest)) => (link, Some(rest)),
@@ -194,6 +215,21 @@ impl Scope<'_> {
         self.types_left.set(types_left);
         Ok(Self { resource_type, links_left, ..self })
     }
+}
+
+/// `_list=id`: a member of a List (<https://hl7.org/fhir/R4/search.html#list>).
+fn listed(value: &str) -> Result<Condition, SearchError> {
+    if value.starts_with('$') {
+        let reason = "lists that a server would have to work out, such as `$current-allergies`, are not kept";
+        return Err(SearchError::Unsupported { name: "_list".to_owned(), reason });
+    }
+    let expected = BadValue { expected: "the logical id of a List" };
+    let id = unescape(value).filter(|id| reference::is_id(id)).ok_or_else(|| expected.of("_list", value))?;
+    Ok(Condition::LinkedFrom {
+        source: ResourceType::LIST,
+        parameter: "item".into(),
+        condition: Box::new(Condition::Id(vec![id])),
+    })
 }
 
 /// How a criterion changes the meaning of its parameter, <https://hl7.org/fhir/R4/search.html#modifiers>.
@@ -585,7 +621,8 @@ mod tests {
         check_refused("Patient?_has:Observation:code=1", "write `_has:");
         check_refused("Patient?_has:Observation:encounter:code=1", "does not point to this type");
         check_refused("Patient?_has:Nobody:patient:code=1", "no resource type");
-        check_refused("Patient?link.link.link.link.link._id=1", "at most 4");
+        check_refused(&format!("Patient?{}_id=1", "link:Patient.".repeat(17)), "at most 16");
+        assert!(plan(&format!("Patient?{}_id=1", "link:Patient.".repeat(16))).is_ok());
     }
 
     #[test]

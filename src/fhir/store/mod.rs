@@ -334,16 +334,23 @@ pub(crate) enum UriMode {
 /// A search: which resources, in which order, from where, how many.
 #[derive(Clone, Debug)]
 pub(crate) struct Query {
-    /// Of which type.
-    pub(crate) resource_type: ResourceType,
-    /// Which of them.
-    pub(crate) condition: Condition,
-    /// In which order; ties, and an empty list, are in the order in which the resources were first written.
+    /// Which resources of which types; each type once.
+    pub(crate) selections: Vec<Selection>,
+    /// In which order; ties, and an empty list, are type by type in the order in which the resources were first written.
     pub(crate) order: Vec<SortKey>,
     /// Where the page before this one ended.
     pub(crate) after: Option<Cursor>,
     /// How many at most.
     pub(crate) limit: usize,
+}
+
+/// Resources of a type.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Selection {
+    /// Of which type.
+    pub(crate) resource_type: ResourceType,
+    /// Which of them.
+    pub(crate) condition: Condition,
 }
 
 /// One key of the order.

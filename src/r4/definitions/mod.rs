@@ -3,6 +3,7 @@
 //! The tables are read once, on first use. They say what R4 defines, not what the server supports: that is decided
 //! where expressions are compiled and searches planned. Profiles and operations are deliberately absent.
 
+pub(crate) mod compartments;
 pub(crate) mod elements;
 pub(crate) mod search_parameters;
 pub(crate) mod table;

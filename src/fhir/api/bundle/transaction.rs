@@ -24,10 +24,11 @@ use crate::fhir::api::preconditions::{Tags, etag};
 use crate::fhir::api::resource::Sent;
 use crate::fhir::api::respond::{Done, Return};
 use crate::fhir::api::state::ApiState;
-use crate::fhir::api::target::{type_named, version_named};
+use crate::fhir::api::target::{scope_named, type_named, version_named};
 use crate::fhir::api::update::Update;
 use crate::fhir::api::{read, search, vread};
 use crate::fhir::search::parse::{Handling, Search};
+use crate::fhir::search::scope::Scope;
 use crate::fhir::store::interface::{Reader, Writer};
 use crate::fhir::store::{Condition, Lineage, Method, ResourceKey, Version};
 
@@ -273,9 +274,9 @@ impl PlannedRead {
             let history = History::read(&state.settings, of?, query)?;
             return Ok(Self { index, target: Target::History(Box::new(history)) });
         }
-        if !path.contains('/') {
+        if let Some(scope) = scope_in(path) {
             let parameters = decode(query.as_bytes())?;
-            let search = search::read(state, base_url, type_named(path)?, parameters, Handling::Strict)?;
+            let search = search::read(state, base_url, scope?, parameters, Handling::Strict)?;
             return Ok(Self { index, target: Target::Search(Box::new(search)) });
         }
         let (path, version) = match path.split_once("/_history/") {
@@ -322,6 +323,16 @@ fn lineage(path: &str) -> Option<Result<Lineage, ApiError>> {
     }
     let of = path.strip_suffix("/_history")?;
     Some(if of.contains('/') { key_in(of).map(Lineage::Resource) } else { type_named(of).map(Lineage::Type) })
+}
+
+/// Where a path asks to search; `None` if it asks for something else.
+fn scope_in(path: &str) -> Option<Result<Scope, ApiError>> {
+    let segments: Vec<&str> = path.split('/').collect();
+    match *segments.as_slice() {
+        [type_name] => Some(scope_named(type_name, "", "")),
+        [type_name, id, member] => Some(scope_named(type_name, id, member)),
+        _ => None,
+    }
 }
 
 fn apply(action: Action, writer: &mut dyn Writer, index: usize) -> Result<Outcome, ApiError> {

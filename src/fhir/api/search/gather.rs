@@ -13,7 +13,7 @@ use crate::fhir::search::page;
 use crate::fhir::search::parse::{Search, Total};
 use crate::fhir::search::reference::local;
 use crate::fhir::store::interface::Reader;
-use crate::fhir::store::{Condition, Cursor, Parameter, Query, ResourceKey, Test, Version};
+use crate::fhir::store::{Condition, Cursor, Parameter, Query, ResourceKey, Selection, Test, Version};
 use crate::json;
 use crate::r4::resource_type::ResourceType;
 
@@ -56,25 +56,32 @@ pub(crate) enum Inclusion {
 pub(crate) fn gather(reader: &dyn Reader, base: &str, search: &Search) -> Result<Found, ApiError> {
     let after = page::open(search)?;
     if search.count == 0 {
-        let total = Some(reader.count(search.resource_type, &search.condition)?);
+        let total = Some(count(reader, search)?);
         return Ok(Found { total, ..Found::default() });
     }
     let is_first = after.is_none();
     let found = reader.find(&Query {
-        resource_type: search.resource_type,
-        condition: search.condition.clone(),
+        selections: search.selections.clone(),
         order: search.order.clone(),
         after,
         limit: search.count,
     })?;
     let total = match search.total {
-        Total::Accurate => Some(reader.count(search.resource_type, &search.condition)?),
+        Total::Accurate => Some(count(reader, search)?),
         Total::IfCheap if is_first && found.next.is_none() => u64::try_from(found.versions.len()).ok(),
         Total::IfCheap | Total::None => None,
     };
     let mut following = Following::new(reader, base, &found.versions);
     let included = following.follow(&search.includes, &found.versions)?;
     Ok(Found { matches: found.versions, included, inclusion: following.inclusion, total, next: found.next })
+}
+
+fn count(reader: &dyn Reader, search: &Search) -> Result<u64, ApiError> {
+    let mut count = 0;
+    for Selection { resource_type, condition } in &search.selections {
+        count += reader.count(*resource_type, condition)?;
+    }
+    Ok(count)
 }
 
 struct Following<'a> {
@@ -182,8 +189,7 @@ impl<'a> Following<'a> {
             return Ok(());
         }
         let page = self.reader.find(&Query {
-            resource_type: source,
-            condition: pointing,
+            selections: vec![Selection { resource_type: source, condition: pointing }],
             order: Vec::new(),
             after: None,
             limit: self.room,

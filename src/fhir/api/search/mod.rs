@@ -1,4 +1,5 @@
-//! Search in a type, by GET and by POST: <https://hl7.org/fhir/R4/http.html#search>.
+//! Search in a type, in the whole system or in a compartment, by GET and by POST:
+//! <https://hl7.org/fhir/R4/http.html#search>.
 //!
 //! `fhir::search` reads the query, `gather` asks the store for a page and what comes along with it, in one committed
 //! state, and `bundle` writes the answer round the stored bodies.
@@ -15,34 +16,34 @@ use super::body;
 use super::error::{ApiError, Category, FHIR_JSON};
 use super::limits::decode;
 use super::state::ApiState;
-use super::target::TypeInPath;
+use super::target::ScopeInPath;
 use crate::fhir::search::error::SearchError;
 use crate::fhir::search::local::localize;
 use crate::fhir::search::parse::{Handling, PageSize, Search, parse};
+use crate::fhir::search::scope::Scope;
 use crate::fhir::store::interface::Reader;
-use crate::r4::resource_type::ResourceType;
 
-/// `GET /[type]?parameters`
+/// `GET [base]?parameters`, `[base]/[type]?parameters`, `[base]/[type]/[id]/[member]?parameters`
 ///
 /// # Errors
 /// When the search is not understood, or the store fails.
 pub(crate) async fn by_get(
     State(state): State<ApiState>,
-    TypeInPath(resource_type): TypeInPath,
+    ScopeInPath(scope): ScopeInPath,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let parameters = decode(query.unwrap_or_default().as_bytes())?;
-    respond(&state, resource_type, parameters, &headers).await
+    respond(&state, scope, parameters, &headers).await
 }
 
-/// `POST /[type]/_search` with the parameters in a form, in the URL, or both.
+/// `POST` to `_search` below any of these, with the parameters in a form, in the URL, or both.
 ///
 /// # Errors
 /// When the body is no form, the search is not understood, or the store fails.
 pub(crate) async fn by_post(
     State(state): State<ApiState>,
-    TypeInPath(resource_type): TypeInPath,
+    ScopeInPath(scope): ScopeInPath,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     form: Body,
@@ -59,7 +60,7 @@ pub(crate) async fn by_post(
     }
     let mut parameters = decode(query.unwrap_or_default().as_bytes())?;
     parameters.extend(decode(&form)?);
-    respond(&state, resource_type, parameters, &headers).await
+    respond(&state, scope, parameters, &headers).await
 }
 
 /// A search by parameters, read for this server under `base`.
@@ -69,13 +70,13 @@ pub(crate) async fn by_post(
 pub(crate) fn read(
     state: &ApiState,
     base: &str,
-    resource_type: ResourceType,
+    scope: Scope,
     parameters: Vec<(String, String)>,
     handling: Handling,
 ) -> Result<Search, ApiError> {
     let page_size = PageSize { default: state.settings.page_size, max: state.settings.page_size_max };
-    let mut search = parse(resource_type, parameters, page_size, handling)?;
-    localize(&mut search.condition, base);
+    let mut search = parse(scope, parameters, page_size, handling)?;
+    search.selections.iter_mut().for_each(|selection| localize(&mut selection.condition, base));
     Ok(search)
 }
 
@@ -90,12 +91,12 @@ pub(crate) fn answer(reader: &dyn Reader, base: &str, search: &Search) -> Result
 
 async fn respond(
     state: &ApiState,
-    resource_type: ResourceType,
+    scope: Scope,
     parameters: Vec<(String, String)>,
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let base = state.base_url(headers)?;
-    let search = read(state, &base, resource_type, parameters, handling(headers)?)?;
+    let search = read(state, &base, scope, parameters, handling(headers)?)?;
     let bundle = state.search(move |reader| answer(reader, &base, &search)).await?;
     let mut response = Response::new(Body::from(bundle));
     response.headers_mut().insert(CONTENT_TYPE, FHIR_JSON);

@@ -375,8 +375,8 @@ async fn every_error_of_routing_is_an_outcome() {
         ("POST", "/Patient/a", "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"),
         ("DELETE", "/Patient", "GET, HEAD, POST, PUT, PATCH, OPTIONS"),
         ("POST", "/metadata", "GET, HEAD, OPTIONS"),
-        ("GET", "/", "POST, OPTIONS"),
-        ("GET", "", "POST, OPTIONS"),
+        ("PUT", "/", "GET, HEAD, POST, OPTIONS"),
+        ("DELETE", "", "GET, HEAD, POST, OPTIONS"),
     ] {
         let answer = bench.send(method, path, "", patient("a")).await.check_issue(405, "not-supported");
         assert_eq!(answer.header("allow"), allow, "{method} {path}");

@@ -18,7 +18,7 @@ use super::order::{By, Order, Place, Shown};
 use super::probes::Probes;
 use super::read::{self, Reading};
 use crate::fhir::store::interface::StoreError;
-use crate::fhir::store::{Condition, Page, Query, ResourceKey, SortKind, Version};
+use crate::fhir::store::{Condition, Page, Query, ResourceKey, Selection, SortKind, Version};
 use crate::r4::resource_type::ResourceType;
 
 /// Candidates up to which gathering is cheaper than walking; in tests so few that small data is walked as well.
@@ -28,7 +28,7 @@ const WALKED_MAX: usize = 50_000;
 /// Candidates up to which it is not worth preparing to ask indexes about them.
 const PROBED_MIN: usize = if cfg!(test) { 2 } else { 32 };
 
-/// A search with everything by number.
+/// A search in a type with everything by number.
 struct Search<'a> {
     reading: Reading<'a>,
     resource_type: ResourceType,
@@ -41,20 +41,39 @@ struct Search<'a> {
 
 /// A page of a search.
 pub(super) fn find(reading: Reading<'_>, query: &Query) -> Result<Page, StoreError> {
-    let order = Order::compile(reading, query.resource_type, &query.order)?;
-    let after = query.after.as_ref().map(|cursor| order.place_of(cursor)).transpose()?;
-    let filter = compile(reading, query.resource_type, &query.condition)?;
-    let wanted = query.limit.saturating_add(1);
-    let search = Search { reading, resource_type: query.resource_type, filter, order, after, wanted };
-    let mut places = search.places()?;
+    let mut places = foremost_places(reading, query)?;
     let is_last = places.len() <= query.limit;
     places.truncate(query.limit);
     let next = if is_last { None } else { places.last().map(Place::cursor) };
     let mut versions = Vec::with_capacity(places.len());
     for place in &places {
-        versions.extend(version(reading, query.resource_type, place.number)?);
+        versions.extend(version(reading, place.number)?);
     }
     Ok(Page { versions, next })
+}
+
+/// The places of the page and of one match more, in order. Each type is searched for itself; the order is one over all.
+fn foremost_places(reading: Reading<'_>, query: &Query) -> Result<Vec<Place>, StoreError> {
+    let wanted = query.limit.saturating_add(1);
+    let mut selections: Vec<&Selection> = query.selections.iter().collect();
+    selections.sort_by_key(|selection| reading.types.number(selection.resource_type));
+    let mut places = Vec::new();
+    for Selection { resource_type, condition } in selections {
+        let order = Order::compile(reading, *resource_type, &query.order)?;
+        let after = query.after.as_ref().map(|cursor| order.place_of(cursor)).transpose()?;
+        let numbers = reading.types.resources(*resource_type);
+        let is_behind = after.as_ref().is_some_and(|after| after.number > *numbers.end());
+        // Without a key the order is that of numbers, so types come one after the other.
+        if order.0.is_empty() && (is_behind || places.len() >= wanted) {
+            continue;
+        }
+        let filter = compile(reading, *resource_type, condition)?;
+        let search = Search { reading, resource_type: *resource_type, filter, order, after, wanted };
+        places.extend(search.places()?);
+        places.sort_by(|one, other| search.order.compare(one, other));
+        places.truncate(wanted);
+    }
+    Ok(places)
 }
 
 /// How many resources a condition finds.
@@ -190,7 +209,7 @@ impl Search<'_> {
 
     fn walk_numbers(&self) -> Result<Option<Vec<Place>>, StoreError> {
         let range = self.reading.types.resources(self.resource_type);
-        let after = self.after.as_ref().map_or(*range.start(), |after| after.number);
+        let after = self.after.as_ref().map_or(*range.start(), |after| after.number.max(*range.start()));
         let Some(span) = ordered_span(self.reading, self.resource_type, &self.filter)? else {
             let mut statement = self.reading.connection.prepare_cached(BY_NUMBER)?;
             return self.walk(statement.query((after, range.end()))?);
@@ -346,7 +365,10 @@ fn each_of_type(
     Ok(())
 }
 
-fn version(reading: Reading<'_>, resource_type: ResourceType, number: i64) -> Result<Option<Version>, StoreError> {
+fn version(reading: Reading<'_>, number: i64) -> Result<Option<Version>, StoreError> {
+    let Some(resource_type) = reading.types.type_of(number) else {
+        return Ok(None);
+    };
     let version = reading
         .connection
         .prepare_cached(

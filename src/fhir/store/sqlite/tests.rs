@@ -13,7 +13,7 @@ use crate::fhir::store::interface::{Head, Store, StoreError, Verdict, Writer};
 use crate::fhir::store::watch::{Change, Watch};
 use crate::fhir::store::{
     Condition, Cursor, Draft, DraftBody, HistoryQuery, IndexEntry, IndexValue, Lineage, Method, Page, Query, Relation,
-    ResourceKey, SortBy, SortKey, SortKind, Test, TextMode, UriMode, Version,
+    ResourceKey, Selection, SortBy, SortKey, SortKind, Test, TextMode, UriMode, Version,
 };
 use crate::r4::resource_type::ResourceType;
 
@@ -101,7 +101,7 @@ fn has_code(code: &str) -> Condition {
 }
 
 fn query(condition: Condition, order: Vec<SortKey>, after: Option<Cursor>, limit: usize) -> Query {
-    Query { resource_type: ResourceType::OBSERVATION, condition, order, after, limit }
+    Query { selections: vec![Selection { resource_type: ResourceType::OBSERVATION, condition }], order, after, limit }
 }
 
 #[tokio::test]

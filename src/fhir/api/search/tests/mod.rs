@@ -1,3 +1,4 @@
+mod levels;
 mod oracle;
 
 use std::sync::Arc;
@@ -52,7 +53,9 @@ impl Bench {
 
     async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
         let router = Router::new()
+            .route("/fhir", get(by_get))
             .route("/fhir/{type}", get(by_get))
+            .route("/fhir/{type}/{id}/{member}", get(by_get))
             .route("/fhir/{type}/_search", post(by_post))
             .with_state(self.state.clone());
         let response = router.oneshot(request).await.unwrap();
@@ -62,7 +65,8 @@ impl Bench {
     }
 
     async fn get(&self, search: &str) -> (StatusCode, Value) {
-        self.send(Request::get(format!("/fhir/{search}")).body(Body::empty()).unwrap()).await
+        let slash = if search.is_empty() || search.starts_with(['?', '/']) { "" } else { "/" };
+        self.send(Request::get(format!("/fhir{slash}{search}")).body(Body::empty()).unwrap()).await
     }
 
     async fn bundle(&self, search: &str) -> Value {
