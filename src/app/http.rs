@@ -16,10 +16,11 @@ use super::host_names::{HostNames, only_known};
 use super::{AppError, Exposure};
 use crate::admin::{self, AdminState};
 use crate::clock::Clock;
-use crate::config::HttpConfig;
+use crate::config::{self, HttpConfig};
 use crate::fhir::api;
 use crate::fhir::api::state::{ApiSettings, ApiState};
 use crate::fhir::store::interface::Store;
+use crate::fhir::structure::Validation;
 
 /// A port that is bound, and what will be served on it.
 pub(super) struct HttpServer {
@@ -42,19 +43,23 @@ impl HttpServer {
         let socket = TcpListener::bind(config.listen).await.map_err(failed)?;
         let address = socket.local_addr().map_err(failed)?;
         let settings = ApiSettings {
-            base_url: config.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            base_url: config.fhir.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
             body_bytes_max: config.body_bytes_max,
+            validation: match config.fhir.validation {
+                config::Validation::Structure => Validation::Structure,
+                config::Validation::Json => Validation::Json,
+            },
             request_timeout: config.request_timeout,
-            url_bytes_max: config.limits.url_bytes_max,
-            header_bytes_max: config.limits.header_bytes_max,
-            bundle_entries_max: config.limits.bundle_entries_max,
-            page_size_max: config.limits.count_max,
-            search_time_max: config.limits.search_time_max,
+            url_bytes_max: config.fhir.limits.url_bytes_max,
+            header_bytes_max: config.fhir.limits.header_bytes_max,
+            bundle_entries_max: config.fhir.limits.bundle_entries_max,
+            page_size_max: config.fhir.limits.count_max,
+            search_time_max: config.fhir.limits.search_time_max,
             ..ApiSettings::default()
         };
         let router = api::router(ApiState::new(store, &clock, settings));
         let host_names = match exposure {
-            Exposure::Loopback => HostNames::local(config.public_url.as_ref()),
+            Exposure::Loopback => HostNames::local(config.fhir.public_url.as_ref()),
             Exposure::InsecureNoAuth => HostNames::Any,
         };
         Ok(Self { socket, address, router, request_timeout: config.request_timeout, host_names })

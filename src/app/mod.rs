@@ -83,7 +83,7 @@ impl App {
                 clock: &clock,
                 give_up: &give_up,
                 own_fhir: http.fhir_url(),
-                public_url: config.http.public_url.as_ref(),
+                public_url: config.http.fhir.public_url.as_ref(),
                 freshness: &freshness,
             };
             let (connector, view) = connector::build(settings, mappings, parts).await?;

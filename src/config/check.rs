@@ -3,15 +3,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use url::Url;
-
 use super::fhir_target::fhir_target;
 use super::mqtt::{MESSAGE_BYTES_MAX, Sessions, client_id_problem, filter_problem, keep_alive_problem};
 use super::raw::{Content, Raw};
 use super::section::{FromRaw, Problems, Section};
 use super::{
-    ClientAuthentication, Config, ConfigProblem, ConnectorConfig, FhirLimits, HttpConfig, IdentifierPrecision,
-    IdentityMode, MqttConfig, MqttListenerConfig, MqttProtocol, PayloadJson, SourceConfig, Trace,
+    ClientAuthentication, Config, ConfigProblem, ConnectorConfig, FhirConfig, FhirLimits, HttpConfig,
+    IdentifierPrecision, IdentityMode, MqttConfig, MqttListenerConfig, MqttProtocol, PayloadJson, SourceConfig, Trace,
+    Validation,
 };
 use crate::secret::Secret;
 use crate::telemetry::{LogFormat, LogSettings, parse_filter};
@@ -44,11 +43,14 @@ fn log(mut section: Section, problems: &mut Problems) -> LogSettings {
     LogSettings { format, filter }
 }
 
-fn fhir(mut section: Section, problems: &mut Problems) -> (Option<Url>, FhirLimits) {
-    let public_url = section.optional("public_url", problems);
-    let limits = fhir_limits(section.section("limits", problems), problems);
+fn fhir(mut section: Section, problems: &mut Problems) -> FhirConfig {
+    let fhir = FhirConfig {
+        public_url: section.optional("public_url", problems),
+        validation: section.required("validation", Validation::Structure, problems),
+        limits: fhir_limits(section.section("limits", problems), problems),
+    };
     section.finish(problems);
-    (public_url, limits)
+    fhir
 }
 
 /// Above it the HTTP library refuses by itself.
@@ -77,13 +79,12 @@ fn fhir_limits(mut section: Section, problems: &mut Problems) -> FhirLimits {
     limits
 }
 
-fn http(mut section: Section, (public_url, limits): (Option<Url>, FhirLimits), problems: &mut Problems) -> HttpConfig {
+fn http(mut section: Section, fhir: FhirConfig, problems: &mut Problems) -> HttpConfig {
     let http = HttpConfig {
         listen: section.required("listen", NO_ADDRESS, problems),
         body_bytes_max: section.required("body_bytes_max", 1, problems),
         request_timeout: section.required("request_timeout", Duration::ZERO, problems),
-        public_url,
-        limits,
+        fhir,
     };
     section.finish(problems);
     http
@@ -313,6 +314,7 @@ words!(
     "provenance" => Self::Provenance,
     "none" => Self::None
 );
+words!(Validation, "\"structure\" or \"json\"", "structure" => Self::Structure, "json" => Self::Json);
 words!(PayloadJson, "\"strict\" or \"lax\"", "strict" => Self::Strict, "lax" => Self::Lax);
 words!(MqttProtocol, "\"3.1.1\" or \"5\"", "3.1.1" => Self::V3, "5" => Self::V5);
 words!(ClientAuthentication, "\"basic\" or \"post\"", "basic" => Self::Basic, "post" => Self::Post);

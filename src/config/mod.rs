@@ -53,8 +53,17 @@ pub(crate) struct HttpConfig {
     pub(crate) body_bytes_max: usize,
     /// Longest time to answer.
     pub(crate) request_timeout: Duration,
-    /// Base of the FHIR service in links; `None`: from the request.
+    /// The FHIR service on it.
+    pub(crate) fhir: FhirConfig,
+}
+
+/// The FHIR service.
+#[derive(Clone, Debug)]
+pub(crate) struct FhirConfig {
+    /// Its base in links; `None`: from the request.
     pub(crate) public_url: Option<Url>,
+    /// How much of a resource is checked before it is written.
+    pub(crate) validation: Validation,
     /// What one request to the FHIR service may ask for.
     pub(crate) limits: FhirLimits,
 }
@@ -72,6 +81,15 @@ pub(crate) struct FhirLimits {
     pub(crate) count_max: usize,
     /// Longest time of a search.
     pub(crate) search_time_max: Duration,
+}
+
+/// How much of a resource is checked before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Validation {
+    /// All that R4 defines of its type.
+    Structure,
+    /// The rules of the JSON format alone.
+    Json,
 }
 
 /// One connector.

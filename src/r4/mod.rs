@@ -4,4 +4,6 @@
 //! generated type library.
 
 pub(crate) mod definitions;
+pub(crate) mod id;
+pub(crate) mod outcome;
 pub(crate) mod resource_type;

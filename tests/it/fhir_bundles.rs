@@ -28,7 +28,8 @@ fn patient(value: &str) -> Value {
 }
 
 fn observation(subject: &str) -> Value {
-    json!({ "resourceType": "Observation", "status": "final", "subject": { "reference": subject } })
+    let code = json!({ "text": "x" });
+    json!({ "resourceType": "Observation", "status": "final", "code": code, "subject": { "reference": subject } })
 }
 
 #[tokio::test]

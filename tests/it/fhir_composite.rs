@@ -39,10 +39,10 @@ async fn seed(fhir: &Fhir) {
         single("rhythm", "8867-4", json!({ "valueCodeableConcept": { "coding": [{ "code": "sinus" }] } })),
         single("text", "8867-4", json!({ "valueString": "Fast, $ or so" })),
         single("time", "8867-4", json!({ "valueDateTime": "2026-11-21T08:00:00Z" })),
-        json!({ "resourceType": "DiagnosticReport", "id": "report", "result": [{ "reference": "Observation/low" }] }),
-        json!({ "resourceType": "Group", "id": "group", "characteristic": [
-            { "code": { "coding": [{ "code": "gender" }] }, "valueCodeableConcept": { "coding": [{ "code": "mixed" }] } },
-            { "code": { "coding": [{ "code": "owner" }] }, "valueBoolean": true },
+        json!({ "resourceType": "DiagnosticReport", "id": "report", "status": "final", "code": { "text": "x" }, "result": [{ "reference": "Observation/low" }] }),
+        json!({ "resourceType": "Group", "id": "group", "type": "person", "actual": true, "characteristic": [
+            { "code": { "coding": [{ "code": "gender" }] }, "valueCodeableConcept": { "coding": [{ "code": "mixed" }] }, "exclude": false },
+            { "code": { "coding": [{ "code": "owner" }] }, "valueBoolean": true, "exclude": false },
         ] }),
     ] {
         fhir.put(&resource).await.check(201);

@@ -66,7 +66,7 @@ async fn what_was_sent_is_what_comes_back() {
     let directory = tempfile::tempdir().unwrap();
     let product = Vitalwire::serve(directory.path(), SERVICE);
     let fhir = product.fhir();
-    let rest = r#""name":[{"family":"Müller-Ångström 李","given":["Zoë"]}],"x":{"a":65.0,"b":1.00,"c":1e-7,"d":123456789012345678901234.5,"e":1E+400,"f":-0.0}"#;
+    let rest = r#""name":[{"family":"Müller-Ångström 李","given":["Zoë"]}],"extension":[{"url":"a","valueDecimal":65.0},{"url":"b","valueDecimal":1e-7},{"url":"c","valueDecimal":123456789012345678901234.5},{"url":"d","valueDecimal":1E+400},{"url":"e","valueDecimal":-0.0}]"#;
     let kept = r#""profile":["http://x/p"],"security":[{"code":"R"}],"extension":[{"url":"u","valueDecimal":1.50}]"#;
     let sent = format!(
         r#"{{"resourceType":"Patient","id":"p","meta":{{"versionId":"77","lastUpdated":"1999-01-01T00:00:00Z",{kept}}},{rest}}}"#
@@ -87,13 +87,17 @@ async fn what_was_sent_is_what_comes_back() {
 
     let nested = |depth: usize| {
         let (open, close) = (r#"{"url":"u","extension":["#.repeat(depth), "]}".repeat(depth));
-        format!(r#"{{"resourceType":"Basic","extension":[{open}{{"url":"u","valueCode":"c"}}{close}]}}"#)
+        format!(
+            r#"{{"resourceType":"Basic","code":{{"text":"x"}},"extension":[{open}{{"url":"u","valueCode":"c"}}{close}]}}"#
+        )
     };
     fhir.raw("POST", "Basic", &[], nested(60)).await.check(201);
     fhir.raw("POST", "Basic", &[], nested(70)).await.check_outcome(400, "structure", "nests deeper than 128");
     let (longest, longer) = ("a".repeat(64), "a".repeat(65));
-    fhir.put(&json!({ "resourceType": "Basic", "id": longest })).await.check(201);
-    fhir.put(&json!({ "resourceType": "Basic", "id": longer })).await.check_outcome(400, "value", "1 to 64");
+    fhir.put(&json!({ "resourceType": "Basic", "code": { "text": "x" }, "id": longest })).await.check(201);
+    fhir.put(&json!({ "resourceType": "Basic", "code": { "text": "x" }, "id": longer }))
+        .await
+        .check_outcome(400, "value", "1 to 64");
 }
 
 /// What a client that knows R4 by heart would try, and what it is told.
@@ -175,7 +179,9 @@ async fn a_request_that_takes_too_long_is_answered_with_an_outcome() {
     let directory = tempfile::tempdir().unwrap();
     let product = Vitalwire::serve(directory.path(), &format!("{SERVICE}request_timeout = 1\n"));
     let entries: Vec<Value> = (0..2_000)
-        .map(|_| json!({ "resource": { "resourceType": "Basic" }, "request": { "method": "POST", "url": "Basic" } }))
+        .map(
+            |_| json!({ "resource": { "resourceType": "Patient" }, "request": { "method": "POST", "url": "Patient" } }),
+        )
         .collect();
     let answer = product.fhir().bundle("batch", &entries).await.check_outcome(503, "timeout", "did not finish");
     assert_ne!(answer.header("retry-after"), "");

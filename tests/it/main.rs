@@ -30,6 +30,7 @@ mod fhir_patch;
 mod fhir_rest;
 mod fhir_search;
 mod fhir_system_search;
+mod fhir_validate;
 mod full_disk;
 mod identity;
 mod imported;

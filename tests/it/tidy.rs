@@ -27,7 +27,11 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fhir::store", &["r4", "database", "clock"]),
     ("fhir::search", &["r4", "json", "fhir::store"]),
     ("fhir::patch", &["r4", "json"]),
-    ("fhir::api", &["r4", "json", "clock", "telemetry", "fhir::store", "fhir::search", "fhir::patch"]),
+    ("fhir::structure", &["r4", "json"]),
+    (
+        "fhir::api",
+        &["r4", "json", "clock", "telemetry", "fhir::store", "fhir::search", "fhir::patch", "fhir::structure"],
+    ),
     ("fhir", &[]),
     ("admin", &["model", "clock", "settlements", "dead_letters", "normalize", "sources", "telemetry"]),
     ("config", &["secret", "telemetry"]),

@@ -40,7 +40,7 @@ pub(crate) async fn conditional_update(
     let update = ConditionalUpdate {
         condition: criteria(resource_type, &query.unwrap_or_default(), &base_url)?,
         preconditions: Preconditions::in_headers(&headers)?,
-        sent: Sent::read_as(&text, resource_type, &base_url)?,
+        sent: Sent::read_as(&text, resource_type, state.rules(&base_url))?,
     };
     let done = state.store.write(move |writer| update.apply(writer)).await?;
     Ok(done.into_response(&base_url, Return::in_headers(&headers)))

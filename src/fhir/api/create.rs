@@ -39,7 +39,7 @@ pub(crate) async fn create(
         None => None,
         Some(value) => Some(criteria(resource_type, value.to_str().unwrap_or_default(), &base_url)?),
     };
-    let sent = Sent::read_as(&text, resource_type, &base_url)?;
+    let sent = Sent::read_as(&text, resource_type, state.rules(&base_url))?;
     let create = Create { draft: sent.into_draft(new_id(), Method::Post), unless_found };
     let done = state.store.write(move |writer| create.apply(writer)).await?;
     Ok(done.into_response(&base_url, Return::in_headers(&headers)))

@@ -10,9 +10,9 @@ use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
-use serde::Serialize;
 
 use crate::fhir::store::interface::StoreError;
+use crate::r4::outcome::{self, Issue, Severity};
 use crate::telemetry;
 
 /// The media type of everything this server says.
@@ -125,8 +125,8 @@ pub(crate) struct ApiError {
     /// What kind of failure.
     pub(crate) category: Category,
     detail: String,
-    /// Where in the body, as a FHIRPath-like location.
-    location: Option<String>,
+    /// What is told to the client; at least one.
+    issues: Vec<Issue>,
     /// The methods of the path, when the method is the problem.
     allow: Option<&'static str>,
     #[source]
@@ -136,19 +136,33 @@ pub(crate) struct ApiError {
 impl ApiError {
     /// A failure of this kind; the text says what was wrong and how to mend it.
     pub(crate) fn new(category: Category, detail: impl Into<String>) -> Self {
-        Self { category, detail: detail.into(), location: None, allow: None, cause: None }
+        let issue = Issue::new(Severity::Error, category.issue_code(), detail);
+        Self { category, detail: issue.diagnostics.clone(), issues: vec![issue], allow: None, cause: None }
+    }
+
+    /// What is wrong with a body, in several places.
+    ///
+    /// # Errors
+    /// When there is at least one issue.
+    pub(crate) fn unless_empty(issues: Vec<Issue>) -> Result<(), Self> {
+        let Some(first) = issues.first() else { return Ok(()) };
+        Err(Self { category: Category::Structure, detail: first.diagnostics.clone(), issues, allow: None, cause: None })
     }
 
     /// The same failure at a place in the body, for example `Observation.component[1].code`.
     pub(crate) fn at(mut self, location: impl Into<String>) -> Self {
-        self.location = Some(location.into());
+        if let Some(first) = self.issues.first_mut() {
+            first.expression = Some(location.into());
+        }
         self
     }
 
     /// The same failure inside a Bundle's entry.
     pub(crate) fn in_entry(mut self, index: usize) -> Self {
-        let inner = self.location.take().as_deref().map_or_else(String::new, below_entry);
-        self.location = Some(format!("Bundle.entry[{index}]{inner}"));
+        for issue in &mut self.issues {
+            let inner = issue.expression.take().as_deref().map_or_else(String::new, below_entry);
+            issue.expression = Some(format!("Bundle.entry[{index}]{inner}"));
+        }
         self
     }
 
@@ -177,7 +191,12 @@ impl ApiError {
 
     /// The OperationOutcome of this failure, as JSON.
     pub(crate) fn outcome(&self) -> Vec<u8> {
-        outcome("error", self.category.issue_code(), &self.detail, self.location.as_deref())
+        outcome::outcome(&self.issues)
+    }
+
+    /// What is told to the client, when it is not the end of the request.
+    pub(crate) fn into_issues(self) -> Vec<Issue> {
+        self.issues
     }
 
     /// Writes the cause, if this is a fault of the server, to the log. Called once, where the answer is made.
@@ -233,31 +252,6 @@ fn below_entry(location: &str) -> String {
     }
 }
 
-/// An OperationOutcome with one issue, as JSON.
-pub(crate) fn outcome(severity: &str, code: &str, diagnostics: &str, location: Option<&str>) -> Vec<u8> {
-    let outcome = Outcome {
-        resource_type: "OperationOutcome",
-        issue: [Issue { severity, code, diagnostics, expression: location.map(|location| [location]) }],
-    };
-    serde_json::to_vec(&outcome).unwrap_or_default()
-}
-
-#[derive(Serialize)]
-struct Outcome<'a> {
-    #[serde(rename = "resourceType")]
-    resource_type: &'static str,
-    issue: [Issue<'a>; 1],
-}
-
-#[derive(Serialize)]
-struct Issue<'a> {
-    severity: &'a str,
-    code: &'a str,
-    diagnostics: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expression: Option<[&'a str; 1]>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::{ApiError, Category};
@@ -269,7 +263,7 @@ mod tests {
             String::from_utf8(error.outcome()).unwrap(),
             r#"{"resourceType":"OperationOutcome","issue":[{"severity":"error","code":"value","diagnostics":"An empty \"text\".","expression":["Patient.name[0]"]}]}"#
         );
-        let expression = |error: ApiError| error.in_entry(2).location;
+        let expression = |error: ApiError| error.in_entry(2).issues.remove(0).expression;
         assert_eq!(expression(error).as_deref(), Some("Bundle.entry[2].resource.name[0]"));
         let asked = ApiError::new(Category::Value, "No URL.").at("request.url");
         assert_eq!(expression(asked).as_deref(), Some("Bundle.entry[2].request.url"));

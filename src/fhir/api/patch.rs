@@ -15,7 +15,7 @@ use super::criteria::{Found, criteria, look_up};
 use super::error::{ApiError, Category};
 use super::preconditions::Preconditions;
 use super::read;
-use super::resource::{Sent, parse};
+use super::resource::{Rules, Sent, parse};
 use super::respond::{Done, Return};
 use super::state::ApiState;
 use super::target::{KeyInPath, TypeInPath};
@@ -23,6 +23,7 @@ use super::update::Update;
 use crate::fhir::patch::{Fault, Patch, PatchError};
 use crate::fhir::store::interface::{Reader, Writer};
 use crate::fhir::store::{Condition, Method, ResourceKey};
+use crate::fhir::structure::Validation;
 use crate::r4::resource_type::ResourceType;
 
 /// The media type of JSON Patch (RFC 6902).
@@ -41,6 +42,8 @@ pub(crate) struct PatchOf {
     pub(crate) bytes_max: usize,
     /// This server.
     pub(crate) base_url: String,
+    /// How much of the resource is checked.
+    pub(crate) validation: Validation,
 }
 
 /// Which resource is meant.
@@ -99,6 +102,7 @@ async fn answer(state: &ApiState, headers: &HeaderMap, target: Target, patch: Pa
         preconditions: Preconditions::in_headers(headers)?,
         bytes_max: state.settings.body_bytes_max,
         base_url: base_url.clone(),
+        validation: state.settings.validation,
     };
     let done = state.store.write(move |writer| patch.apply(writer)).await?;
     Ok(done.into_response(&base_url, Return::in_headers(headers)))
@@ -164,7 +168,8 @@ impl PatchOf {
                 format!("The patch makes the resource larger than the {} bytes this server takes.", self.bytes_max);
             return Err(ApiError::new(Category::TooLarge, detail));
         }
-        let sent = Sent::read_as(&text, key.resource_type, &self.base_url)?;
+        let rules = Rules { base_url: &self.base_url, validation: self.validation };
+        let sent = Sent::read_as(&text, key.resource_type, rules)?;
         let mut update = Update::new(key, sent, Preconditions::default())?;
         update.draft.method = Method::Patch;
         update.apply_to(Some(current.head()), writer)

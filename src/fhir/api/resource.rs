@@ -4,11 +4,9 @@
 //! client sent stays as sent, to the byte, apart from `resourceType`, `id` and `meta`, which are written anew. Numbers
 //! therefore keep their digits.
 //!
-//! Checked here are the rules of the JSON format (<https://hl7.org/fhir/R4/json.html>). The structure of the resource
-//! type (which members exist, how often, of which type) is not.
+//! What `structure` finds wrong with it is told, all at once.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -16,14 +14,23 @@ use serde_json::value::RawValue;
 use super::error::{ApiError, Category};
 use crate::fhir::search;
 use crate::fhir::store::{Draft, DraftBody, IndexEntry, Method, ResourceKey};
+use crate::fhir::structure::Validation;
 use crate::json::tree::members;
 use crate::json::{self, Node};
+use crate::r4::id::is_id;
 use crate::r4::resource_type::ResourceType;
 
-/// Longest logical id; see <https://hl7.org/fhir/R4/datatypes.html#id>.
-const ID_LENGTH_MAX: usize = 64;
 /// Most values by which one resource is found. All other writes wait while they are written, a tenth of a second then.
 const INDEX_VALUES_MAX: usize = 20_000;
+
+/// How resources are read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules<'a> {
+    /// This server: references to it are indexed as local ones.
+    pub(crate) base_url: &'a str,
+    /// How much is checked.
+    pub(crate) validation: Validation,
+}
 
 /// A resource as a client sent it, checked and indexed.
 #[derive(Debug)]
@@ -37,43 +44,46 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
-    /// Reads a resource of any type. References to `base_url`, which is this server, are indexed as local ones.
+    /// Reads a resource of any type.
     ///
     /// # Errors
-    /// When the text is not JSON, breaks the rules of FHIR's JSON, or names no R4 resource type.
-    pub(crate) fn read(text: &[u8], base_url: &str) -> Result<Self, ApiError> {
+    /// When the text is not JSON, names no R4 resource type, or is not what R4 says of its type.
+    #[cfg(test)]
+    pub(crate) fn read(text: &[u8], rules: Rules<'_>) -> Result<Self, ApiError> {
         let node = parse(text)?;
         let resource_type = resource_type_of(&node)?;
-        check_members(&node, &mut Location::new(resource_type))?;
-        let id = id_of(&node, resource_type)?;
+        Self::of(text, &node, resource_type, rules)
+    }
+
+    fn of(text: &[u8], node: &Node<'_>, resource_type: ResourceType, rules: Rules<'_>) -> Result<Self, ApiError> {
+        ApiError::unless_empty(rules.validation.check(resource_type, node))?;
+        let id = id_of(node, resource_type)?;
         let body = cut(text, resource_type)?;
-        let mut index = search::index::entries(resource_type, &node);
+        let mut index = search::index::entries(resource_type, node);
         if index.len() > INDEX_VALUES_MAX {
             let detail = format!("The resource would be found by more than {INDEX_VALUES_MAX} values. Split it.");
             return Err(ApiError::new(Category::TooLarge, detail));
         }
-        search::local::localize_entries(&mut index, base_url);
+        search::local::localize_entries(&mut index, rules.base_url);
         Ok(Self { resource_type, id, body, index })
     }
 
     /// Reads a resource that must be of the type its URL names.
     ///
     /// # Errors
-    /// As `read`, and when it is of another type.
-    pub(crate) fn read_as(text: &[u8], resource_type: ResourceType, base_url: &str) -> Result<Self, ApiError> {
-        let sent = Self::read(text, base_url)?;
-        if sent.resource_type == resource_type {
-            return Ok(sent);
+    /// When the text is not JSON, is of another type, or is not what R4 says of its type.
+    pub(crate) fn read_as(text: &[u8], resource_type: ResourceType, rules: Rules<'_>) -> Result<Self, ApiError> {
+        let node = parse(text)?;
+        let found = resource_type_of(&node)?;
+        if found == resource_type {
+            return Self::of(text, &node, resource_type, rules);
         }
-        Err(ApiError::new(
-            Category::Rule,
-            format!(
-                "The URL is that of {}, the body is {}. Send it to the URL of its own type.",
-                resource_type.as_str(),
-                sent.resource_type.as_str()
-            ),
-        )
-        .at(format!("{}.resourceType", sent.resource_type.as_str())))
+        let detail = format!(
+            "The URL is that of {}, the body is {}. Send it to the URL of its own type.",
+            resource_type.as_str(),
+            found.as_str()
+        );
+        Err(ApiError::new(Category::Rule, detail).at(format!("{}.resourceType", found.as_str())))
     }
 
     /// What the store writes under this id.
@@ -109,12 +119,6 @@ pub(crate) fn parse(text: &[u8]) -> Result<Node<'_>, ApiError> {
     })
 }
 
-/// Whether this is a logical id: 1 to 64 characters of `[A-Za-z0-9\-.]`.
-pub(crate) fn is_id(text: &str) -> bool {
-    (1..=ID_LENGTH_MAX).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.')
-}
-
 fn resource_type_of(node: &Node<'_>) -> Result<ResourceType, ApiError> {
     let Node::Object(_) = node else {
         return Err(ApiError::new(Category::Structure, "The body is not a JSON object."));
@@ -139,78 +143,6 @@ fn id_of(node: &Node<'_>, resource_type: ResourceType) -> Result<Option<String>,
         _ => Err(ApiError::new(Category::Value, "A logical id has 1 to 64 characters of A-Z, a-z, 0-9, `-` and `.`.")
             .at(format!("{}.id", resource_type.as_str()))),
     }
-}
-
-/// Where the check is, written out only for an error.
-struct Location<'a> {
-    root: ResourceType,
-    steps: Vec<Step<'a>>,
-}
-
-enum Step<'a> {
-    Member(&'a str),
-    Element(usize),
-}
-
-impl Location<'_> {
-    fn new(root: ResourceType) -> Self {
-        Self { root, steps: Vec::new() }
-    }
-
-    fn error(&self, detail: &str) -> ApiError {
-        ApiError::new(Category::Structure, detail).at(self.to_string())
-    }
-}
-
-impl fmt::Display for Location<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.root.as_str())?;
-        self.steps.iter().try_for_each(|step| match step {
-            Step::Member(name) => write!(f, ".{name}"),
-            Step::Element(index) => write!(f, "[{index}]"),
-        })
-    }
-}
-
-fn check_members<'a>(object: &'a Node<'_>, location: &mut Location<'a>) -> Result<(), ApiError> {
-    if object.members().is_empty() {
-        return Err(location.error("An empty object. Leave the member out."));
-    }
-    for (name, value) in object.members() {
-        location.steps.push(Step::Member(name));
-        if *value == Node::Null {
-            return Err(location.error("`null` is no value. Leave the member out."));
-        }
-        check_value(value, location)?;
-        location.steps.pop();
-    }
-    Ok(())
-}
-
-fn check_value<'a>(value: &'a Node<'_>, location: &mut Location<'a>) -> Result<(), ApiError> {
-    match value {
-        // Arrays pair values with extensions by position, and mark a missing one with null.
-        Node::Null | Node::Bool(_) | Node::Number(_) => Ok(()),
-        Node::String(text) if text.is_empty() => Err(location.error("An empty string. Leave the member out.")),
-        Node::String(_) => Ok(()),
-        Node::Object(_) => check_members(value, location),
-        Node::Array(elements) => check_elements(elements, location),
-    }
-}
-
-fn check_elements<'a>(elements: &'a [Node<'_>], location: &mut Location<'a>) -> Result<(), ApiError> {
-    if elements.is_empty() {
-        return Err(location.error("An empty array. Leave the member out."));
-    }
-    for (index, element) in elements.iter().enumerate() {
-        location.steps.push(Step::Element(index));
-        if let Node::Array(_) = element {
-            return Err(location.error("An array within an array, which FHIR does not have."));
-        }
-        check_value(element, location)?;
-        location.steps.pop();
-    }
-    Ok(())
 }
 
 fn cut(text: &[u8], resource_type: ResourceType) -> Result<DraftBody, ApiError> {
@@ -260,14 +192,15 @@ fn append(text: &mut Vec<u8>, name: &str, value: &RawValue) {
 
 #[cfg(test)]
 mod tests {
-    use super::{Sent, is_id};
+    use super::{Rules, Sent};
     use crate::fhir::store::IndexValue;
+    use crate::fhir::structure::Validation;
 
-    const BASE_URL: &str = "http://localhost/fhir";
+    const JSON: Rules<'static> = Rules { base_url: "http://localhost/fhir", validation: Validation::Json };
 
     #[track_caller]
     fn check(text: &str, meta_rest: &str, tail: &str) {
-        let sent = Sent::read(text.as_bytes(), BASE_URL).unwrap();
+        let sent = Sent::read(text.as_bytes(), JSON).unwrap();
         assert_eq!(sent.body.head, r#"{"resourceType":"Observation","#);
         assert_eq!(sent.body.meta_rest, meta_rest);
         assert_eq!(sent.body.tail, tail);
@@ -275,7 +208,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(text: &str, location: &str) {
-        let outcome = String::from_utf8(Sent::read(text.as_bytes(), BASE_URL).unwrap_err().outcome()).unwrap();
+        let outcome = String::from_utf8(Sent::read(text.as_bytes(), JSON).unwrap_err().outcome()).unwrap();
         assert!(outcome.contains(location), "{outcome}");
     }
 
@@ -315,7 +248,7 @@ mod tests {
         for reference in ["http://localhost/fhir/Patient/1/_history/2", "http://localhost/fhir/Patient/1", "Patient/1"]
         {
             let text = format!(r#"{{"resourceType":"Observation","subject":{{"reference":"{reference}"}}}}"#);
-            let sent = Sent::read(text.as_bytes(), BASE_URL).unwrap();
+            let sent = Sent::read(text.as_bytes(), JSON).unwrap();
             let expected = IndexValue::Reference { target: "Patient/1".to_owned() };
             assert!(sent.index.iter().any(|entry| entry.value == expected), "{reference}");
         }
@@ -328,15 +261,5 @@ mod tests {
             "",
             r#","given":["a",null],"_given":[null,{"id":"x"}]}"#,
         );
-    }
-
-    #[test]
-    fn ids_have_a_length_and_an_alphabet() {
-        assert!(is_id("A-z.9"));
-        assert!(is_id(&"a".repeat(64)));
-        for text in ["", "a_b", "a/b", "ä", "a b"] {
-            assert!(!is_id(text), "{text}");
-        }
-        assert!(!is_id(&"a".repeat(65)));
     }
 }

@@ -7,9 +7,10 @@ use axum::response::Response;
 use http::header::{CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::error::{FHIR_JSON, outcome};
+use super::error::FHIR_JSON;
 use super::preconditions::etag;
 use crate::fhir::store::Version;
+use crate::r4::outcome::{Issue, Severity, outcome};
 
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
@@ -70,7 +71,7 @@ impl Done {
 /// What was done, as an OperationOutcome.
 pub(crate) fn self_report(status: StatusCode) -> Vec<u8> {
     let text = if status == StatusCode::CREATED { "Created." } else { "Stored." };
-    outcome("information", "informational", text, None)
+    outcome(&[Issue::new(Severity::Information, "informational", text)])
 }
 
 /// A JSON answer.

@@ -9,8 +9,10 @@ use http::header::HOST;
 use jiff::Timestamp;
 
 use super::error::{ApiError, Category};
+use super::resource::Rules;
 use crate::clock::Clock;
 use crate::fhir::store::interface::{Reader, Store};
+use crate::fhir::structure::Validation;
 
 /// Where the service is mounted; part of every link it writes.
 pub(crate) const MOUNT: &str = "/fhir";
@@ -33,6 +35,8 @@ pub(crate) struct ApiSettings {
     pub(crate) page_size: usize,
     /// Most entries on a page.
     pub(crate) page_size_max: usize,
+    /// How much of a resource is checked before it is written.
+    pub(crate) validation: Validation,
     /// Longest time until the answer to a request begins.
     pub(crate) request_timeout: Duration,
     /// Longest time that a search may take.
@@ -49,6 +53,7 @@ impl Default for ApiSettings {
             bundle_entries_max: 10_000,
             page_size: 50,
             page_size_max: 1_000,
+            validation: Validation::Structure,
             request_timeout: Duration::from_secs(60),
             search_time_max: Duration::from_secs(20),
         }
@@ -100,6 +105,11 @@ impl ApiState {
                 ApiError::new(Category::Unavailable, detail)
             })
         })
+    }
+
+    /// How resources are read by this service, which is at `base_url`.
+    pub(crate) fn rules<'a>(&self, base_url: &'a str) -> Rules<'a> {
+        Rules { base_url, validation: self.settings.validation }
     }
 
     /// The base URL of links in an answer to a request with these headers, without a slash at its end.

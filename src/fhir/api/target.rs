@@ -5,9 +5,9 @@ use http::request::Parts;
 
 use super::error::{ApiError, Category};
 use super::operations;
-use super::resource::is_id;
 use crate::fhir::search::scope::{Inside, Scope};
 use crate::fhir::store::ResourceKey;
+use crate::r4::id::is_id;
 use crate::r4::resource_type::ResourceType;
 
 /// The type in a path.

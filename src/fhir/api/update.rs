@@ -33,7 +33,7 @@ pub(crate) async fn update(
 ) -> Result<Response, ApiError> {
     let base_url = state.base_url(&headers)?;
     let preconditions = Preconditions::in_headers(&headers)?;
-    let sent = Sent::read_as(&text, key.resource_type, &base_url)?;
+    let sent = Sent::read_as(&text, key.resource_type, state.rules(&base_url))?;
     let update = Update::new(key, sent, preconditions)?;
     let done = state.store.write(move |writer| update.apply(writer)).await?;
     Ok(done.into_response(&base_url, Return::in_headers(&headers)))

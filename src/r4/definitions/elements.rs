@@ -21,14 +21,12 @@ pub(crate) struct Element {
     /// Whether the member's name carries the type: `value` becomes `valueQuantity`.
     pub(crate) shape: Shape,
     /// Whether it must be there (`min` is 1; R4 asks for no more than one).
-    #[allow(dead_code, reason = "for the validator of structure")]
     pub(crate) required: bool,
     /// Whether it is an array in JSON (`max` is `*`).
     pub(crate) repeats: bool,
     /// The names of the types it may have; `BackboneElement` and `Element` for an inner element.
     pub(crate) types: Vec<&'static str>,
     /// The types of resources a `Reference` or `canonical` may point to, sorted; empty for all of them.
-    #[allow(dead_code, reason = "for the validator of structure")]
     pub(crate) targets: Vec<&'static str>,
     /// Whether it is part of a summary, <https://hl7.org/fhir/R4/search.html#summary>.
     #[allow(dead_code, reason = "for `_summary`")]
@@ -93,6 +91,11 @@ fn type_name(text: &'static str) -> &'static str {
 fn targets(types: &'static str) -> Vec<&'static str> {
     let listed = types.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
     listed.map_or_else(Vec::new, |(targets, _)| table::list(targets, '|').collect())
+}
+
+/// The names of all contexts, in no order.
+pub(crate) fn contexts() -> impl Iterator<Item = &'static str> {
+    ELEMENTS.keys().copied()
 }
 
 /// The elements of a context in the order of its definition; none for a name that is no context.

@@ -12,7 +12,6 @@ use super::table;
 #[derive(Debug)]
 pub(crate) struct ValueSet {
     /// Its canonical URL, without a version.
-    #[allow(dead_code, reason = "for the validator of structure")]
     pub(crate) url: &'static str,
     /// What it takes from each system.
     parts: Vec<Part>,
@@ -23,7 +22,6 @@ pub(crate) struct ValueSet {
 struct Part {
     system: &'static str,
     /// Sorted; empty when R4 does not list them.
-    #[allow(dead_code, reason = "for the validator of structure")]
     codes: Vec<&'static str>,
 }
 
@@ -43,7 +41,6 @@ pub(crate) fn value_set(url: &str) -> Option<&'static ValueSet> {
     VALUE_SETS.get(url)
 }
 
-#[allow(dead_code, reason = "for the validator of structure")]
 impl ValueSet {
     /// The system all its codes are of; empty when they are of several.
     pub(crate) fn only_system(&self) -> &'static str {

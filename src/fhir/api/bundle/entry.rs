@@ -16,7 +16,7 @@ use crate::fhir::api::delete::Delete;
 use crate::fhir::api::error::{ApiError, Category};
 use crate::fhir::api::operations;
 use crate::fhir::api::preconditions::{Preconditions, Tags};
-use crate::fhir::api::resource::Sent;
+use crate::fhir::api::resource::{Rules, Sent};
 use crate::fhir::api::respond::Done;
 use crate::fhir::api::target::{key_named, type_named};
 use crate::fhir::api::update::Update;
@@ -155,12 +155,12 @@ impl Request {
     ///
     /// # Errors
     /// When it asks for nothing, for something that is not offered, or contradicts itself.
-    pub(super) fn read(entry: &Entry<'_>, base_url: &str) -> Result<Self, ApiError> {
+    pub(super) fn read(entry: &Entry<'_>, rules: Rules<'_>) -> Result<Self, ApiError> {
         let Some(asked) = &entry.request else {
             return Err(ApiError::new(Category::Required, "The entry has no `request`."));
         };
         // A URL may be absolute as long as it is this server's.
-        let url = asked.url.strip_prefix(base_url).unwrap_or(&asked.url).trim_start_matches('/');
+        let url = asked.url.strip_prefix(rules.base_url).unwrap_or(&asked.url).trim_start_matches('/');
         if let Some(operation) = asked.operation(entry, url) {
             return operation.map(Self::Operation);
         }
@@ -168,8 +168,8 @@ impl Request {
             return Self::read_get(asked, url);
         }
         let action = match asked.method.as_ref() {
-            "POST" => Action::Create(asked.create(entry, url, base_url)?),
-            "PUT" => asked.put(entry, url, base_url)?,
+            "POST" => Action::Create(asked.create(entry, url, rules)?),
+            "PUT" => asked.put(entry, url, rules)?,
             "DELETE" => Action::Delete(asked.delete(url)?),
             _ => {
                 let detail = "An entry's method may be GET, POST, PUT or DELETE.";
@@ -210,24 +210,24 @@ impl Asked<'_> {
         Some(Ok(operations::Asked { path: path.to_owned(), query: query.to_owned(), body, is_post }))
     }
 
-    fn create(&self, entry: &Entry<'_>, url: &str, base_url: &str) -> Result<Create, ApiError> {
+    fn create(&self, entry: &Entry<'_>, url: &str, rules: Rules<'_>) -> Result<Create, ApiError> {
         let resource_type = type_named(url)?;
-        let unless_found = self.if_none_exist.as_deref().map(|query| criteria(resource_type, query, base_url));
-        let sent = Sent::read_as(resource_of(entry)?, resource_type, base_url)?;
+        let unless_found = self.if_none_exist.as_deref().map(|query| criteria(resource_type, query, rules.base_url));
+        let sent = Sent::read_as(resource_of(entry)?, resource_type, rules)?;
         Ok(Create { draft: sent.into_draft(new_id(), Method::Post), unless_found: unless_found.transpose()? })
     }
 
-    fn put(&self, entry: &Entry<'_>, url: &str, base_url: &str) -> Result<Action, ApiError> {
+    fn put(&self, entry: &Entry<'_>, url: &str, rules: Rules<'_>) -> Result<Action, ApiError> {
         let text = resource_of(entry)?;
         let preconditions = self.preconditions()?;
         if let Some((type_name, query)) = url.split_once('?') {
             let resource_type = type_named(type_name)?;
-            let condition = criteria(resource_type, query, base_url)?;
-            let sent = Sent::read_as(text, resource_type, base_url)?;
+            let condition = criteria(resource_type, query, rules.base_url)?;
+            let sent = Sent::read_as(text, resource_type, rules)?;
             return Ok(Action::ConditionalUpdate(ConditionalUpdate { sent, condition, preconditions }));
         }
         let key = key_in(url)?;
-        let sent = Sent::read_as(text, key.resource_type, base_url)?;
+        let sent = Sent::read_as(text, key.resource_type, rules)?;
         Update::new(key, sent, preconditions).map(Action::Update)
     }
 

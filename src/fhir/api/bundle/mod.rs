@@ -36,10 +36,10 @@ pub(crate) async fn bundle(
 ) -> Result<Response, ApiError> {
     let base_url = state.base_url(&headers)?;
     let prefer = Return::in_headers(&headers).unwrap_or(Return::Minimal);
-    let entries_max = state.settings.bundle_entries_max.min(entry::ENTRIES_MAX);
+    let reading_state = state.clone();
     let reading_base = base_url.clone();
     // Reading hundreds of resources would hold up other requests on this thread.
-    let (kind, requests) = tokio::task::spawn_blocking(move || read(&text, &reading_base, entries_max))
+    let (kind, requests) = tokio::task::spawn_blocking(move || read(&text, &reading_state, &reading_base))
         .await
         .map_err(ApiError::internal)??;
     let answer = match kind {
@@ -52,7 +52,9 @@ pub(crate) async fn bundle(
 /// The requests of a Bundle in order, each checked for itself.
 type Requests = Vec<Result<Request, ApiError>>;
 
-fn read(text: &Bytes, base_url: &str, entries_max: usize) -> Result<(Kind, Requests), ApiError> {
+fn read(text: &Bytes, state: &ApiState, base_url: &str) -> Result<(Kind, Requests), ApiError> {
+    let entries_max = state.settings.bundle_entries_max.min(entry::ENTRIES_MAX);
+    let rules = state.rules(base_url);
     let bundle = entry::split(text)?;
     if bundle.resource_type != "Bundle" {
         return Err(ApiError::new(Category::Value, "The base URL takes a Bundle.").at("resourceType"));
@@ -73,7 +75,7 @@ fn read(text: &Bytes, base_url: &str, entries_max: usize) -> Result<(Kind, Reque
         .entries
         .iter()
         .enumerate()
-        .map(|(index, entry)| Request::read(entry, base_url).map_err(|error| error.in_entry(index)))
+        .map(|(index, entry)| Request::read(entry, rules).map_err(|error| error.in_entry(index)))
         .collect();
     Ok((kind, requests))
 }

@@ -21,7 +21,7 @@ use crate::fhir::api::history::History;
 use crate::fhir::api::limits::decode;
 use crate::fhir::api::operations::Work;
 use crate::fhir::api::preconditions::{Tags, etag};
-use crate::fhir::api::resource::Sent;
+use crate::fhir::api::resource::{Rules, Sent};
 use crate::fhir::api::respond::{Done, Return};
 use crate::fhir::api::state::ApiState;
 use crate::fhir::api::target::{scope_named, type_named, version_named};
@@ -31,12 +31,14 @@ use crate::fhir::search::parse::{Handling, Search};
 use crate::fhir::search::scope::Scope;
 use crate::fhir::store::interface::{Reader, Writer};
 use crate::fhir::store::{Condition, Lineage, Method, ResourceKey, Version};
+use crate::fhir::structure::Validation;
 
 /// A transaction, checked as far as that is possible without the store.
 struct Plan {
     changes: Vec<Planned>,
     reads: Vec<PlannedRead>,
     base_url: String,
+    validation: Validation,
 }
 
 /// A write at its place in the Bundle.
@@ -81,7 +83,12 @@ pub(super) async fn run(
 
 impl Plan {
     fn of(state: &ApiState, requests: Requests, base_url: &str) -> Result<Self, ApiError> {
-        let mut plan = Self { changes: Vec::new(), reads: Vec::new(), base_url: base_url.to_owned() };
+        let mut plan = Self {
+            changes: Vec::new(),
+            reads: Vec::new(),
+            base_url: base_url.to_owned(),
+            validation: state.settings.validation,
+        };
         for (index, request) in requests.into_iter().enumerate() {
             match request? {
                 Request::Write(change) => plan.changes.push(Planned { index, change: *change, links: Vec::new() }),
@@ -145,7 +152,8 @@ impl Plan {
     }
 
     fn carry_out(self, writer: &mut dyn Writer) -> Result<Vec<(usize, Outcome)>, ApiError> {
-        let Self { changes, reads, base_url } = self;
+        let Self { changes, reads, base_url, validation } = self;
+        let rules = Rules { base_url: &base_url, validation };
         let mut outcomes = Vec::with_capacity(changes.len() + reads.len());
         let (deletions, changes): (Vec<_>, Vec<_>) =
             changes.into_iter().partition(|planned| matches!(planned.change.action, Action::Delete(_)));
@@ -167,7 +175,7 @@ impl Plan {
         let mut replacements: HashMap<String, String> =
             settled.iter().filter_map(|entry| Some((entry.full_url.clone()?, local(&entry.key)))).collect();
         for entry in &mut settled {
-            entry.resolve_links(writer, &mut replacements, &base_url).map_err(|error| error.in_entry(entry.index))?;
+            entry.resolve_links(writer, &mut replacements, rules).map_err(|error| error.in_entry(entry.index))?;
         }
         // POST before PUT; the sort keeps the order within each.
         settled.sort_by_key(|entry| matches!(entry.action, Action::Update(_)));
@@ -226,18 +234,18 @@ impl Settled {
         &mut self,
         writer: &dyn Writer,
         replacements: &mut HashMap<String, String>,
-        base_url: &str,
+        rules: Rules<'_>,
     ) -> Result<(), ApiError> {
         if self.links.is_empty() || self.existing.is_some() {
             return Ok(());
         }
         for link in self.links.iter().filter(|link| links::is_conditional(link)) {
             if !replacements.contains_key(link) {
-                replacements.insert(link.clone(), meant_by(link, writer, base_url)?);
+                replacements.insert(link.clone(), meant_by(link, writer, rules.base_url)?);
             }
         }
         let text = links::replace(&self.text, replacements)?;
-        let sent = Sent::read_as(&text, self.key.resource_type, base_url)?;
+        let sent = Sent::read_as(&text, self.key.resource_type, rules)?;
         match &mut self.action {
             Action::Create(create) => create.draft = sent.into_draft(self.key.id.clone(), create.draft.method),
             Action::Update(update) => update.draft = sent.into_draft(self.key.id.clone(), update.draft.method),

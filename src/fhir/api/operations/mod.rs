@@ -9,6 +9,7 @@
 
 mod meta;
 pub(crate) mod parameters;
+mod validate;
 
 use std::collections::BTreeMap;
 
@@ -53,16 +54,28 @@ pub(crate) struct Operation {
 }
 
 /// Every operation of this server.
-static OPERATIONS: &[Operation] = &[Operation {
-    name: "meta",
-    levels: &[Level::Instance],
-    types: Types::Every,
-    definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta",
-    effect: Effect::Reads,
-    inputs: &[],
-    others: Others::Refused,
-    handler: meta::meta,
-}];
+static OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "meta",
+        levels: &[Level::Instance],
+        types: Types::Every,
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-meta",
+        effect: Effect::Reads,
+        inputs: &[],
+        others: Others::Refused,
+        handler: meta::meta,
+    },
+    Operation {
+        name: "validate",
+        levels: &[Level::Type, Level::Instance],
+        types: Types::Every,
+        definition: "http://hl7.org/fhir/OperationDefinition/Resource-validate",
+        effect: Effect::Reads,
+        inputs: validate::INPUTS,
+        others: Others::Refused,
+        handler: validate::validate,
+    },
+];
 
 /// How the sign before an operation's name is spelled in URLs.
 const DOLLARS: [&str; 2] = ["$", "%24"];

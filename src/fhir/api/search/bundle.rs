@@ -1,11 +1,11 @@
 //! The searchset Bundle, written straight to bytes: stored bodies go in as they are.
 
 use super::gather::{Found, INCLUDED_MAX, Inclusion, ROUNDS_MAX};
-use crate::fhir::api::error::outcome;
 use crate::fhir::search::page::link;
 use crate::fhir::search::parse::Search;
 use crate::fhir::store::{ResourceKey, Version};
 use crate::json::Node;
+use crate::r4::outcome::{Issue, Severity, outcome};
 
 /// The Bundle, as JSON.
 pub(crate) fn write(base: &str, search: &Search, found: &Found) -> Vec<u8> {
@@ -24,7 +24,7 @@ pub(crate) fn write(base: &str, search: &Search, found: &Found) -> Vec<u8> {
         entries.resource(base, version, "include");
     }
     for note in notes(search, found) {
-        entries.outcome(&note);
+        entries.outcome(note);
     }
     entries.close()
 }
@@ -50,15 +50,8 @@ fn with_cursor(first: &str, cursor: &str) -> String {
     format!("{first}{separator}_cursor={cursor}")
 }
 
-/// What the client must know to read the answer rightly.
-struct Note {
-    severity: &'static str,
-    code: &'static str,
-    text: String,
-}
-
-fn notes(search: &Search, found: &Found) -> Vec<Note> {
-    let warning = |code, text| Note { severity: "warning", code, text };
+fn notes(search: &Search, found: &Found) -> Vec<Issue> {
+    let warning = |code, text: String| Issue::new(Severity::Warning, code, text);
     let mut notes = Vec::new();
     if !search.ignored.is_empty() {
         let ignored: Vec<String> = search.ignored.iter().map(|error| format!("Left out: {error}.")).collect();
@@ -66,7 +59,7 @@ fn notes(search: &Search, found: &Found) -> Vec<Note> {
     }
     if let Some(most) = search.count_cut_to {
         let text = format!("A page holds at most {most} matches; follow the link `next` for more.");
-        notes.push(Note { severity: "information", code: "too-costly", text });
+        notes.push(Issue::new(Severity::Information, "too-costly", text));
     }
     match found.inclusion {
         Inclusion::Complete => {}
@@ -95,8 +88,8 @@ impl Entries {
         self.entry(format!(r#""fullUrl":{url},"#).as_bytes(), body, mode);
     }
 
-    fn outcome(&mut self, note: &Note) {
-        self.entry(b"", &outcome(note.severity, note.code, &note.text, None), "outcome");
+    fn outcome(&mut self, note: Issue) {
+        self.entry(b"", &outcome(&[note]), "outcome");
     }
 
     fn entry(&mut self, url: &[u8], body: &[u8], mode: &str) {

@@ -197,6 +197,8 @@ async fn references_between_entries_lead_to_the_ids_they_were_given() {
     bench.put("/Device/d", r#"{"resourceType":"Device","id":"d","identifier":[{"system":"urn:d","value":"1"}]}"#).await;
     let observation = json!({
         "resourceType": "Observation",
+        "status": "final",
+        "code": { "text": "x" },
         "subject": { "reference": "urn:uuid:p" },
         "device": { "reference": "Device?identifier=urn:d|1" },
         "valueString": "urn:uuid:p",
@@ -221,7 +223,10 @@ async fn references_between_entries_lead_to_the_ids_they_were_given() {
 async fn a_reference_that_leads_nowhere_fails_the_transaction() {
     let bench = Bench::new().await;
     let to = |reference: &str| {
-        post(&json!({ "resourceType": "Observation", "subject": { "reference": reference } }), json!({}))
+        let observation = json!({
+            "resourceType": "Observation", "status": "final", "code": { "text": "x" }, "subject": { "reference": reference }
+        });
+        post(&observation, json!({}))
     };
     send(&bench, "transaction", &[to("urn:uuid:none")]).await.check_issue(400, "value");
     send(&bench, "transaction", &[to("Patient?identifier=urn:x|none")]).await.check_issue(412, "conflict");

@@ -126,7 +126,7 @@ fn identified(value: &str) -> String {
 #[tokio::test]
 async fn what_is_created_is_read_back_as_sent_under_an_id_of_the_server() {
     let bench = Bench::new().await;
-    let sent = r#"{"resourceType":"Observation","id":"mine","meta":{"tag":[{"code":"t"}],"versionId":"9"},"valueQuantity":{"value":65.00}}"#;
+    let sent = r#"{"resourceType":"Observation","id":"mine","meta":{"tag":[{"code":"t"}],"versionId":"9"},"status":"final","code":{"text":"x"},"valueQuantity":{"value":65.00}}"#;
     let created = bench.post("/Observation", sent).await.check(201);
     let id = created.json()["id"].as_str().unwrap().to_owned();
     assert_ne!(id, "mine");
@@ -137,7 +137,7 @@ async fn what_is_created_is_read_back_as_sent_under_an_id_of_the_server() {
     assert_eq!(
         read.text,
         format!(
-            r#"{{"resourceType":"Observation","id":"{id}","meta":{{"versionId":"1","lastUpdated":"2026-01-02T03:04:05.678Z","tag":[{{"code":"t"}}]}},"valueQuantity":{{"value":65.00}}}}"#
+            r#"{{"resourceType":"Observation","id":"{id}","meta":{{"versionId":"1","lastUpdated":"2026-01-02T03:04:05.678Z","tag":[{{"code":"t"}}]}},"status":"final","code":{{"text":"x"}},"valueQuantity":{{"value":65.00}}}}"#
         )
     );
     assert_eq!(read.header("content-type"), "application/fhir+json; charset=utf-8");

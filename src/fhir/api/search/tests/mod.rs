@@ -14,11 +14,15 @@ use super::{by_get, by_post};
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::fhir::api::error::ApiError;
-use crate::fhir::api::resource::Sent;
+use crate::fhir::api::resource::{Rules, Sent};
 use crate::fhir::api::state::{ApiSettings, ApiState};
 use crate::fhir::store::interface::{Store, StoreError};
 use crate::fhir::store::sqlite::{SCHEMA, SqliteStore};
 use crate::fhir::store::{Draft, Method};
+use crate::fhir::structure::Validation;
+
+/// Resources have here what a search looks at, no more.
+const RULES: Rules<'static> = Rules { base_url: "http://here/fhir", validation: Validation::Json };
 
 struct Bench {
     state: ApiState,
@@ -32,7 +36,7 @@ impl Bench {
         let clock = Clock::stopped("2024-06-01T00:00:00Z".parse().unwrap());
         let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
         let store: Arc<dyn Store> = Arc::new(SqliteStore::open(database, clock.clone()).await.unwrap());
-        let settings = ApiSettings { base_url: Some("http://here/fhir".to_owned()), ..ApiSettings::default() };
+        let settings = ApiSettings { base_url: Some(RULES.base_url.to_owned()), ..ApiSettings::default() };
         let state = ApiState::new(store, &clock, settings);
         Self { state, clock, _directory: directory }
     }
@@ -99,7 +103,7 @@ impl Bench {
 }
 
 fn draft(resource: &str) -> Draft {
-    let sent = Sent::read(resource.as_bytes(), "http://here/fhir").unwrap();
+    let sent = Sent::read(resource.as_bytes(), RULES).unwrap();
     let id = sent.id.clone().unwrap();
     sent.into_draft(id, Method::Put)
 }
