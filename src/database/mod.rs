@@ -17,6 +17,7 @@ mod writer;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
 
 pub(crate) use self::deadline::interrupted_after;
@@ -197,7 +198,7 @@ impl Database {
 
 fn open_for_writing(path: &Path) -> Result<Connection, rusqlite::Error> {
     let mut connection = Connection::open(path)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    prepare_once(&connection)?;
     // WAL keeps readers going beside the writer; FULL flushes the log at every commit, so that what is acknowledged
     // survives a power cut. When the log moves into the database is the business of `log`.
     connection.execute_batch(
@@ -214,10 +215,18 @@ fn open_for_writing(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
+/// Keeps statements, and keeps them as they were planned: without the guarantee of stable plans SQLite plans a statement anew
+/// whenever a value is bound that a partial index might be about, which costs more than most statements themselves.
+fn prepare_once(connection: &Connection) -> Result<(), rusqlite::Error> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    Ok(())
+}
+
 fn open_for_reading(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    prepare_once(&connection)?;
     connection.execute_batch("PRAGMA cache_size = -32768; PRAGMA temp_store = MEMORY; PRAGMA query_only = ON;")?;
     Ok(connection)
 }

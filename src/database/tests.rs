@@ -1,4 +1,4 @@
-use rusqlite::Connection;
+use rusqlite::{Connection, StatementStatus};
 
 use super::{Database, DatabaseError, OpenError, Schema, WriteError};
 
@@ -136,6 +136,26 @@ async fn a_query_ends_when_nobody_waits_for_it() {
         assert_eq!(interrupted.sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
     }
     assert_eq!(stored(&database).await, [0_i64; 0]);
+}
+
+#[tokio::test]
+async fn a_statement_is_planned_once_whatever_is_bound_to_it() {
+    let schema = Schema {
+        name: "test",
+        steps: &["CREATE TABLE t(v INTEGER NOT NULL, w INTEGER NOT NULL); CREATE INDEX some ON t(v) WHERE w <> 4"],
+    };
+    let plans_again = |connection: &Connection| {
+        let mut statement = connection.prepare_cached("SELECT count(*) FROM t WHERE v = ?1 AND w = ?2").unwrap();
+        for value in 0..3 {
+            statement.query_row([value, value], |row| row.get::<_, i64>(0)).unwrap();
+        }
+        statement.get_status(StatementStatus::RePrepare)
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), &[schema]).unwrap();
+    assert_eq!(database.read(plans_again).await.unwrap(), 0);
+    let written = database.write(move |connection| Ok::<_, ()>(plans_again(connection)));
+    assert_eq!(written.await.unwrap(), 0);
 }
 
 #[tokio::test]
