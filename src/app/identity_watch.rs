@@ -27,7 +27,8 @@ pub(super) fn watch(freshness: Arc<Freshness>) -> Watch {
             | IndexValue::Quantity { .. }
             | IndexValue::String { .. }
             | IndexValue::Uri { .. }
-            | IndexValue::Composite { .. } => None,
+            | IndexValue::Composite { .. }
+            | IndexValue::Display { .. } => None,
         });
         freshness.note(change.key.resource_type.as_str(), &change.key.id, values);
     };

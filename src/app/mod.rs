@@ -32,6 +32,7 @@ use crate::dead_letters;
 use crate::dead_letters::DeadLetters;
 use crate::fhir;
 use crate::fhir::store::sqlite::SqliteStore;
+use crate::fhir::terminology;
 use crate::resolve::Freshness;
 use crate::settlements;
 
@@ -71,6 +72,7 @@ impl App {
         let freshness = Arc::new(Freshness::new());
         let store = SqliteStore::open(database.clone(), clock.clone()).await.map_err(AppError::Store)?;
         let store = store.watched_by(identity_watch::watch(Arc::clone(&freshness)));
+        let store = store.with_terminology(terminology::search::codes);
         let give_up = CancellationToken::new();
         let dead_letters = DeadLetters::new(database.clone(), give_up.clone());
         let http = HttpServer::bind(&config.http, exposure, Arc::new(store), clock.clone()).await?;

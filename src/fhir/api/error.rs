@@ -214,6 +214,7 @@ impl From<StoreError> for ApiError {
                 Category::Value,
                 "The page cursor does not belong to this search. Follow the links of a search as given, or start it again.",
             ),
+            StoreError::Codes(why) => Self::new(Category::Value, format!("The search was refused: {why}.")),
             StoreError::TooSlow => Self::new(
                 Category::TooCostly,
                 "A condition of the write takes too long to look up, and all other writes wait for it. Nothing was \

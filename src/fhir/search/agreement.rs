@@ -56,6 +56,7 @@ fn sample(data_type: &str, targets: &[ResourceType]) -> Value {
 /// The search value that names an entry's own value.
 fn print(value: &IndexValue) -> String {
     match value {
+        IndexValue::Token { system, code } if system.is_empty() => escape(code),
         IndexValue::Token { system, code } => format!("{}|{}", escape(system), escape(code)),
         IndexValue::Reference { target } => escape(target),
         IndexValue::Uri { uri } => escape(uri),
@@ -63,6 +64,7 @@ fn print(value: &IndexValue) -> String {
         IndexValue::Number { value } => value.to_string(),
         IndexValue::Quantity { system, code, value, .. } => format!("{value}|{}|{}", escape(system), escape(code)),
         IndexValue::Date { .. } => "ap2024-02-29".to_owned(),
+        IndexValue::Display { folded } => escape(folded),
         IndexValue::Composite { parts } => {
             parts.iter().filter_map(|values| values.first()).map(print).collect::<Vec<_>>().join("$")
         }
@@ -79,7 +81,7 @@ fn finds(condition: &Condition, entry: &IndexEntry) -> bool {
 fn passes(test: &Test, value: &IndexValue) -> bool {
     match (test, value) {
         (Test::Token { system, code }, IndexValue::Token { system: stored_system, code: stored_code }) => {
-            system.as_ref() == Some(stored_system) && code.as_ref() == Some(stored_code)
+            system.as_deref().unwrap_or_default() == stored_system && code.as_ref() == Some(stored_code)
         }
         (Test::Reference { target }, IndexValue::Reference { target: stored }) => target == stored,
         (Test::Uri { uri, mode: UriMode::Exact }, IndexValue::Uri { uri: stored }) => uri == stored,

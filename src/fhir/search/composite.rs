@@ -103,7 +103,7 @@ impl Composite {
     pub(super) fn condition(
         &self,
         value: &str,
-        part: impl Fn(&SearchParameter, &str) -> Result<Condition, BadValue>,
+        part: impl Fn(&'static SearchParameter, &str) -> Result<Condition, BadValue>,
     ) -> Result<Condition, BadValue> {
         let values = split(value, '$');
         if values.len() != self.parts.len() {
@@ -135,6 +135,7 @@ fn alternatives(condition: &Condition, tests: &mut Vec<Test>) {
         | Condition::Id(_)
         | Condition::LastUpdated { .. }
         | Condition::Present(_)
+        | Condition::Coded(..)
         | Condition::Linked { .. }
         | Condition::LinkedFrom { .. } => {}
     }
@@ -247,6 +248,7 @@ mod tests {
             IndexValue::Quantity { value, .. } | IndexValue::Number { value } => value.to_string(),
             IndexValue::Reference { target: text } | IndexValue::Uri { uri: text } => text.clone(),
             IndexValue::String { exact, .. } => exact.clone(),
+            IndexValue::Display { folded } => folded.clone(),
             IndexValue::Date { start, end } => format!("{start}..{end}"),
             IndexValue::Composite { parts } => {
                 let part = |values: &Vec<_>| values.iter().map(text).collect::<Vec<_>>().join(",");

@@ -6,7 +6,7 @@
 //! both. Distance and sound are not supported, see `unsupported`.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
 use super::composite::Composite;
@@ -46,7 +46,8 @@ pub(crate) fn targets(resource_type: ResourceType, parameter: &str, resource: &N
             | IndexValue::Quantity { .. }
             | IndexValue::String { .. }
             | IndexValue::Uri { .. }
-            | IndexValue::Composite { .. } => None,
+            | IndexValue::Composite { .. }
+            | IndexValue::Display { .. } => None,
         })
         .collect()
 }
@@ -77,6 +78,26 @@ pub(super) fn identifier_parameter(code: &str) -> Parameter {
     format!("{code}:identifier").into()
 }
 
+/// The name under which the texts beside codes are indexed.
+pub(super) fn text_parameter(code: &str) -> Parameter {
+    format!("{code}:text").into()
+}
+
+/// The name under which identifiers are indexed with the codes of their types.
+pub(super) fn of_type_parameter(code: &str) -> Parameter {
+    format!("{code}:of-type").into()
+}
+
+/// Where the elements under a token parameter have their system and code.
+pub(super) fn token_forms(resource_type: ResourceType, parameter: &str) -> &'static [token::Form] {
+    PLANS.get(&resource_type).and_then(|plan| plan.token_forms.get(parameter)).map_or(&[], Vec::as_slice)
+}
+
+/// Whether an element under a reference parameter can have an identifier.
+pub(super) fn has_identifiers(resource_type: ResourceType, parameter: &str) -> bool {
+    PLANS.get(&resource_type).is_some_and(|plan| plan.identified.contains(parameter))
+}
+
 static PLANS: LazyLock<HashMap<ResourceType, Plan>> =
     LazyLock::new(|| ResourceType::all().map(|resource_type| (resource_type, Plan::of(resource_type))).collect());
 
@@ -87,6 +108,10 @@ struct Plan {
     members: HashMap<String, Vec<Leaf>>,
     /// Booleans about the whole resource.
     booleans: Vec<(Parameter, Vec<Predicate>)>,
+    /// By token parameter, the forms of its elements.
+    token_forms: HashMap<Parameter, Vec<token::Form>>,
+    /// Reference parameters some element of which can have an identifier.
+    identified: HashSet<Parameter>,
     composites: Vec<Composite>,
 }
 
@@ -96,6 +121,16 @@ struct Leaf {
     index: Option<usize>,
     rest: Vec<Step>,
     extraction: Extraction,
+    beside: Beside,
+}
+
+/// What else an element with codes is found by.
+#[derive(Default)]
+struct Beside {
+    /// Where its texts go.
+    texts: Option<Parameter>,
+    /// Where its identifiers go, with the codes of their types.
+    typed: Option<Parameter>,
 }
 
 /// How an element becomes values.
@@ -132,7 +167,10 @@ impl Plan {
                     self.add_path(parameter, path);
                 }
             }
-            Ok(Compiled::AllHold(predicates)) => self.booleans.push((parameter.code.clone(), predicates)),
+            Ok(Compiled::AllHold(predicates)) => {
+                self.token_forms.entry(parameter.code.clone()).or_default().push(token::Form::Boolean);
+                self.booleans.push((parameter.code.clone(), predicates));
+            }
             Err(_) => {}
         }
     }
@@ -147,7 +185,14 @@ impl Plan {
         };
         let rest: Vec<Step> = steps.collect();
         let leaves = self.members.entry(name).or_default();
+        let mut beside = Beside::default();
+        if let Extraction::Token(form) = extraction {
+            self.token_forms.entry(parameter.code.clone()).or_default().push(form);
+            beside.texts = form.has_text().then(|| text_parameter(&parameter.code));
+            beside.typed = (form == token::Form::Identifier).then(|| of_type_parameter(&parameter.code));
+        }
         if let Extraction::Reference(reference::Form::Reference) = extraction {
+            self.identified.insert(parameter.code.clone());
             leaves.push(Leaf {
                 parameter: identifier_parameter(&parameter.code),
                 index,
@@ -157,9 +202,10 @@ impl Plan {
                     .chain([Step::Member { name: "identifier".to_owned(), index: None }])
                     .collect(),
                 extraction: Extraction::Token(token::Form::Identifier),
+                beside: Beside::default(),
             });
         }
-        leaves.push(Leaf { parameter: parameter.code.clone(), index, rest, extraction });
+        leaves.push(Leaf { parameter: parameter.code.clone(), index, rest, extraction, beside });
     }
 
     fn run(&self, resource: &Node<'_>, wanted: impl Fn(&str) -> bool, entries: &mut Vec<IndexEntry>) {
@@ -189,11 +235,20 @@ const KEPT_BY_THE_STORE: &[&str] = &["_id", "_lastUpdated"];
 impl Leaf {
     fn run(&self, member: &Node<'_>, entries: &mut Vec<IndexEntry>) {
         enter(member, self.index, &self.rest, &mut |node| {
-            self.extraction.run(node, &mut |value| {
-                entries.push(IndexEntry { parameter: self.parameter.clone(), value });
-            });
+            self.extraction.run(node, &mut |value| entries.push(entry(&self.parameter, value)));
+            let Extraction::Token(form) = self.extraction else { return };
+            if let Some(parameter) = &self.beside.texts {
+                form.extract_texts(node, &mut |value| entries.push(entry(parameter, value)));
+            }
+            if let Some(parameter) = &self.beside.typed {
+                form.extract_typed(node, &mut |value| entries.push(entry(parameter, value)));
+            }
         });
     }
+}
+
+fn entry(parameter: &Parameter, value: IndexValue) -> IndexEntry {
+    IndexEntry { parameter: Parameter::clone(parameter), value }
 }
 
 impl Extraction {
@@ -233,7 +288,7 @@ fn compare(left: &IndexEntry, right: &IndexEntry) -> Ordering {
 }
 
 fn compare_values(left: &IndexValue, right: &IndexValue) -> Ordering {
-    use IndexValue::{Composite, Date, Number, Quantity, Reference, String, Token, Uri};
+    use IndexValue::{Composite, Date, Display, Number, Quantity, Reference, String, Token, Uri};
     match (left, right) {
         (Token { system, code }, Token { system: other_system, code: other_code }) => {
             code.cmp(other_code).then_with(|| system.cmp(other_system))
@@ -252,6 +307,7 @@ fn compare_values(left: &IndexValue, right: &IndexValue) -> Ordering {
         (Composite { parts }, Composite { parts: other }) => {
             compare_lists(parts, other, |part, other| compare_lists(part, other, compare_values))
         }
+        (Display { folded }, Display { folded: other }) => folded.cmp(other),
         (
             Token { .. }
             | Reference { .. }
@@ -260,7 +316,8 @@ fn compare_values(left: &IndexValue, right: &IndexValue) -> Ordering {
             | Quantity { .. }
             | String { .. }
             | Uri { .. }
-            | Composite { .. },
+            | Composite { .. }
+            | Display { .. },
             _,
         ) => rank(left).cmp(&rank(right)),
     }
@@ -281,6 +338,7 @@ fn rank(value: &IndexValue) -> u8 {
         IndexValue::String { .. } => 5,
         IndexValue::Uri { .. } => 6,
         IndexValue::Composite { .. } => 7,
+        IndexValue::Display { .. } => 8,
     }
 }
 
@@ -394,6 +452,7 @@ mod tests {
                     IndexValue::String { folded, exact } => format!("{folded}/{exact}"),
                     IndexValue::Uri { uri } => uri,
                     IndexValue::Composite { parts } => format!("{} parts", parts.len()),
+                    IndexValue::Display { folded } => folded,
                 };
                 format!("{} {value}", entry.parameter)
             })
@@ -411,8 +470,10 @@ mod tests {
                 "category c|vital-signs",
                 "code http://loinc.org|8867-4",
                 "code-value-quantity 2 parts",
+                "code:text heart rate",
                 "combo-code http://loinc.org|8867-4",
                 "combo-code-value-quantity 2 parts",
+                "combo-code:text heart rate",
                 "combo-value-quantity 65|http://unitsofmeasure.org|/min|beats/min",
                 "date 1000000..1999999",
                 "device Device/d",

@@ -2,7 +2,7 @@
 //! finds the other. Only the API knows under which address it was asked.
 
 use super::reference::{local, without_version};
-use crate::fhir::store::{Condition, IndexEntry, IndexValue, Test};
+use crate::fhir::store::{CodeSet, Condition, IndexEntry, IndexValue, Test};
 
 /// Makes the absolute references to `base` (without a slash at its end) among index entries local.
 pub(crate) fn localize_entries(entries: &mut [IndexEntry], base: &str) {
@@ -20,7 +20,8 @@ fn localize_value(value: &mut IndexValue, base: &str) {
         | IndexValue::Number { .. }
         | IndexValue::Quantity { .. }
         | IndexValue::String { .. }
-        | IndexValue::Uri { .. } => {}
+        | IndexValue::Uri { .. }
+        | IndexValue::Display { .. } => {}
     }
 }
 
@@ -32,7 +33,11 @@ pub(crate) fn localize(condition: &mut Condition, base: &str) {
             localize(condition, base);
         }
         Condition::Has(_, test) => localize_test(test, base),
-        Condition::Id(_) | Condition::LastUpdated { .. } | Condition::Present(_) => {}
+        Condition::Coded(_, CodeSet::ValueSet(name)) => localize_target(name, base),
+        Condition::Coded(_, CodeSet::Below(_) | CodeSet::Above(_))
+        | Condition::Id(_)
+        | Condition::LastUpdated { .. }
+        | Condition::Present(_) => {}
     }
 }
 
@@ -41,11 +46,13 @@ fn localize_test(test: &mut Test, base: &str) {
         Test::Reference { target } => localize_target(target, base),
         Test::Composite { parts } => parts.iter_mut().flatten().for_each(|test| localize_test(test, base)),
         Test::Token { .. }
+        | Test::MediaType { .. }
         | Test::Date { .. }
         | Test::Number { .. }
         | Test::Quantity { .. }
         | Test::String { .. }
-        | Test::Uri { .. } => {}
+        | Test::Uri { .. }
+        | Test::Display { .. } => {}
     }
 }
 

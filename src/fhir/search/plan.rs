@@ -9,9 +9,11 @@ use url::form_urlencoded;
 
 use super::error::{BadValue, SearchError, nearest};
 use super::escape::{split, unescape};
-use super::index::{composite, identifier_parameter, unsupported};
+use super::index::{
+    composite, has_identifiers, identifier_parameter, of_type_parameter, text_parameter, token_forms, unsupported,
+};
 use super::{date, number, quantity, reference, string, token, uri};
-use crate::fhir::store::{Condition, Test, TextMode, UriMode};
+use crate::fhir::store::{CodeSet, Condition, TextMode, UriMode};
 use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter, search_parameter, search_parameters};
 use crate::r4::resource_type::ResourceType;
 
@@ -131,8 +133,8 @@ impl Scope<'_> {
         match rest {
             Some(rest) => self.chain(parameter, modifier, rest, value),
             None => {
-                let modifier = Modifier::parse(parameter, modifier)?;
-                let condition = condition(self.resource_type, parameter, modifier, value)?;
+                let subject = Subject { resource_type: self.resource_type, parameter };
+                let condition = subject.criterion(modifier, value)?;
                 let tests_left = self.tests_left.get().checked_sub(condition.size()).ok_or_else(too_many_tests)?;
                 self.tests_left.set(tests_left);
                 Ok(condition)
@@ -160,7 +162,7 @@ impl Scope<'_> {
     /// rest.
     fn chain(
         self,
-        parameter: &SearchParameter,
+        parameter: &'static SearchParameter,
         modifier: Option<&str>,
         rest: &str,
         value: &str,
@@ -171,7 +173,8 @@ impl Scope<'_> {
                 reason: "only references can be followed",
             });
         }
-        let only = modifier.map(|name| Modifier::target(parameter, name)).transpose()?;
+        let subject = Subject { resource_type: self.resource_type, parameter };
+        let only = modifier.map(|name| Modifier::target(subject, name)).transpose()?;
         let types = only.as_ref().map_or(parameter.targets.as_slice(), std::slice::from_ref);
         let mut linked: Vec<(Vec<ResourceType>, Condition)> = Vec::new();
         let mut refused = None;
@@ -245,155 +248,215 @@ enum Modifier {
     Exact,
     /// Anywhere in the text.
     Contains,
+    /// By the texts beside codes.
+    Text,
+    /// Identifiers by a code of their type.
+    OfType,
+    /// Codes of a value set.
+    In,
+    /// No code is of a value set.
+    NotIn,
     /// By the identifier of the reference.
     Identifier,
-    /// This URI and all it is the beginning of.
+    /// This code and all it subsumes; this URI and all it is the beginning of.
     Below,
-    /// This URI and all that is its beginning.
+    /// This code and all that subsume it; this URI and all that is its beginning.
     Above,
     /// Only references to this type.
     Target(ResourceType),
 }
 
-const MISSING: (&str, Modifier) = ("missing", Modifier::Missing);
-
-impl Modifier {
-    fn parse(parameter: &SearchParameter, name: Option<&str>) -> Result<Self, SearchError> {
-        let Some(name) = name else {
-            return Ok(Self::None);
-        };
-        let known = Self::known(parameter);
-        match known.iter().find(|(known, _)| *known == name) {
-            Some((_, modifier)) => Ok(*modifier),
-            None if parameter.kind == ParameterKind::Reference => Self::target(parameter, name).map(Self::Target),
-            None => Err(unknown_modifier(parameter, name)),
-        }
-    }
-
-    fn known(parameter: &SearchParameter) -> &'static [(&'static str, Self)] {
-        if KEPT_BY_THE_STORE.contains(&parameter.code.as_ref()) {
-            return &[];
-        }
-        match parameter.kind {
-            ParameterKind::Token => &[MISSING, ("not", Self::Not)],
-            ParameterKind::String => &[MISSING, ("exact", Self::Exact), ("contains", Self::Contains)],
-            ParameterKind::Reference => &[MISSING, ("identifier", Self::Identifier)],
-            ParameterKind::Uri => &[MISSING, ("below", Self::Below), ("above", Self::Above)],
-            ParameterKind::Date | ParameterKind::Number | ParameterKind::Quantity => &[MISSING],
-            ParameterKind::Composite | ParameterKind::Special => &[],
-        }
-    }
-
-    fn target(parameter: &SearchParameter, name: &str) -> Result<ResourceType, SearchError> {
-        ResourceType::parse(name)
-            .filter(|target| parameter.targets.contains(target))
-            .ok_or_else(|| unknown_modifier(parameter, name))
-    }
-}
-
 /// What the store finds by itself, without an index.
 const KEPT_BY_THE_STORE: [&str; 2] = ["_id", "_lastUpdated"];
 
-fn unknown_modifier(parameter: &SearchParameter, modifier: &str) -> SearchError {
-    let names = Modifier::known(parameter).iter().map(|(name, _)| *name);
-    let targets = parameter.targets.iter().map(|target| target.as_str());
-    SearchError::UnknownModifier {
-        name: parameter.code.as_ref().to_owned(),
-        modifier: modifier.to_owned(),
-        nearest: nearest(modifier, names.chain(targets)),
+impl Modifier {
+    /// A reference to one of the types the parameter may point to.
+    fn target(subject: Subject, name: &str) -> Result<ResourceType, SearchError> {
+        ResourceType::parse(name)
+            .filter(|target| subject.parameter.targets.contains(target))
+            .ok_or_else(|| subject.unknown_modifier(name))
     }
 }
 
-fn condition(
+/// The parameter at the end of a criterion, as one type has it.
+#[derive(Clone, Copy)]
+struct Subject {
     resource_type: ResourceType,
-    parameter: &SearchParameter,
-    modifier: Modifier,
-    value: &str,
-) -> Result<Condition, SearchError> {
-    if modifier == Modifier::Missing {
-        return missing(parameter, value);
-    }
-    let values = split(value, ',');
-    if values.len() > VALUES_MAX {
-        return Err(SearchError::TooMany { parts: "values of a parameter", most: VALUES_MAX });
-    }
-    if parameter.code.as_ref() == "_id" {
-        return each(parameter, &values, id).map(Condition::Id);
-    }
-    let mut alternatives = match composite(resource_type, &parameter.code) {
-        Some(composite) => each(parameter, &values, |value| {
-            composite.condition(value, |part, value| alternative(part, Modifier::None, value))
-        })?,
-        None => each(parameter, &values, |value| alternative(parameter, modifier, value))?,
-    };
-    let any = match (alternatives.pop(), alternatives.is_empty()) {
-        (Some(only), true) => only,
-        (last, _) => Condition::Any(alternatives.into_iter().chain(last).collect()),
-    };
-    Ok(if modifier == Modifier::Not { Condition::Not(Box::new(any)) } else { any })
+    parameter: &'static SearchParameter,
 }
 
-fn each<T>(
-    parameter: &SearchParameter,
-    values: &[&str],
-    read: impl Fn(&str) -> Result<T, BadValue>,
-) -> Result<Vec<T>, SearchError> {
-    values.iter().map(|value| read(value).map_err(|bad| bad.of(&parameter.code, value))).collect()
-}
+impl Subject {
+    fn criterion(self, modifier: Option<&str>, value: &str) -> Result<Condition, SearchError> {
+        let modifier = self.modifier(modifier)?;
+        if modifier == Modifier::Missing {
+            return self.missing(value);
+        }
+        let values = split(value, ',');
+        if values.len() > VALUES_MAX {
+            return Err(SearchError::TooMany { parts: "values of a parameter", most: VALUES_MAX });
+        }
+        if self.parameter.code.as_ref() == "_id" {
+            return self.each(&values, id).map(Condition::Id);
+        }
+        let mut alternatives = match composite(self.resource_type, &self.parameter.code) {
+            Some(composite) => self.each(&values, |value| {
+                composite
+                    .condition(value, |part, value| Self { parameter: part, ..self }.alternative(Modifier::None, value))
+            })?,
+            None => self.each(&values, |value| self.alternative(modifier, value))?,
+        };
+        let any = match (alternatives.pop(), alternatives.is_empty()) {
+            (Some(only), true) => only,
+            (last, _) => Condition::Any(alternatives.into_iter().chain(last).collect()),
+        };
+        let is_reversed = matches!(modifier, Modifier::Not | Modifier::NotIn);
+        Ok(if is_reversed { Condition::Not(Box::new(any)) } else { any })
+    }
 
-fn missing(parameter: &SearchParameter, value: &str) -> Result<Condition, SearchError> {
-    let present = Condition::Present(parameter.code.clone());
-    match value {
-        "true" => Ok(Condition::Not(Box::new(present))),
-        "false" => Ok(present),
-        _ => Err(BadValue { expected: "`true` or `false`" }.of(&parameter.code, value)),
+    fn modifier(self, name: Option<&str>) -> Result<Modifier, SearchError> {
+        let Some(name) = name else {
+            return Ok(Modifier::None);
+        };
+        match self.modifiers().iter().find(|(known, _)| *known == name) {
+            Some((_, modifier)) => Ok(*modifier),
+            None if self.parameter.kind == ParameterKind::Reference => {
+                Modifier::target(self, name).map(Modifier::Target)
+            }
+            None => Err(self.unknown_modifier(name)),
+        }
     }
-}
 
-fn alternative(parameter: &SearchParameter, modifier: Modifier, value: &str) -> Result<Condition, BadValue> {
-    if parameter.code.as_ref() == "_lastUpdated" {
-        return date::last_updated(value);
+    /// The modifiers by name, but for the types of references.
+    fn modifiers(self) -> Vec<(&'static str, Modifier)> {
+        let mut modifiers = Vec::new();
+        if KEPT_BY_THE_STORE.contains(&self.parameter.code.as_ref()) {
+            return modifiers;
+        }
+        modifiers.push(("missing", Modifier::Missing));
+        match self.parameter.kind {
+            ParameterKind::Token => modifiers.extend(self.token_modifiers()),
+            ParameterKind::String => {
+                modifiers.extend([("exact", Modifier::Exact), ("contains", Modifier::Contains)]);
+            }
+            ParameterKind::Reference if has_identifiers(self.resource_type, &self.parameter.code) => {
+                modifiers.push(("identifier", Modifier::Identifier));
+            }
+            ParameterKind::Uri => modifiers.extend([("below", Modifier::Below), ("above", Modifier::Above)]),
+            ParameterKind::Reference | ParameterKind::Date | ParameterKind::Number | ParameterKind::Quantity => {}
+            ParameterKind::Composite | ParameterKind::Special => return Vec::new(),
+        }
+        modifiers
     }
-    if parameter.kind == ParameterKind::Reference {
-        return reference(parameter, modifier, value);
+
+    /// Those that mean something for at least one of the elements.
+    fn token_modifiers(self) -> impl Iterator<Item = (&'static str, Modifier)> {
+        let forms = token_forms(self.resource_type, &self.parameter.code);
+        let any = |is: fn(token::Form) -> bool| forms.iter().any(|form| is(*form));
+        let is_coded = any(token::Form::is_coded);
+        let has_hierarchy = is_coded && !any(token::Form::is_media_type);
+        [
+            ("not", Modifier::Not, true),
+            ("text", Modifier::Text, any(token::Form::has_text)),
+            ("of-type", Modifier::OfType, forms.contains(&token::Form::Identifier)),
+            ("in", Modifier::In, is_coded),
+            ("not-in", Modifier::NotIn, is_coded),
+            ("below", Modifier::Below, is_coded),
+            ("above", Modifier::Above, has_hierarchy),
+        ]
+        .into_iter()
+        .filter_map(|(name, modifier, applies)| applies.then_some((name, modifier)))
     }
-    let test = test(parameter, modifier, value)?;
-    Ok(Condition::Has(parameter.code.clone(), test))
+
+    fn unknown_modifier(self, modifier: &str) -> SearchError {
+        let known = self.modifiers();
+        let targets = self.parameter.targets.iter().map(|target| target.as_str());
+        SearchError::UnknownModifier {
+            name: self.parameter.code.as_ref().to_owned(),
+            modifier: modifier.to_owned(),
+            nearest: nearest(modifier, known.iter().map(|(name, _)| *name).chain(targets)),
+        }
+    }
+
+    fn each<T>(self, values: &[&str], read: impl Fn(&str) -> Result<T, BadValue>) -> Result<Vec<T>, SearchError> {
+        values.iter().map(|value| read(value).map_err(|bad| bad.of(&self.parameter.code, value))).collect()
+    }
+
+    fn missing(self, value: &str) -> Result<Condition, SearchError> {
+        let present = Condition::Present(self.parameter.code.clone());
+        match value {
+            "true" => Ok(Condition::Not(Box::new(present))),
+            "false" => Ok(present),
+            _ => Err(BadValue { expected: "`true` or `false`" }.of(&self.parameter.code, value)),
+        }
+    }
+
+    fn alternative(self, modifier: Modifier, value: &str) -> Result<Condition, BadValue> {
+        if self.parameter.code.as_ref() == "_lastUpdated" {
+            return date::last_updated(value);
+        }
+        let has = |test| Condition::Has(self.parameter.code.clone(), test);
+        match self.parameter.kind {
+            ParameterKind::Token => self.token(modifier, value),
+            ParameterKind::Reference => self.reference(modifier, value),
+            ParameterKind::Date => date::test(value).map(has),
+            ParameterKind::Number => number::test(value).map(has),
+            ParameterKind::Quantity => quantity::test(value).map(has),
+            ParameterKind::String => string::test(value, text_mode(modifier)).map(has),
+            ParameterKind::Uri => uri::test(value, uri_mode(modifier)).map(has),
+            ParameterKind::Composite | ParameterKind::Special => {
+                Err(BadValue { expected: "a parameter of another type" })
+            }
+        }
+    }
+
+    fn token(self, modifier: Modifier, value: &str) -> Result<Condition, BadValue> {
+        let code = &self.parameter.code;
+        let forms = token_forms(self.resource_type, code);
+        let coded = |set| Condition::Coded(code.clone(), set);
+        match modifier {
+            Modifier::Text => Ok(Condition::Has(text_parameter(code), token::text_test(value)?)),
+            Modifier::OfType => Ok(Condition::Has(of_type_parameter(code), token::of_type_test(value)?)),
+            Modifier::In | Modifier::NotIn => token::value_set(value).map(CodeSet::ValueSet).map(coded),
+            Modifier::Below if forms.iter().any(|form| form.is_media_type()) => {
+                Ok(Condition::Has(code.clone(), token::media_type_test(value)?))
+            }
+            Modifier::Below => token::code(value).map(CodeSet::Below).map(coded),
+            Modifier::Above => token::code(value).map(CodeSet::Above).map(coded),
+            Modifier::None
+            | Modifier::Missing
+            | Modifier::Not
+            | Modifier::Exact
+            | Modifier::Contains
+            | Modifier::Identifier
+            | Modifier::Target(_) => token::condition(code, forms, value),
+        }
+    }
+
+    fn reference(self, modifier: Modifier, value: &str) -> Result<Condition, BadValue> {
+        let parameter = self.parameter;
+        match modifier {
+            Modifier::Identifier => {
+                let test = token::test(value)?;
+                Ok(Condition::Has(identifier_parameter(&parameter.code), test))
+            }
+            Modifier::Target(only) => reference::condition(&parameter.code, value, &[only]),
+            Modifier::None
+            | Modifier::Missing
+            | Modifier::Not
+            | Modifier::Exact
+            | Modifier::Contains
+            | Modifier::Text
+            | Modifier::OfType
+            | Modifier::In
+            | Modifier::NotIn
+            | Modifier::Below
+            | Modifier::Above => reference::condition(&parameter.code, value, &parameter.targets),
+        }
+    }
 }
 
 fn id(value: &str) -> Result<String, BadValue> {
     unescape(value).filter(|id| reference::is_id(id)).ok_or(BadValue { expected: "a logical id" })
-}
-
-fn reference(parameter: &SearchParameter, modifier: Modifier, value: &str) -> Result<Condition, BadValue> {
-    match modifier {
-        Modifier::Identifier => {
-            let test = token::test(value)?;
-            Ok(Condition::Has(identifier_parameter(&parameter.code), test))
-        }
-        Modifier::Target(only) => reference::condition(&parameter.code, value, &[only]),
-        Modifier::None
-        | Modifier::Missing
-        | Modifier::Not
-        | Modifier::Exact
-        | Modifier::Contains
-        | Modifier::Below
-        | Modifier::Above => reference::condition(&parameter.code, value, &parameter.targets),
-    }
-}
-
-fn test(parameter: &SearchParameter, modifier: Modifier, value: &str) -> Result<Test, BadValue> {
-    match parameter.kind {
-        ParameterKind::Token => token::test(value),
-        ParameterKind::Date => date::test(value),
-        ParameterKind::Number => number::test(value),
-        ParameterKind::Quantity => quantity::test(value),
-        ParameterKind::String => string::test(value, text_mode(modifier)),
-        ParameterKind::Uri => uri::test(value, uri_mode(modifier)),
-        ParameterKind::Reference | ParameterKind::Composite | ParameterKind::Special => {
-            Err(BadValue { expected: "a parameter of another type" })
-        }
-    }
 }
 
 fn text_mode(modifier: Modifier) -> TextMode {
@@ -403,6 +466,10 @@ fn text_mode(modifier: Modifier) -> TextMode {
         Modifier::None
         | Modifier::Missing
         | Modifier::Not
+        | Modifier::Text
+        | Modifier::OfType
+        | Modifier::In
+        | Modifier::NotIn
         | Modifier::Identifier
         | Modifier::Below
         | Modifier::Above
@@ -419,6 +486,10 @@ fn uri_mode(modifier: Modifier) -> UriMode {
         | Modifier::Not
         | Modifier::Exact
         | Modifier::Contains
+        | Modifier::Text
+        | Modifier::OfType
+        | Modifier::In
+        | Modifier::NotIn
         | Modifier::Identifier
         | Modifier::Target(_) => UriMode::Exact,
     }
@@ -427,7 +498,7 @@ fn uri_mode(modifier: Modifier) -> UriMode {
 #[cfg(test)]
 mod tests {
     use super::{CRITERIA_MAX, criteria};
-    use crate::fhir::store::{Condition, Relation, Test, TextMode, UriMode};
+    use crate::fhir::store::{Code, CodeSet, Condition, Relation, Test, TextMode, UriMode};
     use crate::r4::resource_type::ResourceType;
 
     fn plan(search: &str) -> Result<Condition, String> {
@@ -494,6 +565,25 @@ mod tests {
     }
 
     #[test]
+    fn token_modifiers_ask_for_texts_types_and_sets_of_codes() {
+        let display = Test::Display { folded: "heart".to_owned() };
+        check("Observation?code:text=Heart", Condition::Has("code:text".into(), display));
+        check("Patient?identifier:of-type=t|MR|4", token("identifier:of-type", Some("t"), Some("MR|4")));
+        let coded = |set| Condition::Coded("code".into(), set);
+        let set = || coded(CodeSet::ValueSet("http://x|1".to_owned()));
+        check("Observation?code:in=http://x|1", set());
+        check("Observation?code:not-in=http://x|1", not(set()));
+        let code = || Code { system: "s".to_owned(), code: "c".to_owned() };
+        check("Observation?code:below=s|c", coded(CodeSet::Below(code())));
+        check("Observation?code:above=s|c", coded(CodeSet::Above(code())));
+        let base = "text/xml".to_owned();
+        check(
+            "DocumentReference?contenttype:below=text/xml",
+            Condition::Has("contenttype".into(), Test::MediaType { base }),
+        );
+    }
+
+    #[test]
     fn not_excludes_all_of_its_values() {
         let either = Condition::Any(vec![token("status", None, Some("a")), token("status", None, Some("b"))]);
         check("Observation?status:not=a,b", not(either));
@@ -555,8 +645,15 @@ mod tests {
             "`nonsense-of-this-kind` is not a search parameter of Observation",
         );
         check_refused("Patient?name:exat=1", "did you mean `exact`?");
-        check_refused("Observation?code:text=heart", "`:text` is not a modifier");
-        check_refused("Observation?code:in=http://x", "`:in` is not a modifier");
+        check_refused("Patient?gender:text=male", "`:text` is not a modifier");
+        check_refused("Patient?identifier:in=http://x", "`:in` is not a modifier");
+        check_refused("Observation?code:of-type=a|b|c", "`:of-type` is not a modifier");
+        check_refused("Patient?active:in=http://x", "`:in` is not a modifier");
+        check_refused("Observation?subject:above=Patient/1", "`:above` is not a modifier");
+        check_refused("Observation?subject:text=x", "`:text` is not a modifier");
+        check_refused("Patient?name:text=x", "`:text` is not a modifier");
+        check_refused("DocumentReference?contenttype:above=text/xml", "`:above` is not a modifier");
+        check_refused("QuestionnaireResponse?questionnaire:identifier=a|b", "`:identifier` is not a modifier");
         check_refused("Observation?subject:Practitioner=1", "`:Practitioner` is not a modifier");
         check_refused("Observation?date:exact=2024", "`:exact` is not a modifier");
         check_refused("Observation?_id:not=1", "`:not` is not a modifier");

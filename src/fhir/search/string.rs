@@ -70,7 +70,7 @@ pub(super) fn test(value: &str, mode: TextMode) -> Result<Test, BadValue> {
 }
 
 /// Lower case, accents removed.
-fn fold(text: &str) -> String {
+pub(super) fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::{Condition, Draft, HistoryQuery, Method, Page, Query, ResourceKey, Version};
+use super::{Code, CodeSet, Condition, Draft, HistoryQuery, Method, Page, Query, ResourceKey, Version};
 use crate::r4::resource_type::ResourceType;
 
 /// Why the store could not do what was asked.
@@ -21,6 +21,9 @@ pub(crate) enum StoreError {
     /// The cursor is not one that this store gave out for this order.
     #[error("the cursor does not belong to this search")]
     Cursor,
+    /// A condition names codes that cannot be told; the text says why, for whoever asked.
+    #[error("{0}")]
+    Codes(String),
     /// The searches of one write took longer than they may, for all other writes wait for it. Nothing was written.
     #[error("a condition of the write takes too long to look up")]
     TooSlow,
@@ -105,6 +108,10 @@ pub(crate) enum Verdict {
     /// It leaves nothing behind.
     Undo,
 }
+
+/// Lists the codes of a set, as the resources that are stored define them. The store knows nothing of terminology; it is
+/// given this when it is opened.
+pub(crate) type Terminology = fn(&dyn Reader, &CodeSet) -> Result<Vec<Code>, StoreError>;
 
 /// Work that only reads.
 pub(crate) type ReadJob = Box<dyn FnOnce(&dyn Reader) + Send>;

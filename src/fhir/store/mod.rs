@@ -154,6 +154,12 @@ pub(crate) enum IndexValue {
         /// The values of each part, none without any and none a composite.
         parts: Vec<Vec<IndexValue>>,
     },
+    /// A text that stands beside codes, searched without an index of its own: such texts repeat endlessly, and a row
+    /// for each would cost more than all the codes.
+    Display {
+        /// Case-folded, accents removed.
+        folded: String,
+    },
 }
 
 /// Which resources: a tree of tests on index values.
@@ -178,6 +184,9 @@ pub(crate) enum Condition {
     Present(Parameter),
     /// One of the values under the parameter passes the test.
     Has(Parameter, Test),
+    /// One of the tokens under the parameter belongs to a set of codes that stored resources define. What they are is
+    /// asked when the condition is evaluated, in the same committed state.
+    Coded(Parameter, CodeSet),
     /// One of the references under the parameter points to a current resource of one of these types for which the
     /// condition holds (a chain).
     Linked {
@@ -199,6 +208,26 @@ pub(crate) enum Condition {
     },
 }
 
+/// Codes that are named by what they have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum CodeSet {
+    /// Those of a value set, by `ValueSet/id` or by its URL, which may end in `|version`.
+    ValueSet(String),
+    /// A code and all that it subsumes.
+    Below(Code),
+    /// A code and all that subsume it.
+    Above(Code),
+}
+
+/// A code of a code system.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Code {
+    /// The URI of the system.
+    pub(crate) system: String,
+    /// The code.
+    pub(crate) code: String,
+}
+
 impl Condition {
     /// How many tests and junctions it is made of: what it costs to keep, and to check against one resource.
     pub(crate) fn size(&self) -> usize {
@@ -208,7 +237,7 @@ impl Condition {
             Self::Linked { targets, condition, .. } => 1 + targets.len() * condition.size(),
             Self::Id(ids) => ids.len(),
             Self::Has(_, Test::Composite { parts }) => 1 + parts.iter().map(Vec::len).sum::<usize>(),
-            Self::LastUpdated { .. } | Self::Present(_) | Self::Has(..) => 1,
+            Self::LastUpdated { .. } | Self::Present(_) | Self::Has(..) | Self::Coded(..) => 1,
         }
     }
 }
@@ -222,6 +251,11 @@ pub(crate) enum Test {
         system: Option<String>,
         /// The code.
         code: Option<String>,
+    },
+    /// A token whose code is this media type, with or without parameters, or one of this kind (`image`).
+    MediaType {
+        /// The media type without parameters.
+        base: String,
     },
     /// The target is this text.
     Reference {
@@ -282,6 +316,11 @@ pub(crate) enum Test {
     Composite {
         /// The tests of each part, one of which has to pass.
         parts: Vec<Vec<Test>>,
+    },
+    /// A text beside codes starts with this one.
+    Display {
+        /// The searched text, folded.
+        folded: String,
     },
 }
 

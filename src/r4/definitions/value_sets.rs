@@ -63,6 +63,11 @@ impl ValueSet {
         parts.any(|part| part.codes.binary_search(&code).is_ok())
     }
 
+    /// Its codes by system, sorted within each.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (&'static str, &[&'static str])> {
+        self.parts.iter().map(|part| (part.system, part.codes.as_slice()))
+    }
+
     /// Its codes of all systems, sorted within each.
     pub(crate) fn codes(&self) -> impl Iterator<Item = &'static str> {
         self.parts.iter().flat_map(|part| part.codes.iter().copied())

@@ -8,6 +8,7 @@ use rusqlite::types::Value as Bound;
 
 use super::filter::{Filter, Probe, Range, UnitProbe};
 use super::find;
+use super::names::successor;
 use super::read::Reading;
 use crate::fhir::store::interface::StoreError;
 use crate::fhir::store::{Relation, TextMode, UriMode};
@@ -93,14 +94,17 @@ pub(super) fn is_exact(filter: &Filter) -> bool {
             Probe::Token { system, code } => system.is_some() && code.is_some(),
             Probe::Reference(_) => true,
             Probe::Uri { mode, .. } => *mode == UriMode::Exact,
-            Probe::Date { .. }
+            Probe::MediaType(_)
+            | Probe::Date { .. }
             | Probe::Number(_)
             | Probe::Quantity { .. }
             | Probe::String { .. }
-            | Probe::Composite(_) => false,
+            | Probe::Composite(_)
+            | Probe::Display(_) => false,
         },
         Filter::All(parts) | Filter::Any(parts) => matches!(parts.as_slice(), [part] if is_exact(part)),
         Filter::Not(_)
+        | Filter::Coded(..)
         | Filter::Id(_)
         | Filter::Changed { .. }
         | Filter::Present(_)
@@ -165,6 +169,14 @@ fn source(reading: Reading<'_>, resource_type: ResourceType, filter: &Filter) ->
             Some(span) => spans(vec![span]),
             None => Ok(None),
         },
+        Filter::Coded(parameter, codes) => spans(
+            codes
+                .iter()
+                .flat_map(|(system, codes)| {
+                    codes.iter().map(|code| token(Bound::Integer(*parameter), Some(*system), Some(code)))
+                })
+                .collect(),
+        ),
         Filter::Present(parameter) => spans(PRESENT.map(|sql| plain(sql, [Bound::Integer(*parameter)])).into()),
         Filter::Changed { start, end } => {
             let sql = "SELECT number FROM resources WHERE type = ? AND changed BETWEEN ? AND ? AND method <> 4";
@@ -225,11 +237,15 @@ fn ordered<const N: usize>(sql: &'static str, bounds: [Bound; N]) -> Span {
     Span { sql, bounds: bounds.into(), ordered: true }
 }
 
-/// `None` for a composite, which has no index.
+/// `None` for a composite and for a text beside codes, which have no index.
 fn span(parameter: i64, probe: &Probe) -> Option<Span> {
     let parameter = Bound::Integer(parameter);
     Some(match probe {
         Probe::Token { system, code } => token(parameter, *system, code.as_deref()),
+        Probe::MediaType(base) => plain(
+            "SELECT resource FROM index_token WHERE parameter = ? AND code >= ? AND code < ?",
+            [parameter, Bound::Text(base.clone()), Bound::Text(successor(base)?)],
+        ),
         Probe::Reference(target) => ordered(
             "SELECT resource FROM index_reference WHERE parameter = ? AND target = ?",
             [parameter, Bound::Integer(*target)],
@@ -245,7 +261,7 @@ fn span(parameter: i64, probe: &Probe) -> Option<Span> {
         Probe::Quantity { range, unit } => quantity(parameter, *range, *unit),
         Probe::String { mode, text } => string(parameter, *mode, text),
         Probe::Uri { uri, mode } => self::uri(parameter, *mode, uri),
-        Probe::Composite(_) => return None,
+        Probe::Composite(_) | Probe::Display(_) => return None,
     })
 }
 
@@ -359,30 +375,5 @@ fn uri(parameter: Bound, mode: UriMode, uri: &str) -> Span {
         (UriMode::Above, _) => {
             plain("SELECT resource FROM index_uri WHERE parameter = ? AND uri <= ?", [parameter, bound])
         }
-    }
-}
-
-/// The first text, in the order of UTF-8 bytes, behind all that start with this one; `None` when there is no such text.
-fn successor(text: &str) -> Option<String> {
-    let mut text = text.to_owned();
-    while let Some(last) = text.pop() {
-        if let Some(next) = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32) {
-            text.push(next);
-            return Some(text);
-        }
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::successor;
-
-    #[test]
-    fn the_successor_of_a_prefix_is_behind_all_that_start_with_it() {
-        assert_eq!(successor("abc").as_deref(), Some("abd"));
-        assert_eq!(successor("a\u{10ffff}").as_deref(), Some("b"));
-        assert_eq!(successor("\u{d7ff}").as_deref(), Some("\u{e000}"));
-        assert_eq!(successor(""), None);
     }
 }

@@ -16,14 +16,40 @@ pub(super) struct Entry<'a> {
 /// As `IndexValue`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Value<'a> {
-    Token { system: i64, code: &'a str },
-    Reference { target: i64 },
-    Date { start: i64, end: i64 },
-    Number { value: f64 },
-    Quantity { system: i64, code: i64, unit: i64, value: f64 },
-    String { folded: &'a str, exact: &'a str },
-    Uri { uri: &'a str },
-    Composite { parts: Parts<'a> },
+    Token {
+        system: i64,
+        code: &'a str,
+    },
+    Reference {
+        target: i64,
+    },
+    Date {
+        start: i64,
+        end: i64,
+    },
+    Number {
+        value: f64,
+    },
+    Quantity {
+        system: i64,
+        code: i64,
+        unit: i64,
+        value: f64,
+    },
+    String {
+        folded: &'a str,
+        exact: &'a str,
+    },
+    Uri {
+        uri: &'a str,
+    },
+    /// By its number, for the same texts stand in all Observations of a device. There is no row in any index.
+    Display {
+        text: i64,
+    },
+    Composite {
+        parts: Parts<'a>,
+    },
 }
 
 /// The parts of a composite value, packed: each the number of its values and the values.
@@ -86,6 +112,10 @@ impl Value<'_> {
             Self::Composite { parts } => {
                 packed.push(8);
                 text(packed, parts.0);
+            }
+            Self::Display { text } => {
+                packed.push(9);
+                integer(packed, text);
             }
         }
     }
@@ -151,6 +181,7 @@ fn take_value<'a>(rest: &mut &'a [u8]) -> Option<Value<'a>> {
         6 => Value::String { folded: take_text(rest)?, exact: take_text(rest)? },
         7 => Value::Uri { uri: take_text(rest)? },
         8 => Value::Composite { parts: Parts(take_bytes(rest)?) },
+        9 => Value::Display { text: take_integer(rest)? },
         _ => return None,
     })
 }
@@ -231,6 +262,7 @@ mod tests {
                 Value::String { folded: &text, exact: &other },
                 Value::Uri { uri: &other },
                 Value::Composite { parts: Parts::new(&parts) },
+                Value::Display { text: c },
             ]
             .map(|value| Entry { parameter, value });
             let mut packed = Vec::new();

@@ -4,20 +4,23 @@
 //! answered in one of two ways: when few resources fulfil the inner condition, they are looked up once and what
 //! remains is a set; otherwise each candidate's links are followed as they come.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rusqlite::{OptionalExtension as _, Row};
 
 use super::entries::{Entry, Value, unpack};
 use super::find;
-use super::names::text_of;
+use super::names::{numbers_of_displays, text_of};
 use super::read::Reading;
 use crate::fhir::store::interface::StoreError;
-use crate::fhir::store::{Condition, Relation, Test, TextMode, UriMode};
+use crate::fhir::store::{Code, Condition, Relation, Test, TextMode, UriMode};
 use crate::r4::resource_type::ResourceType;
 
 /// Linked resources up to which a condition on them becomes a set.
 const SET_MAX: usize = 2_000;
+
+/// Most sets of codes of one condition; each is as large as terminology lets it be.
+const CODE_SETS_MAX: usize = 20;
 
 /// A condition with its texts by number.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub(super) enum Filter {
     },
     Present(i64),
     Has(i64, Probe),
+    /// A token under the parameter is one of these, by the number of its system.
+    Coded(i64, HashMap<i64, HashSet<String>>),
     /// A reference under the parameter has one of these texts.
     LinkedToAny(i64, HashSet<i64>),
     /// A reference under the parameter leads to a resource of one of these types that passes.
@@ -53,6 +58,7 @@ pub(super) enum Probe {
         system: Option<i64>,
         code: Option<String>,
     },
+    MediaType(String),
     Reference(i64),
     Date {
         relation: Relation,
@@ -74,6 +80,8 @@ pub(super) enum Probe {
     },
     /// Of each part one of these passes.
     Composite(Vec<Vec<Probe>>),
+    /// The text has one of these numbers.
+    Display(HashSet<i64>),
 }
 
 /// A searched number.
@@ -127,11 +135,30 @@ impl<'a> Candidate<'a> {
 }
 
 /// Makes a condition on resources of a type ready.
-pub(super) fn compile(
+pub(super) fn ready(
     reading: Reading<'_>,
     resource_type: ResourceType,
     condition: &Condition,
 ) -> Result<Filter, StoreError> {
+    if code_sets(condition) > CODE_SETS_MAX {
+        let why = format!("it asks for more than {CODE_SETS_MAX} sets of codes; define one value set of them");
+        return Err(StoreError::Codes(why));
+    }
+    compile(reading, resource_type, condition)
+}
+
+/// How many sets of codes have to be listed for a condition.
+fn code_sets(condition: &Condition) -> usize {
+    match condition {
+        Condition::Coded(..) => 1,
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().map(code_sets).sum(),
+        Condition::Not(condition) | Condition::LinkedFrom { condition, .. } => code_sets(condition),
+        Condition::Linked { targets, condition, .. } => targets.len().saturating_mul(code_sets(condition)),
+        Condition::Id(_) | Condition::LastUpdated { .. } | Condition::Present(_) | Condition::Has(..) => 0,
+    }
+}
+
+fn compile(reading: Reading<'_>, resource_type: ResourceType, condition: &Condition) -> Result<Filter, StoreError> {
     let parts = |parts: &[Condition]| -> Result<Vec<Filter>, StoreError> {
         parts.iter().map(|part| compile(reading, resource_type, part)).collect()
     };
@@ -151,6 +178,13 @@ pub(super) fn compile(
                 _ => Filter::never(),
             }
         }
+        Condition::Coded(parameter, set) => {
+            let codes = (reading.terminology)(&reading, set)?;
+            match reading.number_of_parameter(resource_type, parameter)? {
+                Some(parameter) => coded(reading, parameter, codes)?,
+                None => Filter::never(),
+            }
+        }
         Condition::Linked { parameter, targets, condition } => {
             match reading.number_of_parameter(resource_type, parameter)? {
                 Some(parameter) => linked(reading, parameter, targets, condition)?,
@@ -164,6 +198,21 @@ pub(super) fn compile(
             }
         }
     })
+}
+
+/// The number of a system that was never stored stands for no token at all.
+fn coded(reading: Reading<'_>, parameter: i64, codes: Vec<Code>) -> Result<Filter, StoreError> {
+    let mut by_system: HashMap<String, HashSet<String>> = HashMap::new();
+    for Code { system, code } in codes {
+        by_system.entry(system).or_default().insert(code);
+    }
+    let mut by_number = HashMap::new();
+    for (system, codes) in by_system {
+        if let Some(system) = reading.number_of(&system)? {
+            by_number.insert(system, codes);
+        }
+    }
+    Ok(Filter::Coded(parameter, by_number))
 }
 
 /// At least one of these. References to any of many resources, as a reverse include asks for them, become one set.
@@ -251,7 +300,8 @@ fn target(entry: &Entry<'_>) -> Option<i64> {
         | Value::Quantity { .. }
         | Value::String { .. }
         | Value::Uri { .. }
-        | Value::Composite { .. } => None,
+        | Value::Composite { .. }
+        | Value::Display { .. } => None,
     }
 }
 
@@ -271,6 +321,7 @@ fn probe(reading: Reading<'_>, test: &Test) -> Result<Option<Probe>, StoreError>
             None => Some(Probe::Token { system: None, code: code.clone() }),
             Some(system) => number(system)?.map(|system| Probe::Token { system: Some(system), code: code.clone() }),
         },
+        Test::MediaType { base } => Some(Probe::MediaType(base.clone())),
         Test::Reference { target } => number(target)?.map(Probe::Reference),
         Test::Date { relation, start, end } => Some(Probe::Date { relation: *relation, start: *start, end: *end }),
         Test::Number { relation, low, high, value } => {
@@ -297,6 +348,10 @@ fn probe(reading: Reading<'_>, test: &Test) -> Result<Option<Probe>, StoreError>
                 probes.collect::<Result<Vec<_>, _>>()
             });
             Some(Probe::Composite(parts.collect::<Result<_, _>>()?))
+        }
+        Test::Display { folded } => {
+            let numbers = numbers_of_displays(reading.connection, folded)?;
+            (!numbers.is_empty()).then_some(Probe::Display(numbers))
         }
     })
 }
@@ -336,6 +391,7 @@ impl Filter {
             Self::Id(ids) => Ok(ids.iter().any(|id| id == candidate.id)),
             Self::Changed { start, end } => Ok((*start..=*end).contains(&candidate.changed)),
             Self::Present(parameter) => Ok(candidate.values(*parameter).next().is_some()),
+            Self::Coded(parameter, codes) => Ok(candidate.values(*parameter).any(|value| is_one_of(codes, value))),
             Self::Has(parameter, probe) => Ok(candidate.values(*parameter).any(|value| probe.passes(value))),
             Self::LinkedToAny(parameter, set) => {
                 Ok(references(candidate, *parameter).any(|target| set.contains(&target)))
@@ -346,6 +402,20 @@ impl Filter {
                 comes_from_match(reading, candidate, *source, *parameter, filter)
             }
         }
+    }
+}
+
+fn is_one_of(codes: &HashMap<i64, HashSet<String>>, value: &Value<'_>) -> bool {
+    match value {
+        Value::Token { system, code } => codes.get(system).is_some_and(|codes| codes.contains(*code)),
+        Value::Reference { .. }
+        | Value::Date { .. }
+        | Value::Number { .. }
+        | Value::Quantity { .. }
+        | Value::String { .. }
+        | Value::Uri { .. }
+        | Value::Composite { .. }
+        | Value::Display { .. } => false,
     }
 }
 
@@ -404,6 +474,9 @@ impl Probe {
                 system.is_none_or(|system| system == *stored_system)
                     && code.as_ref().is_none_or(|code| code == stored_code)
             }
+            (Self::MediaType(base), Value::Token { code, .. }) => code
+                .strip_prefix(base.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with([';', ' ', '/'])),
             (Self::Reference(target), Value::Reference { target: stored }) => target == stored,
             (Self::Date { relation, start, end }, Value::Date { start: stored_start, end: stored_end }) => {
                 dates_relate(*relation, (*stored_start, *stored_end), (*start, *end))
@@ -426,6 +499,7 @@ impl Probe {
                 let mut parts = parts.each();
                 probes.iter().all(|probes| parts.next().is_some_and(|values| any_passes(probes, &values)))
             }
+            (Self::Display(numbers), Value::Display { text }) => numbers.contains(text),
             _ => false,
         }
     }

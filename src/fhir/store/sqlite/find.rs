@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use rusqlite::{OptionalExtension as _, Rows, params_from_iter};
 
 use super::candidates::{is_exact, narrowest, ordered_span};
-use super::filter::{Candidate, Filter, compile};
+use super::filter::{Candidate, Filter, ready};
 use super::order::{By, Order, Place, Shown};
 use super::probes::Probes;
 use super::read::{self, Reading};
@@ -67,7 +67,7 @@ fn foremost_places(reading: Reading<'_>, query: &Query) -> Result<Vec<Place>, St
         if order.0.is_empty() && (is_behind || places.len() >= wanted) {
             continue;
         }
-        let filter = compile(reading, *resource_type, condition)?;
+        let filter = ready(reading, *resource_type, condition)?;
         let search = Search { reading, resource_type: *resource_type, filter, order, after, wanted };
         places.extend(search.places()?);
         places.sort_by(|one, other| search.order.compare(one, other));
@@ -82,7 +82,7 @@ pub(super) fn count(
     resource_type: ResourceType,
     condition: &Condition,
 ) -> Result<u64, StoreError> {
-    let filter = compile(reading, resource_type, condition)?;
+    let filter = ready(reading, resource_type, condition)?;
     if matches!(&filter, Filter::All(parts) if parts.is_empty()) {
         let count: i64 = reading
             .connection

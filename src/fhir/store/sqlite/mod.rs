@@ -20,12 +20,15 @@ mod write;
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rusqlite::Connection;
+
 use self::names::Names;
 use self::read::Reading;
 use self::types::Types;
 use self::write::Writing;
-use super::interface::{JobEnd, ReadJob, Store, StoreError, Verdict, WriteJob};
+use super::interface::{JobEnd, ReadJob, Reader, Store, StoreError, Terminology, Verdict, WriteJob};
 use super::watch::{Changes, Watch};
+use super::{Code, CodeSet};
 use crate::clock::Clock;
 use crate::database::{Database, DatabaseError, Schema, WriteError};
 
@@ -39,6 +42,7 @@ pub(crate) struct SqliteStore {
     names: Arc<Mutex<RefCell<Names>>>,
     clock: Clock,
     watch: Option<Arc<Watch>>,
+    terminology: Terminology,
 }
 
 impl SqliteStore {
@@ -52,13 +56,22 @@ impl SqliteStore {
             WriteError::Job(error) => error,
             WriteError::Database(error) => error.into(),
         })?;
-        Ok(Self { database, types: Arc::new(types), names: Arc::default(), clock, watch: None })
+        Ok(Self { database, types: Arc::new(types), names: Arc::default(), clock, watch: None, terminology: no_codes })
     }
 
     /// The same store, watched.
     pub(crate) fn watched_by(self, watch: Watch) -> Self {
         Self { watch: Some(Arc::new(watch)), ..self }
     }
+
+    /// The same store, which now knows whom to ask for the codes of a set.
+    pub(crate) fn with_terminology(self, terminology: Terminology) -> Self {
+        Self { terminology, ..self }
+    }
+}
+
+fn no_codes(_reader: &dyn Reader, _set: &CodeSet) -> Result<Vec<Code>, StoreError> {
+    Err(StoreError::Codes("this store knows no terminology".to_owned()))
 }
 
 /// The job asked for its own undoing.
@@ -66,23 +79,28 @@ struct Undone;
 
 impl Store for SqliteStore {
     fn run_read(&self, job: ReadJob) -> JobEnd<'_> {
-        let types = Arc::clone(&self.types);
+        let (types, terminology) = (Arc::clone(&self.types), self.terminology);
         Box::pin(async move {
-            self.database.read(move |connection| job(&Reading { connection, types: &types, names: None })).await?;
+            let job =
+                move |connection: &Connection| job(&Reading { connection, types: &types, terminology, names: None });
+            self.database.read(job).await?;
             Ok(())
         })
     }
 
     fn run_search(&self, job: ReadJob) -> JobEnd<'_> {
-        let types = Arc::clone(&self.types);
+        let (types, terminology) = (Arc::clone(&self.types), self.terminology);
         Box::pin(async move {
-            self.database.read_long(move |connection| job(&Reading { connection, types: &types, names: None })).await?;
+            let job =
+                move |connection: &Connection| job(&Reading { connection, types: &types, terminology, names: None });
+            self.database.read_long(job).await?;
             Ok(())
         })
     }
 
     fn run_write(&self, job: WriteJob) -> JobEnd<'_> {
         let (types, names, clock) = (Arc::clone(&self.types), Arc::clone(&self.names), self.clock.clone());
+        let terminology = self.terminology;
         let mut changes = Changes::of(self.watch.clone());
         Box::pin(async move {
             let ended = self.database.write(move |connection| {
@@ -90,7 +108,7 @@ impl Store for SqliteStore {
                 if names.borrow_mut().check(connection).is_err() {
                     names.take();
                 }
-                let reading = Reading { connection, types: &types, names: Some(&names) };
+                let reading = Reading { connection, types: &types, terminology, names: Some(&names) };
                 match job(&mut Writing::new(reading, &names, &clock, &mut changes)) {
                     Verdict::Keep => Ok(changes),
                     Verdict::Undo => Err(Undone),

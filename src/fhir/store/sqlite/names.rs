@@ -1,6 +1,6 @@
 //! Numbers for repeated texts, remembered by the writer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -109,6 +109,46 @@ pub(super) fn text_of(connection: &Connection, number: i64) -> rusqlite::Result<
         .optional()
 }
 
+/// How a text beside codes is kept among all texts, so that those with the same beginning are one stretch of the table.
+pub(super) fn display_text(folded: &str) -> String {
+    format!("~{folded}")
+}
+
+/// The numbers of the texts beside codes that start with this one.
+pub(super) fn numbers_of_displays(connection: &Connection, folded: &str) -> rusqlite::Result<HashSet<i64>> {
+    let first = display_text(folded);
+    let end = successor(&first).unwrap_or_default();
+    connection
+        .prepare_cached("SELECT id FROM strings WHERE text >= ?1 AND text < ?2")?
+        .query_map((first, end), |row| row.get(0))?
+        .collect()
+}
+
+/// The first text, in the order of UTF-8 bytes, behind all that start with this one; `None` when there is no such text.
+pub(super) fn successor(text: &str) -> Option<String> {
+    let mut text = text.to_owned();
+    while let Some(last) = text.pop() {
+        if let Some(next) = (u32::from(last) + 1..=u32::from(char::MAX)).find_map(char::from_u32) {
+            text.push(next);
+            return Some(text);
+        }
+    }
+    None
+}
+
 fn parameter_text(resource_type: ResourceType, parameter: &str) -> String {
     format!("{}.{parameter}", resource_type.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::successor;
+
+    #[test]
+    fn the_successor_of_a_prefix_is_behind_all_that_start_with_it() {
+        assert_eq!(successor("abc").as_deref(), Some("abd"));
+        assert_eq!(successor("a\u{10ffff}").as_deref(), Some("b"));
+        assert_eq!(successor("\u{d7ff}").as_deref(), Some("\u{e000}"));
+        assert_eq!(successor(""), None);
+    }
 }

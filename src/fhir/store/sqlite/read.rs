@@ -9,7 +9,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 use super::names::{Names, number_of, number_of_parameter};
 use super::types::Types;
 use super::{find, history};
-use crate::fhir::store::interface::{Head, Reader, StoreError};
+use crate::fhir::store::interface::{Head, Reader, StoreError, Terminology};
 use crate::fhir::store::{Condition, HistoryQuery, Method, Page, Parameter, Query, ResourceKey, Version};
 use crate::r4::resource_type::ResourceType;
 
@@ -18,6 +18,8 @@ use crate::r4::resource_type::ResourceType;
 pub(super) struct Reading<'a> {
     pub(super) connection: &'a Connection,
     pub(super) types: &'a Types,
+    /// Who knows the codes of a set.
+    pub(super) terminology: Terminology,
     /// What the writer remembers, while it looks.
     pub(super) names: Option<&'a RefCell<Names>>,
 }

@@ -9,11 +9,11 @@ use proptest::prelude::*;
 use super::{SCHEMA, SqliteStore};
 use crate::clock::Clock;
 use crate::database::Database;
-use crate::fhir::store::interface::{Head, Store, StoreError, Verdict, Writer};
+use crate::fhir::store::interface::{Head, Reader, Store, StoreError, Verdict, Writer};
 use crate::fhir::store::watch::{Change, Watch};
 use crate::fhir::store::{
-    Condition, Cursor, Draft, DraftBody, HistoryQuery, IndexEntry, IndexValue, Lineage, Method, Page, Query, Relation,
-    ResourceKey, Selection, SortBy, SortKey, SortKind, Test, TextMode, UriMode, Version,
+    Code, CodeSet, Condition, Cursor, Draft, DraftBody, HistoryQuery, IndexEntry, IndexValue, Lineage, Method, Page,
+    Query, Relation, ResourceKey, Selection, SortBy, SortKey, SortKind, Test, TextMode, UriMode, Version,
 };
 use crate::r4::resource_type::ResourceType;
 
@@ -28,7 +28,7 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
         let clock = Clock::stopped("2026-01-02T03:04:05.678901Z".parse().unwrap());
-        let store = SqliteStore::open(database, clock.clone()).await.unwrap();
+        let store = SqliteStore::open(database, clock.clone()).await.unwrap().with_terminology(codes);
         Self { store: Arc::new(store), clock, _directory: directory }
     }
 
@@ -61,6 +61,16 @@ impl Bench {
         let page = self.find(query(condition, Vec::new(), None, 1_000)).await;
         page.versions.into_iter().map(|version| version.key.id).collect()
     }
+}
+
+/// Every pair of the two letters of a value set's name; there are none of `unknown`.
+fn codes(_reader: &dyn Reader, set: &CodeSet) -> Result<Vec<Code>, StoreError> {
+    let CodeSet::ValueSet(name) = set else { return Ok(Vec::new()) };
+    if name == "unknown" {
+        return Err(StoreError::Codes("no such value set".to_owned()));
+    }
+    let letters = || name.chars().map(String::from).chain([String::new()]);
+    Ok(letters().flat_map(|system| letters().map(move |code| Code { system: system.clone(), code })).collect())
 }
 
 fn kind(name: &str) -> ResourceType {
@@ -351,6 +361,33 @@ async fn walks_go_along_an_index() {
     }
 }
 
+#[tokio::test]
+async fn codes_that_cannot_be_told_are_refused_and_find_nothing() {
+    let bench = Bench::new().await;
+    bench
+        .put(draft("Basic", "1", vec![entry("code", IndexValue::Token { system: "s".into(), code: "c".into() })]))
+        .await;
+    let unknown = Condition::Coded("code".into(), CodeSet::ValueSet("unknown".to_owned()));
+    for condition in [unknown.clone(), Condition::Not(Box::new(unknown.clone())), Condition::Any(vec![unknown])] {
+        let refused = bench.store.read(move |reader| reader.find(&query(condition, Vec::new(), None, 10))).await;
+        assert!(matches!(refused, Err(StoreError::Codes(why)) if why == "no such value set"));
+    }
+}
+
+#[tokio::test]
+async fn a_text_beside_codes_costs_no_row_of_any_index() {
+    let bench = Bench::new().await;
+    let display = |folded: &str| entry("code:text", IndexValue::Display { folded: folded.to_owned() });
+    bench.put(draft("Observation", "1", vec![display("heart rate"), display("pulse")])).await;
+    bench.put(draft("Observation", "2", vec![display("heart rate")])).await;
+    let starts = |folded: &str| Condition::Has("code:text".into(), Test::Display { folded: folded.to_owned() });
+    assert_eq!(bench.ids(starts("heart")).await, ["1", "2"]);
+    assert_eq!(bench.ids(starts("pul")).await, ["1"]);
+    assert_eq!(bench.ids(starts("rate")).await, [""; 0]);
+    let rows = bench.store.read(|reader| reader.count(kind("Observation"), &Condition::Present("code:text".into())));
+    assert_eq!(rows.await.map_err(|error: StoreError| error.to_string()), Ok(0));
+}
+
 // Random resources, conditions and orders against a plain evaluation over all resources.
 
 #[derive(Clone, Debug)]
@@ -384,7 +421,14 @@ fn values() -> impl Strategy<Value = IndexEntry> {
                 entry("pair", IndexValue::Composite { parts: vec![codes.collect(), amounts.collect()] })
             }
         ),
+        word().prop_map(|folded| entry("display", IndexValue::Display { folded })),
+        media_types().prop_map(|code| entry("media", IndexValue::Token { system: "m".to_owned(), code })),
     ]
+}
+
+fn media_types() -> impl Strategy<Value = String> {
+    prop::sample::select(vec!["text/xml", "text/xml; charset=UTF-8", "text/xmlish", "text/plain", "text", "TEXT/xml"])
+        .prop_map(str::to_owned)
 }
 
 fn relations() -> impl Strategy<Value = Relation> {
@@ -433,6 +477,10 @@ fn tests() -> impl Strategy<Value = Condition> {
                 Test::Composite { parts: vec![codes.collect(), vec![amount]] }
             })
             .prop_map(has("pair")),
+        word().prop_map(|folded| Test::Display { folded }).prop_map(has("display")),
+        media_types().prop_map(|base| Test::MediaType { base }).prop_map(has("media")),
+        prop::sample::select(vec!["", "a", "ab", "ba"])
+            .prop_map(|name| Condition::Coded("token".into(), CodeSet::ValueSet(name.to_owned()))),
         parameters().prop_map(|parameter| Condition::Present(parameter.into())),
         prop::collection::vec(0_usize..40, 0..4)
             .prop_map(|ids| Condition::Id(ids.into_iter().map(|id| format!("o{id}")).collect())),
@@ -484,7 +532,12 @@ fn holds(condition: &Condition, stored: &Stored) -> bool {
         Condition::Has(parameter, test) => {
             stored.index.iter().any(|entry| entry.parameter == *parameter && test_holds(test, &entry.value))
         }
-        Condition::Linked { .. } | Condition::LinkedFrom { .. } => unreachable!(),
+        Condition::Coded(parameter, CodeSet::ValueSet(name)) => stored.index.iter().any(|entry| {
+            let belongs = |text: &str| text.is_empty() || (text.len() == 1 && name.contains(text));
+            entry.parameter == *parameter
+                && matches!(&entry.value, IndexValue::Token { system, code } if belongs(system) && belongs(code))
+        }),
+        Condition::Coded(..) | Condition::Linked { .. } | Condition::LinkedFrom { .. } => unreachable!(),
     }
 }
 
@@ -533,6 +586,11 @@ fn test_holds(test: &Test, value: &IndexValue) -> bool {
             };
             parts.iter().zip(stored).all(|(tests, values)| holds(tests, values))
         }
+        (Test::Display { folded }, IndexValue::Display { folded: stored }) => stored.starts_with(folded),
+        (Test::MediaType { base }, IndexValue::Token { code, .. }) => {
+            let behind = [";", " ", "/"].map(|separator| format!("{base}{separator}"));
+            code == base || behind.iter().any(|start| code.starts_with(start))
+        }
         _ => false,
     }
 }
@@ -571,7 +629,7 @@ fn sorted(by: &SortBy, descending: bool, stored: &Stored) -> Option<Sorted> {
         IndexValue::Number { value } | IndexValue::Quantity { value, .. } => Sorted::Float(*value),
         IndexValue::String { folded, .. } => Sorted::Text(folded.clone()),
         IndexValue::Uri { uri } => Sorted::Text(uri.clone()),
-        IndexValue::Composite { .. } => unreachable!(),
+        IndexValue::Composite { .. } | IndexValue::Display { .. } => unreachable!(),
     });
     let compare = |one: &Sorted, other: &Sorted| one.partial_cmp(other).unwrap();
     if descending { values.max_by(compare) } else { values.min_by(compare) }

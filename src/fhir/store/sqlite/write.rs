@@ -9,7 +9,7 @@ use jiff::{Timestamp, Unit};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use super::entries::{Entry, Parts, Value, pack_parts, unpack};
-use super::names::Names;
+use super::names::{Names, display_text};
 use super::read::{Reading, method_number};
 use crate::clock::Clock;
 use crate::database::interrupted_after;
@@ -211,6 +211,7 @@ fn single<'v>(
         },
         IndexValue::String { folded, exact } => Value::String { folded, exact },
         IndexValue::Uri { uri } => Value::Uri { uri },
+        IndexValue::Display { folded } => Value::Display { text: names.number(connection, &display_text(folded))? },
         IndexValue::Composite { .. } => return Ok(None),
     }))
 }
@@ -350,7 +351,7 @@ fn add_row(connection: &Connection, resource: i64, entry: &Entry<'_>) -> rusqlit
         Value::Uri { uri } => connection
             .prepare_cached("INSERT OR IGNORE INTO index_uri(parameter, uri, resource) VALUES (?1, ?2, ?3)")?
             .execute((parameter, uri, resource)),
-        Value::Composite { .. } => Ok(0),
+        Value::Composite { .. } | Value::Display { .. } => Ok(0),
     }
     .map(|_rows| ())
 }
@@ -388,7 +389,7 @@ fn remove_row(connection: &Connection, resource: i64, entry: &Entry<'_>) -> rusq
         Value::Uri { uri } => connection
             .prepare_cached("DELETE FROM index_uri WHERE parameter = ?1 AND uri = ?2 AND resource = ?3")?
             .execute((parameter, uri, resource)),
-        Value::Composite { .. } => Ok(0),
+        Value::Composite { .. } | Value::Display { .. } => Ok(0),
     }
     .map(|_rows| ())
 }

@@ -20,6 +20,7 @@ use crate::fhir::store::interface::{Store, StoreError};
 use crate::fhir::store::sqlite::{SCHEMA, SqliteStore};
 use crate::fhir::store::{Draft, Method};
 use crate::fhir::structure::Validation;
+use crate::fhir::terminology;
 
 /// Resources have here what a search looks at, no more.
 const RULES: Rules<'static> = Rules { base_url: "http://here/fhir", validation: Validation::Json };
@@ -35,7 +36,9 @@ impl Bench {
         let directory = tempfile::tempdir().unwrap();
         let clock = Clock::stopped("2024-06-01T00:00:00Z".parse().unwrap());
         let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
-        let store: Arc<dyn Store> = Arc::new(SqliteStore::open(database, clock.clone()).await.unwrap());
+        let store: Arc<dyn Store> = Arc::new(
+            SqliteStore::open(database, clock.clone()).await.unwrap().with_terminology(terminology::search::codes),
+        );
         let settings = ApiSettings { base_url: Some(RULES.base_url.to_owned()), ..ApiSettings::default() };
         let state = ApiState::new(store, &clock, settings);
         Self { state, clock, _directory: directory }

@@ -16,6 +16,10 @@ struct Reading {
     value: Option<(i64, usize)>,
     unit: (&'static str, &'static str),
     patient: Option<usize>,
+    /// What stands beside the codes: the text of the concept, and the display of its first coding.
+    texts: (Option<&'static str>, Option<&'static str>),
+    /// An identifier with the code of its type, and its value.
+    identifier: Option<(&'static str, &'static str)>,
 }
 
 const SYSTEMS: [&str; 3] = ["", "urn:a", "urn:a|b"];
@@ -33,6 +37,40 @@ const DATES: [&str; 9] = [
 ];
 const UNITS: [(&str, &str); 3] = [("", ""), ("http://unitsofmeasure.org", "mg"), ("http://other", "mg")];
 const FAMILIES: [&str; 3] = ["Müller", "Mull", "Özil"];
+const TEXTS: [&str; 4] = ["Pouls", "Pouls élevé", "heart Rate", "rate"];
+const TYPES: [&str; 2] = ["MR", "M|R"];
+const VALUES: [&str; 2] = ["1", "R|1"];
+/// In `urn:a`, `x` is a kind of `y,z`, which is a kind of `top`.
+const KINDS: [&str; 4] = ["x", "y,z", "top", "w$"];
+/// The value sets by what they are made of: two of the codes of the system without any by its name, what is below
+/// `y,z`, and all of `urn:a` but that.
+const VALUE_SETS: [&str; 3] = ["http://vs/two", "ValueSet/below", "http://vs/rest|2"];
+const TERMINOLOGY: [&str; 5] = [
+    r#"{"resourceType":"CodeSystem","id":"a","url":"urn:a","status":"active","content":"complete","concept":[
+        {"code":"w$"},{"code":"top","concept":[{"code":"y,z"}]},
+        {"code":"x","property":[{"code":"parent","valueCode":"y,z"}]}]}"#,
+    r#"{"resourceType":"ValueSet","id":"two","url":"http://vs/two","status":"active","compose":{"include":[
+        {"system":"urn:a|b","concept":[{"code":"x"}]},{"system":"urn:a","concept":[{"code":"w$"}]}]}}"#,
+    r#"{"resourceType":"ValueSet","id":"below","url":"http://vs/below","status":"active","compose":{"include":[
+        {"system":"urn:a","filter":[{"property":"concept","op":"is-a","value":"y,z"}]}]}}"#,
+    r#"{"resourceType":"ValueSet","id":"rest1","url":"http://vs/rest","version":"1","status":"active","compose":{"include":[
+        {"system":"urn:a"}]}}"#,
+    r#"{"resourceType":"ValueSet","id":"rest2","url":"http://vs/rest","version":"2","status":"active","compose":{"include":[
+        {"system":"urn:a"}],"exclude":[{"valueSet":["http://vs/below"]}]}}"#,
+];
+
+/// Whether one code of `urn:a` is a kind of another.
+fn is_a(code: &str, kind: &str) -> bool {
+    code == kind || matches!((code, kind), ("x", "y,z" | "top") | ("y,z", "top"))
+}
+
+fn is_in(value_set: &str, system: &str, code: &str) -> bool {
+    match value_set {
+        "http://vs/two" => [("urn:a|b", "x"), ("urn:a", "w$")].contains(&(system, code)),
+        "ValueSet/below" => system == "urn:a" && is_a(code, "y,z"),
+        _ => system == "urn:a" && KINDS.contains(&code) && !is_a(code, "y,z"),
+    }
+}
 
 #[derive(Clone, Debug)]
 enum Question {
@@ -43,6 +81,10 @@ enum Question {
     Missing { parameter: &'static str, missing: bool },
     Patient(usize),
     Family { modifier: &'static str, text: &'static str },
+    Text(&'static str),
+    OfType { kind: &'static str, value: &'static str },
+    In { value_set: &'static str, is_in: bool },
+    Kind { direction: &'static str, code: &'static str },
 }
 
 impl Reading {
@@ -51,10 +93,18 @@ impl Reading {
             "" => format!(r#"{{"code":"{code}"}}"#),
             system => format!(r#"{{"system":"{system}","code":"{code}"}}"#),
         };
-        let codings: Vec<String> = self.codings.iter().map(coding).collect();
+        let mut codings: Vec<String> = self.codings.iter().map(coding).collect();
+        if let (Some(first), Some(display)) = (codings.first_mut(), self.texts.1) {
+            *first = first.replace('}', &format!(r#","display":"{display}"}}"#));
+        }
         let mut json = format!(r#"{{"resourceType":"Observation","id":"{id}","status":"final""#);
         if !codings.is_empty() {
-            json += &format!(r#","code":{{"coding":[{}]}}"#, codings.join(","));
+            let text = self.texts.0.map(|text| format!(r#","text":"{text}""#)).unwrap_or_default();
+            json += &format!(r#","code":{{"coding":[{}]{text}}}"#, codings.join(","));
+        }
+        if let Some((kind, value)) = self.identifier {
+            let kind = format!(r#"{{"coding":[{{"system":"urn:t","code":"{kind}"}}]}}"#);
+            json += &format!(r#","identifier":[{{"system":"urn:s","value":"{value}","type":{kind}}}]"#);
         }
         if let Some(date) = self.date {
             json += &format!(r#","effectiveDateTime":"{date}""#);
@@ -133,7 +183,7 @@ fn value_fits(prefix: &str, stored: i64, searched: i64, decimals: usize) -> bool
 }
 
 fn plain(text: &str) -> String {
-    text.to_lowercase().replace('ü', "u").replace('ö', "o")
+    text.to_lowercase().replace('ü', "u").replace('ö', "o").replace('é', "e")
 }
 
 impl Question {
@@ -159,6 +209,19 @@ impl Question {
                 present != *missing
             }
             Self::Patient(patient) => reading.patient == Some(*patient),
+            Self::Text(text) => {
+                let beside = [reading.texts.0, reading.texts.1];
+                !reading.codings.is_empty()
+                    && beside.into_iter().flatten().any(|stored| plain(stored).starts_with(&plain(text)))
+            }
+            Self::OfType { kind, value } => reading.identifier == Some((kind, value)),
+            Self::In { value_set, is_in: wanted } => {
+                reading.codings.iter().any(|(system, code)| is_in(value_set, system, code)) == *wanted
+            }
+            Self::Kind { direction, code } => reading.codings.iter().any(|(system, stored)| {
+                let fits = if *direction == "below" { is_a(stored, code) } else { is_a(code, stored) };
+                *system == "urn:a" && fits
+            }),
             Self::Family { modifier, text } => reading.patient.is_some_and(|patient| {
                 let family = FAMILIES[patient];
                 match *modifier {
@@ -187,6 +250,14 @@ impl Question {
             }
             Self::Missing { parameter, missing } => (format!("{parameter}:missing"), missing.to_string()),
             Self::Patient(patient) => ("patient".into(), format!("Patient/{patient}")),
+            Self::Text(text) => ("code:text".into(), (*text).to_owned()),
+            Self::OfType { kind, value } => {
+                ("identifier:of-type".into(), format!("urn:t|{}|{}", escape(kind), escape(value)))
+            }
+            Self::In { value_set, is_in } => {
+                (if *is_in { "code:in" } else { "code:not-in" }.into(), (*value_set).to_owned())
+            }
+            Self::Kind { direction, code } => (format!("code:{direction}"), format!("urn:a|{}", escape(code))),
             Self::Family { modifier, text } => (format!("subject:Patient.family{modifier}"), (*text).to_owned()),
         }
     }
@@ -207,13 +278,19 @@ fn readings() -> impl Strategy<Value = Reading> {
     let date = prop::option::weighted(0.8, select(&DATES[..]));
     let value = prop::option::weighted(0.8, numbers());
     let patient = prop::option::weighted(0.8, 0..FAMILIES.len());
-    (codings, date, value, select(&UNITS[..]), patient).prop_map(|(codings, date, value, unit, patient)| Reading {
-        codings,
-        date,
-        value,
-        unit,
-        patient,
-    })
+    let text = || prop::option::of(select(&TEXTS[..]));
+    let beside = ((text(), text()), prop::option::of((select(&TYPES[..]), select(&VALUES[..]))));
+    (codings, date, value, select(&UNITS[..]), patient, beside).prop_map(
+        |(codings, date, value, unit, patient, (texts, identifier))| Reading {
+            codings,
+            date,
+            value,
+            unit,
+            patient,
+            texts,
+            identifier,
+        },
+    )
 }
 
 fn questions() -> impl Strategy<Value = Question> {
@@ -236,11 +313,16 @@ fn questions() -> impl Strategy<Value = Question> {
         (0..FAMILIES.len()).prop_map(Question::Patient),
         (select(&["", ":contains", ":exact"][..]), select(&["mull", "MÜL", "l", "Müller", "zi"][..]))
             .prop_map(|(modifier, text)| Question::Family { modifier, text }),
+        select(&["pouls", "POULS E", "rate", "heart", "eart"][..]).prop_map(Question::Text),
+        (select(&TYPES[..]), select(&VALUES[..])).prop_map(|(kind, value)| Question::OfType { kind, value }),
+        (select(&VALUE_SETS[..]), any::<bool>()).prop_map(|(value_set, is_in)| Question::In { value_set, is_in }),
+        (select(&["below", "above"][..]), select(&KINDS[..]))
+            .prop_map(|(direction, code)| Question::Kind { direction, code }),
     ]
 }
 
 async fn check(readings: Vec<Reading>, searches: Vec<Vec<Question>>) {
-    let bench = Bench::new().await;
+    let bench = Bench::with(&TERMINOLOGY).await;
     for (number, family) in FAMILIES.iter().enumerate() {
         bench.put(&format!(r#"{{"resourceType":"Patient","id":"{number}","name":[{{"family":"{family}"}}]}}"#)).await;
     }
