@@ -55,6 +55,7 @@ impl HttpServer {
             bundle_entries_max: config.fhir.limits.bundle_entries_max,
             page_size_max: config.fhir.limits.count_max,
             search_time_max: config.fhir.limits.search_time_max,
+            cors_origins: config.fhir.cors_origins.iter().filter_map(|origin| origin.parse().ok()).collect(),
             ..ApiSettings::default()
         };
         let router = api::router(ApiState::new(store, &clock, settings));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::fhir_target::fhir_target;
 use super::mqtt::{MESSAGE_BYTES_MAX, Sessions, client_id_problem, filter_problem, keep_alive_problem};
+use super::origins::cors_origins;
 use super::raw::{Content, Raw};
 use super::section::{FromRaw, Problems, Section};
 use super::{
@@ -46,6 +47,7 @@ fn log(mut section: Section, problems: &mut Problems) -> LogSettings {
 fn fhir(mut section: Section, problems: &mut Problems) -> FhirConfig {
     let fhir = FhirConfig {
         public_url: section.optional("public_url", problems),
+        cors_origins: cors_origins(&mut section, problems),
         validation: section.required("validation", Validation::Structure, problems),
         limits: fhir_limits(section.section("limits", problems), problems),
     };

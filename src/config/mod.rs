@@ -7,6 +7,7 @@
 mod check;
 mod fhir_target;
 mod mqtt;
+mod origins;
 mod raw;
 mod section;
 mod tls;
@@ -60,6 +61,8 @@ pub(crate) struct HttpConfig {
 /// The FHIR service.
 #[derive(Clone, Debug)]
 pub(crate) struct FhirConfig {
+    /// Origins whose pages may use it from a browser, as browsers write them; `*` is any.
+    pub(crate) cors_origins: Vec<String>,
     /// Its base in links; `None`: from the request.
     pub(crate) public_url: Option<Url>,
     /// How much of a resource is checked before it is written.

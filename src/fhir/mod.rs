@@ -8,3 +8,4 @@ pub(crate) mod store;
 pub(crate) mod structure;
 #[allow(dead_code, reason = "for the operations on code systems and value sets")]
 pub(crate) mod terminology;
+pub(crate) mod xml;

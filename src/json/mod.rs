@@ -6,6 +6,7 @@
 //! Of members with the same name the last one wins and keeps the place of the first (rule EV-6).
 
 mod lax;
+mod pretty;
 pub(crate) mod tree;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
 pub(crate) use self::lax::parse_lax;
+pub(crate) use self::pretty::pretty;
 
 /// Deepest nesting that is read; a value within 127 arrays is 128 deep.
 pub(crate) const DEPTH_MAX: usize = 128;

@@ -102,9 +102,10 @@ async fn what_was_sent_is_what_comes_back() {
 
 /// What a client that knows R4 by heart would try, and what it is told.
 const REFUSED: &[(&str, &str, &str, &str, u16, &str, &str)] = &[
-    ("GET", "Patient/p", "accept: application/fhir+xml", "", 406, "not-supported", "application/fhir+json"),
+    ("GET", "Patient/p", "accept: text/turtle", "", 406, "not-supported", "application/fhir+json"),
     ("GET", "Patient/p", "accept: application/fhir+json; fhirVersion=3.0", "", 406, "not-supported", "FHIR 4.0"),
-    ("GET", "Patient/p?_format=xml", "", "", 406, "not-supported", "_format"),
+    ("GET", "Patient/p?_format=ttl", "", "", 406, "not-supported", "_format"),
+    ("GET", "Patient/p?_pretty=yes", "", "", 400, "value", "`true` or `false`"),
     ("GET", "Patient/none", "", "", 404, "not-found", "no resource"),
     ("GET", "Patient/a_b", "", "", 400, "value", "1 to 64"),
     ("GET", "Patients/p", "", "", 404, "not-found", "no resource type"),

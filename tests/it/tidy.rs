@@ -29,6 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fhir::patch", &["r4", "json"]),
     ("fhir::structure", &["r4", "json"]),
     ("fhir::terminology", &["r4", "json", "fhir::store"]),
+    ("fhir::xml", &["r4", "json"]),
     (
         "fhir::api",
         &[
@@ -41,6 +42,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fhir::patch",
             "fhir::structure",
             "fhir::terminology",
+            "fhir::xml",
         ],
     ),
     ("fhir", &[]),

@@ -6,10 +6,10 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Request};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::CONTENT_ENCODING;
 
 use super::error::{ApiError, Category};
-use super::negotiate::is_fhir_json;
+use super::format::{Format, media_type};
 use super::state::ApiState;
 
 /// How long a body may take to arrive.
@@ -24,11 +24,12 @@ impl FromRequest<ApiState> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
-        let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        if !media_type.is_some_and(is_fhir_json) {
+        // XML has become JSON on the way here.
+        if media_type(request.headers()).is_none_or(|media| media.format != Format::Json) {
             return Err(ApiError::new(
                 Category::UnsupportedMedia,
-                "The body's `Content-Type` must be `application/fhir+json` (or `application/json`), in UTF-8.",
+                "The body's `Content-Type` must be `application/fhir+json` or `application/fhir+xml`, of FHIR 4.0 in \
+                 UTF-8.",
             ));
         }
         read_text(request, state).await.map(Self)

@@ -50,7 +50,7 @@ pub(crate) async fn capabilities(State(state): State<ApiState>, headers: HeaderM
         "software": { "name": env!("CARGO_PKG_NAME"), "version": env!("CARGO_PKG_VERSION") },
         "implementation": { "description": env!("CARGO_PKG_DESCRIPTION"), "url": state.base_url(&headers)? },
         "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "json"],
+        "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
         "rest": [{
             "mode": "server",
             "resource": *RESOURCES,

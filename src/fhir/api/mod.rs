@@ -2,7 +2,7 @@
 //!
 //! A handler reads what was asked, does all it can outside the store, hands the rest to the store as one read or one write,
 //! and turns the result into an answer. Whatever fails, also routing and panics, is an OperationOutcome (`error`).
-//! JSON only; no conditional delete.
+//! No conditional delete.
 
 mod body;
 mod bundle;
@@ -12,10 +12,10 @@ mod create;
 mod criteria;
 mod delete;
 pub(crate) mod error;
+pub(crate) mod format;
 mod history;
 pub(crate) mod limits;
 mod metrics;
-mod negotiate;
 mod operations;
 mod patch;
 mod preconditions;
@@ -42,6 +42,7 @@ use tower_http::compression::CompressionLayer;
 use tower_http::decompression::RequestDecompressionLayer;
 
 use self::error::{ApiError, Category};
+use self::format::cors;
 use self::state::{ApiState, MOUNT};
 
 /// The service, mounted at `state::MOUNT`; to be merged with the routers of other services.
@@ -76,18 +77,21 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/{type}/{id}/_history/{version}", only("GET, HEAD, OPTIONS", get(vread::vread)))
         .merge(operations::routes())
         .fallback(unknown_path);
-    Router::new()
+    let service = Router::new()
         .nest(MOUNT, routes)
         // The base with a slash at its end is the base.
         .route(&format!("{MOUNT}/"), base())
-        .layer(from_fn(negotiate::negotiate))
         .layer(from_fn_with_state(state.clone(), limits::within_limits))
         .layer(from_fn_with_state(state.clone(), in_time))
+        .layer(from_fn_with_state(state.clone(), format::translate))
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::custom(panicked))
-        .layer(from_fn(metrics::measure))
-        .with_state(state)
+        .layer(from_fn(metrics::measure));
+    let origins = &state.settings.cors_origins;
+    let service =
+        if origins.is_empty() { service } else { service.layer(from_fn_with_state(cors::rules(origins), cors::keep)) };
+    service.with_state(state)
 }
 
 /// A search of everything, or a Bundle.

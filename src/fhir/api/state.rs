@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::HeaderMap;
 use http::header::HOST;
+use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
 use super::error::{ApiError, Category};
@@ -37,6 +37,8 @@ pub(crate) struct ApiSettings {
     pub(crate) page_size_max: usize,
     /// How much of a resource is checked before it is written.
     pub(crate) validation: Validation,
+    /// Origins whose pages may use the service from a browser; `*` is any.
+    pub(crate) cors_origins: Vec<HeaderValue>,
     /// Longest time until the answer to a request begins.
     pub(crate) request_timeout: Duration,
     /// Longest time that a search may take.
@@ -54,6 +56,7 @@ impl Default for ApiSettings {
             page_size: 50,
             page_size_max: 1_000,
             validation: Validation::Structure,
+            cors_origins: Vec::new(),
             request_timeout: Duration::from_secs(60),
             search_time_max: Duration::from_secs(20),
         }

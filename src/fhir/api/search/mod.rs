@@ -14,6 +14,7 @@ use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 
 use super::body;
 use super::error::{ApiError, Category, FHIR_JSON};
+use super::format::Form;
 use super::limits::decode;
 use super::state::ApiState;
 use super::target::ScopeInPath;
@@ -58,9 +59,12 @@ pub(crate) async fn by_post(
             "Send the parameters as `application/x-www-form-urlencoded`.",
         ));
     }
+    let form = decode(&form)?;
     let mut parameters = decode(query.unwrap_or_default().as_bytes())?;
-    parameters.extend(decode(&form)?);
-    respond(&state, scope, parameters, &headers).await
+    parameters.extend(form.iter().cloned());
+    let mut response = respond(&state, scope, parameters, &headers).await?;
+    response.extensions_mut().insert(Form(form));
+    Ok(response)
 }
 
 /// A search by parameters, read for this server under `base`.

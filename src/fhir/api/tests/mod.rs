@@ -387,30 +387,6 @@ async fn every_error_of_routing_is_an_outcome() {
 }
 
 #[tokio::test]
-async fn json_is_spoken_and_nothing_else() {
-    let bench = Bench::new().await;
-    bench.put("/Patient/a", &patient("a")).await.check(201);
-    for accept in ["*/*", "application/fhir+json", "application/json", "text/html, application/fhir+json;q=0.5"] {
-        bench.send("GET", "/Patient/a", &format!("Accept: {accept}"), "").await.check(200);
-    }
-    for accept in ["application/fhir+xml", "text/turtle", "application/json;q=0"] {
-        let answer = bench.send("GET", "/Patient/a", &format!("Accept: {accept}"), "").await;
-        answer.check_issue(406, "not-supported");
-    }
-    bench.get("/Patient/a?_format=json").await.check(200);
-    bench.get("/Patient/a?_format=application/fhir+json").await.check(200);
-    bench.get("/Patient/a?_format=xml").await.check_issue(406, "not-supported");
-    let xml = bench.send("GET", "/Patient/a?_format=json", "Accept: application/fhir+xml", "").await;
-    xml.check(200);
-    for media_type in ["application/fhir+xml", "text/plain", "application/json; charset=latin1"] {
-        let headers = format!("Content-Type: {media_type}");
-        bench.send("POST", "/Patient", &headers, patient("b")).await.check_issue(415, "not-supported");
-    }
-    bench.send("POST", "/Patient", "Content-Type: application/json", patient("b")).await.check(201);
-    bench.send("POST", "/Patient", "Content-Encoding: br", patient("b")).await.check_issue(415, "not-supported");
-}
-
-#[tokio::test]
 async fn bodies_have_a_bound() {
     let bench = Bench::with(ApiSettings { body_bytes_max: 100, ..ApiSettings::default() }).await;
     bench.post("/Patient", &patient("b")).await.check(201);
