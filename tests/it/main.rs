@@ -24,6 +24,7 @@ mod fhir_bundles;
 mod fhir_compartments;
 mod fhir_composite;
 mod fhir_crash;
+mod fhir_everything;
 mod fhir_formats;
 mod fhir_history;
 mod fhir_hostile;

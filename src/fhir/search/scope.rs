@@ -15,6 +15,8 @@ pub(crate) enum Scope {
     System,
     /// In the compartment of a resource.
     Compartment(Inside),
+    /// In the compartment of a resource and in what belongs there besides, as `$everything` shows it.
+    Everything(Inside),
 }
 
 /// In the compartment of a resource: in one type, or in all or those that `_type` names.
@@ -49,6 +51,38 @@ impl Inside {
     }
 }
 
+/// The metrics of a device are in no compartment of R4, nor are Observations that name a metric instead of its device.
+impl Inside {
+    fn metric(&self) -> Option<ResourceType> {
+        let has_metrics = self.of.resource_type.as_str() == "Device";
+        ResourceType::parse("DeviceMetric").filter(|_metric| has_metrics)
+    }
+
+    fn everything(&self) -> impl Iterator<Item = ResourceType> {
+        self.compartment.keys().copied().chain(self.metric())
+    }
+
+    fn condition_of_everything(&self, resource_type: ResourceType) -> Condition {
+        let inside = self.condition(resource_type);
+        let Some(metric) = self.metric() else {
+            return inside;
+        };
+        let target = format!("{}/{}", self.of.resource_type.as_str(), self.of.id);
+        let measured_there = Condition::Has("source".into(), Test::Reference { target });
+        match resource_type.as_str() {
+            "DeviceMetric" => measured_there,
+            "Observation" => {
+                let condition = Box::new(measured_there);
+                Condition::Any(vec![
+                    inside,
+                    Condition::Linked { parameter: "device".into(), targets: vec![metric], condition },
+                ])
+            }
+            _ => inside,
+        }
+    }
+}
+
 impl Scope {
     /// The path below the base under which it is searched by GET.
     pub(crate) fn path(&self) -> String {
@@ -59,6 +93,7 @@ impl Scope {
                 let member = member.map_or("*", ResourceType::as_str);
                 format!("{}/{}/{member}", of.resource_type.as_str(), of.id)
             }
+            Self::Everything(Inside { of, .. }) => format!("{}/{}/$everything", of.resource_type.as_str(), of.id),
         }
     }
 
@@ -67,7 +102,7 @@ impl Scope {
         match self {
             Self::Type(only) => Some(*only),
             Self::Compartment(inside) => inside.member,
-            Self::System => None,
+            Self::System | Self::Everything(_) => None,
         }
     }
 
@@ -78,6 +113,7 @@ impl Scope {
         }
         let known: Vec<ResourceType> = match self {
             Self::Compartment(inside) => inside.compartment.keys().copied().collect(),
+            Self::Everything(inside) => inside.everything().collect(),
             Self::System | Self::Type(_) => ResourceType::all().collect(),
         };
         let Some((name, value)) = pairs.iter().find(|(name, _)| name == "_type") else {
@@ -99,6 +135,7 @@ impl Scope {
         match self {
             Self::Type(_) | Self::System => None,
             Self::Compartment(inside) => Some(inside.condition(resource_type)),
+            Self::Everything(inside) => Some(inside.condition_of_everything(resource_type)),
         }
     }
 }

@@ -7,6 +7,7 @@
 
 #![allow(dead_code, reason = "a framework whose operations come one by one")]
 
+mod everything;
 mod meta;
 pub(crate) mod parameters;
 mod validate;
@@ -41,7 +42,7 @@ pub(crate) struct Operation {
     levels: &'static [Level],
     /// On which types; without meaning at the base.
     types: Types,
-    /// The URL of its OperationDefinition.
+    /// The URL of its OperationDefinition; a URN where R4 has none.
     definition: &'static str,
     /// Whether it changes anything.
     effect: Effect,
@@ -55,6 +56,36 @@ pub(crate) struct Operation {
 
 /// Every operation of this server.
 static OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "everything",
+        levels: &[Level::Instance],
+        types: Types::Only(&["Patient"]),
+        definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
+        effect: Effect::Reads,
+        inputs: everything::INPUTS,
+        others: Others::Refused,
+        handler: everything::everything,
+    },
+    Operation {
+        name: "everything",
+        levels: &[Level::Instance],
+        types: Types::Only(&["Encounter"]),
+        definition: "http://hl7.org/fhir/OperationDefinition/Encounter-everything",
+        effect: Effect::Reads,
+        inputs: everything::INPUTS,
+        others: Others::Refused,
+        handler: everything::everything,
+    },
+    Operation {
+        name: "everything",
+        levels: &[Level::Instance],
+        types: Types::Only(&["Device"]),
+        definition: "urn:vitalwire:operation:device-everything",
+        effect: Effect::Reads,
+        inputs: everything::INPUTS,
+        others: Others::Refused,
+        handler: everything::everything,
+    },
     Operation {
         name: "meta",
         levels: &[Level::Instance],
@@ -366,7 +397,8 @@ mod tests {
     fn operations_of_one_name_do_not_differ_in_effect_nor_meet_on_a_type() {
         for (index, row) in OPERATIONS.iter().enumerate() {
             assert_eq!(row.effect, effect(row.name), "{}", row.name);
-            assert!(row.definition.starts_with("http") && !row.levels.is_empty(), "{}", row.name);
+            let is_defined = row.definition.starts_with("http") || row.definition.starts_with("urn:vitalwire:");
+            assert!(is_defined && !row.levels.is_empty(), "{}", row.name);
             for other in OPERATIONS.iter().skip(index + 1).filter(|other| other.name == row.name) {
                 let places = other.places();
                 assert!(row.places().iter().all(|place| !places.contains(place)), "{}", row.name);

@@ -54,6 +54,19 @@ pub(crate) enum Inclusion {
 /// # Errors
 /// When the cursor does not belong to the search, or the store fails.
 pub(crate) fn gather(reader: &dyn Reader, base: &str, search: &Search) -> Result<Found, ApiError> {
+    gather_with(reader, base, search, &|_any| true)
+}
+
+/// A page of a search with which only those come along that are `admitted`; nothing is followed through others.
+///
+/// # Errors
+/// When the cursor does not belong to the search, or the store fails.
+pub(crate) fn gather_with(
+    reader: &dyn Reader,
+    base: &str,
+    search: &Search,
+    admitted: &dyn Fn(&Version) -> bool,
+) -> Result<Found, ApiError> {
     let after = page::open(search)?;
     if search.count == 0 {
         let total = Some(count(reader, search)?);
@@ -71,7 +84,7 @@ pub(crate) fn gather(reader: &dyn Reader, base: &str, search: &Search) -> Result
         Total::IfCheap if is_first && found.next.is_none() => u64::try_from(found.versions.len()).ok(),
         Total::IfCheap | Total::None => None,
     };
-    let mut following = Following::new(reader, base, &found.versions);
+    let mut following = Following::new(reader, base, admitted, &found.versions);
     let included = following.follow(&search.includes, &found.versions)?;
     Ok(Found { matches: found.versions, included, inclusion: following.inclusion, total, next: found.next })
 }
@@ -87,16 +100,18 @@ fn count(reader: &dyn Reader, search: &Search) -> Result<u64, ApiError> {
 struct Following<'a> {
     reader: &'a dyn Reader,
     base: &'a str,
+    admitted: &'a dyn Fn(&Version) -> bool,
     known: HashSet<ResourceKey>,
     room: usize,
     inclusion: Inclusion,
 }
 
 impl<'a> Following<'a> {
-    fn new(reader: &'a dyn Reader, base: &'a str, matches: &[Version]) -> Self {
+    fn new(reader: &'a dyn Reader, base: &'a str, admitted: &'a dyn Fn(&Version) -> bool, matches: &[Version]) -> Self {
         Self {
             reader,
             base,
+            admitted,
             known: matches.iter().map(|version| version.key.clone()).collect(),
             room: INCLUDED_MAX,
             inclusion: Inclusion::Complete,
@@ -206,6 +221,7 @@ impl<'a> Following<'a> {
     }
 
     fn bring(&mut self, version: Option<Version>, brought: &mut Vec<Version>) {
+        let version = version.filter(|version| (self.admitted)(version));
         self.room = self.room.saturating_sub(usize::from(version.is_some()));
         brought.extend(version);
     }

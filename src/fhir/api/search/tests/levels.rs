@@ -123,6 +123,16 @@ impl Member {
             })
     }
 
+    fn targets_of_type<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a String> {
+        self.searchable_targets().filter(move |target| target.starts_with(name))
+    }
+
+    /// All references but Condition.recorder, which no search parameter of R4 is about.
+    fn searchable_targets(&self) -> impl Iterator<Item = &String> {
+        let links = self.links.iter().filter(|(link, _)| LINKS[*link].path != "recorder" || self.name != "Condition");
+        links.flat_map(|(_, targets)| targets)
+    }
+
     fn lists(&self, key: &str) -> bool {
         let mut entries = self.links.iter().filter(|(link, _)| LINKS[*link].path == "entry[].item");
         entries.any(|(_, targets)| targets.iter().any(|target| target == key))
@@ -173,18 +183,52 @@ fn members() -> impl Strategy<Value = Vec<Member>> {
 impl Bench {
     /// Type and id of the matches on all pages.
     async fn everywhere(&self, search: &str) -> Vec<String> {
-        let (mut found, mut next) = (Vec::new(), Some(search.to_owned()));
+        let (matches, included) = self.everything(search).await;
+        assert!(included.is_empty(), "{search}");
+        matches
+    }
+
+    /// Type and id of the matches and of what comes along on all pages.
+    async fn everything(&self, search: &str) -> (Vec<String>, Vec<String>) {
+        let (mut matches, mut included, mut next) = (Vec::new(), Vec::new(), Some(search.to_owned()));
         while let Some(page) = next {
             let bundle = self.bundle(&page).await;
             for entry in bundle["entry"].as_array().map_or(&[][..], Vec::as_slice) {
-                assert_eq!(entry["search"]["mode"], "match");
                 let resource = &entry["resource"];
-                found.push(format!("{}/{}", resource["resourceType"], resource["id"]).replace('"', ""));
+                let key = format!("{}/{}", resource["resourceType"], resource["id"]).replace('"', "");
+                let of_mode = if entry["search"]["mode"] == "match" { &mut matches } else { &mut included };
+                of_mode.push(key);
             }
             next = link(&bundle, "next").map(|url| url.trim_start_matches("http://here/fhir").to_owned());
-            assert!(found.len() < 1_000, "{search}: pages without end");
+            assert!(matches.len() < 1_000, "{search}: pages without end");
         }
-        found
+        (matches, included)
+    }
+
+    /// Everything about a resource is its compartment, and with it what that refers to and nobody else has.
+    async fn check_everything(&self, members: &[Member], focus: &Member, count: usize) {
+        let (matches, included) = self.everything(&format!("{}/$everything?_count={count}", focus.key())).await;
+        let inside: Vec<&Member> = members.iter().filter(|member| member.is_in_compartment_of(&focus.key())).collect();
+        let expected: BTreeSet<String> = inside.iter().map(|member| member.key()).collect();
+        assert_eq!(matches.iter().cloned().collect::<BTreeSet<_>>(), expected, "{}", focus.key());
+        assert_eq!(matches.len(), expected.len(), "each match once");
+        let own: Vec<&String> = focus.targets_of_type("Patient").collect();
+        let may_come = |member: &&Member| match member.name {
+            "Practitioner" => true,
+            "Device" => member.targets_of_type("Patient").all(|it| *it == focus.key() || own.contains(&it)),
+            "Patient" => focus.name == "Encounter" && own.contains(&&member.key()),
+            _ => false,
+        };
+        let mut reached = inside.clone();
+        for _ in members {
+            let referred: BTreeSet<&String> = reached.iter().flat_map(|member| member.searchable_targets()).collect();
+            let along = members.iter().filter(may_come).filter(|member| referred.contains(&member.key()));
+            reached = inside.iter().copied().chain(along).collect();
+        }
+        let along: BTreeSet<String> =
+            reached.into_iter().map(Member::key).filter(|key| !expected.contains(key)).collect();
+        let included: BTreeSet<String> = included.into_iter().filter(|key| !expected.contains(key)).collect();
+        assert_eq!(included, along, "{}", focus.key());
     }
 
     async fn check_everywhere(&self, search: &str, expected: impl Iterator<Item = String>) {
@@ -214,6 +258,9 @@ async fn check(members: Vec<Member>, types: Vec<&'static str>, count: usize) {
         let tagged = fits(&|member| member.name == "Observation" && member.tag && member.is_in_compartment_of(&focus));
 
         bench.check_everywhere(&format!("{focus}/Observation?_tag=t%7Cx&_count={count}"), tagged).await;
+    }
+    for focus in members.iter().filter(|member| ["Patient", "Encounter", "Device"].contains(&member.name)) {
+        bench.check_everything(&members, focus, count).await;
     }
     let named = types.join(",");
     for sort in ["", "&_sort=_lastUpdated", "&_sort=-_lastUpdated", "&_sort=_id", "&_sort=-_id,_lastUpdated"] {

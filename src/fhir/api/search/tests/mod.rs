@@ -14,6 +14,7 @@ use super::{by_get, by_post};
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::fhir::api::error::ApiError;
+use crate::fhir::api::operations;
 use crate::fhir::api::resource::{Rules, Sent};
 use crate::fhir::api::state::{ApiSettings, ApiState};
 use crate::fhir::store::interface::{Store, StoreError};
@@ -63,6 +64,7 @@ impl Bench {
             .route("/fhir", get(by_get))
             .route("/fhir/{type}", get(by_get))
             .route("/fhir/{type}/{id}/{member}", get(by_get))
+            .nest("/fhir", operations::routes())
             .route("/fhir/{type}/_search", post(by_post))
             .with_state(self.state.clone());
         let response = router.oneshot(request).await.unwrap();
