@@ -172,7 +172,7 @@ async fn every_refusal_is_an_outcome_that_says_how_to_mend_it() {
         "nothing that was refused has written"
     );
     let options = fhir.raw("OPTIONS", "Patient/p", &[], "").await.check(204);
-    assert_eq!(options.header("allow"), "GET, HEAD, PUT, DELETE, OPTIONS");
+    assert_eq!(options.header("allow"), "GET, HEAD, PUT, PATCH, DELETE, OPTIONS");
 }
 
 #[tokio::test]
