@@ -139,6 +139,16 @@ const REFUSED: &[(&str, &str, &str, &str, u16, &str, &str)] = &[
     ("PUT", "Patient/p", "", r#"{"resourceType":"Patient","id":"q"}"#, 400, "invariant", "`id`"),
     ("PUT", "Patient", "", r#"{"resourceType":"Patient"}"#, 400, "value", "at least one"),
     ("POST", "", "", r#"{"resourceType":"Patient"}"#, 400, "value", "takes a Bundle"),
+    (
+        "POST",
+        "Patient?identifier=urn:x%7C1",
+        "",
+        r#"{"resourceType":"Patient"}"#,
+        400,
+        "not-supported",
+        "`If-None-Exist`",
+    ),
+    ("PUT", "Patient/q?active=true", "", r#"{"resourceType":"Patient","id":"q"}"#, 400, "not-supported", "`active`"),
     ("POST", "", "", r#"{"resourceType":"Bundle","type":"history"}"#, 400, "value", "`transaction`"),
     ("POST", "Patient/_search", "content-type: text/plain", "name=x", 415, "not-supported", "x-www-form-urlencoded"),
 ];

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::body::JsonBody;
 use super::criteria::{Found, criteria, look_up};
 use super::error::{ApiError, Category};
+use super::plain_url::PlainUrl;
 use super::resource::Sent;
 use super::respond::{Done, Return};
 use super::state::ApiState;
@@ -31,6 +32,7 @@ pub(crate) struct Create {
 pub(crate) async fn create(
     State(state): State<ApiState>,
     TypeInPath(resource_type): TypeInPath,
+    _: PlainUrl,
     headers: HeaderMap,
     JsonBody(text): JsonBody,
 ) -> Result<Response, ApiError> {

@@ -18,6 +18,7 @@ pub(crate) mod limits;
 mod metrics;
 mod operations;
 mod patch;
+mod plain_url;
 mod preconditions;
 mod read;
 pub(crate) mod resource;

@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 
 use super::body::JsonBody;
 use super::error::{ApiError, Category};
+use super::plain_url::PlainUrl;
 use super::preconditions::Preconditions;
 use super::resource::Sent;
 use super::respond::{Done, Return};
@@ -28,6 +29,7 @@ pub(crate) struct Update {
 pub(crate) async fn update(
     State(state): State<ApiState>,
     KeyInPath(key): KeyInPath,
+    _: PlainUrl,
     headers: HeaderMap,
     JsonBody(text): JsonBody,
 ) -> Result<Response, ApiError> {
