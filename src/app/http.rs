@@ -4,11 +4,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::middleware::from_fn_with_state;
+use axum::{Router, ServiceExt};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
+use tower::Layer as _;
+use tower_http::normalize_path::NormalizePathLayer;
 use tower_http::timeout::TimeoutLayer;
 use url::Url;
 
@@ -18,6 +21,7 @@ use crate::admin::{self, AdminState};
 use crate::clock::Clock;
 use crate::config::{self, HttpConfig};
 use crate::fhir::api;
+use crate::fhir::api::policies::{ConditionalDeletes, Versioning, VersioningPolicy};
 use crate::fhir::api::state::{ApiSettings, ApiState};
 use crate::fhir::store::interface::Store;
 use crate::fhir::structure::Validation;
@@ -29,6 +33,17 @@ pub(super) struct HttpServer {
     router: Router,
     request_timeout: Duration,
     host_names: HostNames,
+}
+
+/// The versioning policies of the FHIR service.
+pub(super) fn versioning(config: &config::Versioning) -> Versioning {
+    let policy = |policy| match policy {
+        config::VersioningPolicy::Versioned => VersioningPolicy::Versioned,
+        config::VersioningPolicy::VersionedUpdate => VersioningPolicy::VersionedUpdate,
+        config::VersioningPolicy::NoVersion => VersioningPolicy::NoVersion,
+    };
+    let of_types = config.of_types.iter().map(|(resource_type, own)| (*resource_type, policy(*own)));
+    Versioning { default: policy(config.default), of_types: of_types.collect() }
 }
 
 impl HttpServer {
@@ -56,6 +71,12 @@ impl HttpServer {
             page_size_max: config.fhir.limits.count_max,
             search_time_max: config.fhir.limits.search_time_max,
             cors_origins: config.fhir.cors_origins.iter().filter_map(|origin| origin.parse().ok()).collect(),
+            conditional_deletes: match config.fhir.conditional_delete {
+                config::ConditionalDelete::Single => ConditionalDeletes::Single,
+                config::ConditionalDelete::Multiple => ConditionalDeletes::Multiple,
+                config::ConditionalDelete::Refused => ConditionalDeletes::Refused,
+            },
+            versioning: versioning(&config.fhir.versioning),
             ..ApiSettings::default()
         };
         let router = api::router(ApiState::new(store, &clock, settings));
@@ -93,7 +114,9 @@ impl HttpServer {
     pub(super) async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
         tracing::info!(service = "http", address = %self.address, "listening");
         let router = self.router.layer(from_fn_with_state(self.host_names, only_known));
-        let served = axum::serve(self.socket, router);
+        // A slash at the end of a path means nothing; to see it first, this stands around the router.
+        let service = NormalizePathLayer::trim_trailing_slash().layer(router);
+        let served = axum::serve(self.socket, ServiceExt::<Request>::into_make_service(service));
         served.with_graceful_shutdown(async move { stop.cancelled().await }).await.map_err(AppError::Http)
     }
 }

@@ -73,6 +73,7 @@ impl App {
         let store = SqliteStore::open(database.clone(), clock.clone()).await.map_err(AppError::Store)?;
         let store = store.watched_by(identity_watch::watch(Arc::clone(&freshness)));
         let store = store.with_terminology(terminology::search::codes);
+        let store = store.forgetting(http::versioning(&config.http.fhir.versioning).without_history());
         let give_up = CancellationToken::new();
         let dead_letters = DeadLetters::new(database.clone(), give_up.clone());
         let http = HttpServer::bind(&config.http, exposure, Arc::new(store), clock.clone()).await?;

@@ -9,10 +9,11 @@ use super::origins::cors_origins;
 use super::raw::{Content, Raw};
 use super::section::{FromRaw, Problems, Section};
 use super::{
-    ClientAuthentication, Config, ConfigProblem, ConnectorConfig, FhirConfig, FhirLimits, HttpConfig,
-    IdentifierPrecision, IdentityMode, MqttConfig, MqttListenerConfig, MqttProtocol, PayloadJson, SourceConfig, Trace,
-    Validation,
+    ClientAuthentication, ConditionalDelete, Config, ConfigProblem, ConnectorConfig, FhirConfig, FhirLimits,
+    HttpConfig, IdentifierPrecision, IdentityMode, MqttConfig, MqttListenerConfig, MqttProtocol, PayloadJson,
+    SourceConfig, Trace, Validation, Versioning, VersioningPolicy,
 };
+use crate::r4::resource_type::ResourceType;
 use crate::secret::Secret;
 use crate::telemetry::{LogFormat, LogSettings, parse_filter};
 
@@ -49,10 +50,21 @@ fn fhir(mut section: Section, problems: &mut Problems) -> FhirConfig {
         public_url: section.optional("public_url", problems),
         cors_origins: cors_origins(&mut section, problems),
         validation: section.required("validation", Validation::Structure, problems),
+        conditional_delete: section.required("conditional_delete", ConditionalDelete::Single, problems),
+        versioning: versioning(section.section("versioning", problems), problems),
         limits: fhir_limits(section.section("limits", problems), problems),
     };
     section.finish(problems);
     fhir
+}
+
+fn versioning(mut section: Section, problems: &mut Problems) -> Versioning {
+    let default = section.required("default", VersioningPolicy::Versioned, problems);
+    let of_types = ResourceType::all()
+        .filter_map(|resource_type| Some((resource_type, section.optional(resource_type.as_str(), problems)?)));
+    let versioning = Versioning { default, of_types: of_types.collect() };
+    section.finish(problems);
+    versioning
 }
 
 /// Above it the HTTP library refuses by itself.
@@ -317,6 +329,20 @@ words!(
     "none" => Self::None
 );
 words!(Validation, "\"structure\" or \"json\"", "structure" => Self::Structure, "json" => Self::Json);
+words!(
+    ConditionalDelete,
+    "\"single\", \"multiple\" or \"refused\"",
+    "single" => Self::Single,
+    "multiple" => Self::Multiple,
+    "refused" => Self::Refused
+);
+words!(
+    VersioningPolicy,
+    "\"versioned\", \"versioned-update\" or \"no-version\"",
+    "versioned" => Self::Versioned,
+    "versioned-update" => Self::VersionedUpdate,
+    "no-version" => Self::NoVersion
+);
 words!(PayloadJson, "\"strict\" or \"lax\"", "strict" => Self::Strict, "lax" => Self::Lax);
 words!(MqttProtocol, "\"3.1.1\" or \"5\"", "3.1.1" => Self::V3, "5" => Self::V5);
 words!(ClientAuthentication, "\"basic\" or \"post\"", "basic" => Self::Basic, "post" => Self::Post);

@@ -22,6 +22,7 @@ use url::Url;
 pub(crate) use self::raw::Place;
 
 use self::raw::Raw;
+use crate::r4::resource_type::ResourceType;
 use crate::secret::Secret;
 use crate::telemetry::LogSettings;
 
@@ -69,6 +70,41 @@ pub(crate) struct FhirConfig {
     pub(crate) validation: Validation,
     /// What one request to the FHIR service may ask for.
     pub(crate) limits: FhirLimits,
+    /// What a conditional delete may reach.
+    pub(crate) conditional_delete: ConditionalDelete,
+    /// What versions are good for.
+    pub(crate) versioning: Versioning,
+}
+
+/// What a conditional delete may reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConditionalDelete {
+    /// One resource.
+    Single,
+    /// All that fulfil the condition.
+    Multiple,
+    /// It is refused.
+    Refused,
+}
+
+/// What versions of resources are good for.
+#[derive(Clone, Debug)]
+pub(crate) struct Versioning {
+    /// Of types that are not named.
+    pub(crate) default: VersioningPolicy,
+    /// Of these types.
+    pub(crate) of_types: Vec<(ResourceType, VersioningPolicy)>,
+}
+
+/// What versions of a type are good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum VersioningPolicy {
+    /// They are kept.
+    Versioned,
+    /// They are kept, and a change must name the one it is made to.
+    VersionedUpdate,
+    /// Only the current one is kept.
+    NoVersion,
 }
 
 /// What one request to the FHIR service may ask for.

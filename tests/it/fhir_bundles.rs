@@ -156,3 +156,199 @@ async fn a_reader_sees_a_transaction_as_a_whole() {
     };
     futures_util::future::join(writing, reading).await;
 }
+
+/// A Binary that holds a JSON Patch.
+fn json_patch(operations: &Value) -> Value {
+    let data = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, operations.to_string());
+    json!({ "resourceType": "Binary", "contentType": "application/json-patch+json", "data": data })
+}
+
+/// A FHIRPath Patch that adds a reference under this name.
+fn add_reference(path: &str, name: &str, reference: &str) -> Value {
+    let parts = json!([
+        { "name": "type", "valueCode": "add" },
+        { "name": "path", "valueString": path },
+        { "name": "name", "valueString": name },
+        { "name": "value", "valueReference": { "reference": reference } },
+    ]);
+    json!({ "resourceType": "Parameters", "parameter": [{ "name": "operation", "part": parts }] })
+}
+
+#[tokio::test]
+async fn every_method_has_its_place_in_a_bundle() {
+    for kind in ["transaction", "batch"] {
+        let directory = tempfile::tempdir().unwrap();
+        let product = Vitalwire::serve(directory.path(), SERVICE);
+        let fhir = product.fhir();
+        for id in ["a", "b", "c"] {
+            let patient =
+                json!({ "resourceType": "Patient", "id": id, "identifier": [{ "system": "s", "value": id }] });
+            fhir.put(&patient).await.check(201);
+        }
+        let activate = json_patch(&json!([{ "op": "add", "path": "/active", "value": true }]));
+        let answer = fhir
+            .bundle(
+                kind,
+                &[
+                    entry("GET", "Patient/?active=true", Value::Null),
+                    entry("HEAD", "Patient/a", Value::Null),
+                    with(entry("GET", "Patient/a", Value::Null), "ifModifiedSince", "2999-01-01T00:00:00Z"),
+                    with(entry("GET", "Patient/a", Value::Null), "ifModifiedSince", "1999-01-01T00:00:00Z"),
+                    with(entry("PATCH", "Patient?identifier=s|a", activate.clone()), "ifMatch", "W/\"1\""),
+                    entry("PATCH", "Patient/b", add_reference("Patient", "managingOrganization", "Organization/o")),
+                    entry("DELETE", "Patient/?identifier=s|c", Value::Null),
+                    entry("DELETE", "Patient?identifier=s|none", Value::Null),
+                ],
+            )
+            .await
+            .check(200);
+        assert_eq!(answer.entry_statuses(), ["200", "200", "304", "200", "200", "200", "204", "204"], "{kind}");
+        let entries = answer.json()["entry"].clone();
+        assert_eq!(entries[0]["resource"]["entry"].as_array().unwrap().len(), 1, "reads see what was written");
+        assert_eq!((&entries[1]["resource"], &entries[1]["response"]["etag"]), (&Value::Null, &json!("W/\"2\"")));
+        assert_eq!(entries[3]["resource"]["active"], true);
+        assert!(entries[4]["response"]["location"].as_str().unwrap().ends_with("/Patient/a/_history/2"));
+        let organization = &fhir.get_json("Patient/b").await["managingOrganization"];
+        assert_eq!(*organization, json!({ "reference": "Organization/o" }));
+        fhir.get("Patient/c").await.check_outcome(410, "deleted", "version 2");
+        let stale = with(entry("PATCH", "Patient/a", activate), "ifMatch", "W/\"1\"");
+        let refused = fhir.bundle("transaction", &[stale]).await;
+        refused.check_outcome(412, "conflict", "`If-Match`");
+    }
+}
+
+#[tokio::test]
+async fn no_resource_is_written_twice_by_whatever_words() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    let stored = json!({ "resourceType": "Patient", "id": "a", "identifier": [{ "system": "s", "value": "1" }] });
+    fhir.put(&stored).await.check(201);
+    let activate = || json_patch(&json!([{ "op": "add", "path": "/active", "value": true }]));
+    let put = || entry("PUT", "Patient/a", stored.clone());
+    let by_condition = "Patient?identifier=s|1";
+    for (first, second) in [
+        (put(), entry("PATCH", "Patient/a", activate())),
+        (put(), entry("PATCH", by_condition, activate())),
+        (put(), entry("DELETE", by_condition, Value::Null)),
+        (entry("DELETE", "Patient/a", Value::Null), entry("DELETE", by_condition, Value::Null)),
+        (entry("PATCH", by_condition, activate()), entry("PATCH", "Patient?identifier=1", activate())),
+        (entry("PUT", by_condition, patient("1")), put()),
+    ] {
+        for entries in [[first.clone(), second.clone()], [second, first]] {
+            let refused = fhir.bundle("transaction", &entries).await;
+            refused.check_outcome(400, "invariant", "same resource twice");
+        }
+    }
+    assert_eq!(fhir.get("Patient/a").await.check(200).header("etag"), "W/\"1\"");
+}
+
+#[tokio::test]
+async fn links_between_entries_lead_where_the_entries_went() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    let (first, second) = ("urn:uuid:6e2f3ab0-3c86-4c1f-9a5e-7d1b1b1f0001", "urn:oid:1.2.3");
+    let linked = |other: &str| {
+        let link = json!([{ "other": { "reference": other }, "type": "seealso" }]);
+        json!({ "resourceType": "Patient", "link": link })
+    };
+    let source = "http://source/fhir/Patient/7";
+    let observed = json!({
+        "resourceType": "Observation",
+        "status": "final",
+        "code": { "text": "c" },
+        "text": { "status": "generated", "div": format!("<div xmlns=\"http://www.w3.org/1999/xhtml\"><a href=\"{first}\">p</a></div>") },
+        "subject": { "reference": "Patient/7" },
+        "focus": [{ "reference": "Patient/7/_history/3" }, { "reference": first }],
+        "derivedFrom": [{ "reference": "Observation/elsewhere" }],
+        "extension": [{ "url": "u", "valueUri": first }, { "url": "u", "valueCanonical": first }],
+    });
+    let answer = fhir
+        .bundle(
+            "transaction",
+            &[
+                // In a circle.
+                at(entry("POST", "Patient", linked(second)), first),
+                at(entry("POST", "Patient", linked(first)), second),
+                at(entry("POST", "Patient", json!({ "resourceType": "Patient", "id": "7" })), source),
+                at(entry("POST", "Observation", observed), "http://source/fhir/Observation/1"),
+                entry("PUT", "Basic/x", json!({ "resourceType": "Basic", "id": "x", "code": { "text": "c" }, "subject": { "reference": source } })),
+            ],
+        )
+        .await
+        .check(200);
+    let bundle = answer.json();
+    let local = |index: usize| {
+        let location = bundle["entry"][index]["response"]["location"].as_str().unwrap();
+        let path = location.strip_prefix(&format!("{}/fhir/", product.http)).unwrap();
+        path.strip_suffix("/_history/1").unwrap().to_owned()
+    };
+    let reference = |text: String| json!({ "reference": text });
+    for (one, other) in [(0, 1), (1, 0)] {
+        assert_eq!(fhir.get_json(&local(one)).await["link"][0]["other"], reference(local(other)));
+    }
+    let observation = fhir.get_json(&local(3)).await;
+    assert_eq!(observation["subject"], reference(local(2)));
+    assert_eq!(observation["focus"], json!([reference(format!("{}/_history/1", local(2))), reference(local(0))]));
+    assert_eq!(observation["derivedFrom"][0]["reference"], "Observation/elsewhere");
+    assert!(observation["text"]["div"].as_str().unwrap().contains(&format!("<a href=\"{}\">", local(0))));
+    assert_eq!(
+        (&observation["extension"][0]["valueUri"], &observation["extension"][1]["valueCanonical"]),
+        (&json!(local(0)), &json!(first))
+    );
+    assert_eq!(fhir.get_json("Basic/x").await["subject"], reference(local(2)));
+
+    // What a patch adds is a link as well, and a condition finds what the same transaction makes.
+    let urn = "urn:uuid:6e2f3ab0-3c86-4c1f-9a5e-7d1b1b1f0002";
+    let by_condition = json!({ "resourceType": "Basic", "code": { "text": "c" }, "subject": { "reference": "Patient?identifier=s|new" } });
+    let answer = fhir
+        .bundle(
+            "transaction",
+            &[
+                entry("PATCH", "Basic/x", add_reference("Basic", "author", urn)),
+                entry("POST", "Basic", by_condition),
+                at(entry("POST", "Patient", patient("new")), urn),
+            ],
+        )
+        .await
+        .check(200);
+    let created = answer.json()["entry"][2]["response"]["location"].as_str().unwrap().to_owned();
+    let author = fhir.get_json("Basic/x").await["author"]["reference"].as_str().unwrap().to_owned();
+    assert!(created.contains(&format!("/fhir/{author}/_history/1")), "{created} {author}");
+    assert_eq!(fhir.count(&format!("Basic?subject={author}")).await, 1);
+}
+
+#[tokio::test]
+async fn entries_that_contradict_themselves_or_each_other_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    let with_id = || json!({ "resourceType": "Patient", "id": "a" });
+    for (code, says, wrong) in [
+        ("invariant", "`fullUrl`", at(entry("PUT", "Patient/a", with_id()), "http://x/fhir/Patient/b")),
+        ("value", "absolute", at(entry("POST", "Patient", with_id()), "Patient/a")),
+        ("value", "absolute", at(entry("POST", "Patient", patient("1")), "http://x/Patient/a/_history/1")),
+        ("value", "`urn:oid:`", entry("POST", "Observation", observation("urn:oid:1.2.9"))),
+        ("not-supported", "HEAD", entry("OPTIONS", "Patient", Value::Null)),
+        ("structure", "Parameters", entry("PATCH", "Patient/a", with_id())),
+        ("required", "`resource`", entry("PATCH", "Patient/a", Value::Null)),
+        (
+            "value",
+            "base64",
+            entry(
+                "PATCH",
+                "Patient/a",
+                json!({ "resourceType": "Binary", "contentType": "application/json-patch+json", "data": "?" }),
+            ),
+        ),
+        ("value", "instant", with(entry("GET", "Patient/a", Value::Null), "ifModifiedSince", "lately")),
+    ] {
+        fhir.bundle("transaction", &[wrong]).await.check_outcome(400, code, says);
+    }
+    let urn = "urn:uuid:6e2f3ab0-3c86-4c1f-9a5e-7d1b1b1f0003";
+    let entries = [at(entry("POST", "Patient", patient("1")), urn), entry("POST", "Observation", observation(urn))];
+    let answer = fhir.bundle("batch", &entries).await.check(200);
+    assert_eq!(answer.entry_statuses(), ["201", "400"]);
+    assert!(answer.text.contains("in a transaction"), "{answer:?}");
+}

@@ -114,7 +114,7 @@ const REFUSED: &[(&str, &str, &str, &str, u16, &str, &str)] = &[
     ("GET", "Patient/p", "if-none-match: 1", "", 400, "value", "entity tag"),
     ("PATCH", "Patient/p", "content-type: application/xml-patch+xml", "", 415, "not-supported", "json-patch+json"),
     ("PATCH", "Patient/none", "content-type: application/json-patch+json", "[]", 404, "not-found", "no resource"),
-    ("DELETE", "Patient?name=x", "", "", 405, "not-supported", "GET, HEAD, POST, PUT"),
+    ("DELETE", "Patient", "", "", 400, "value", "at least one search parameter"),
     ("PUT", "", "", "", 405, "not-supported", "POST"),
     ("POST", "Patient", "", "", 400, "structure", "empty"),
     ("POST", "Patient", "", "[]", 400, "structure", "not a JSON object"),

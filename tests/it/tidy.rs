@@ -47,7 +47,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     ("fhir", &[]),
     ("admin", &["model", "clock", "settlements", "dead_letters", "normalize", "sources", "telemetry"]),
-    ("config", &["secret", "telemetry"]),
+    ("config", &["secret", "telemetry", "r4"]),
     ("remote", &[]),
     ("send", &["sources::replay", "sources::backoff", "secret"]),
     ("demo", &["clock"]),

@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 use super::error::ApiError;
 use super::operations;
 use super::patch;
+use super::policies::VersioningPolicy;
 use super::respond;
-use super::state::ApiState;
+use super::state::{ApiSettings, ApiState};
 use crate::fhir::search;
 use crate::r4::definitions::search_parameters::{ParameterKind, search_parameters};
 use crate::r4::resource_type::ResourceType;
@@ -23,7 +24,8 @@ const INTERACTIONS: [&str; 8] =
     ["read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type"];
 
 /// The same for all requests, and large.
-static RESOURCES: LazyLock<Vec<Value>> = LazyLock::new(|| ResourceType::all().map(resource).collect());
+static RESOURCES: LazyLock<Vec<(ResourceType, Value)>> =
+    LazyLock::new(|| ResourceType::all().map(|resource_type| (resource_type, resource(resource_type))).collect());
 
 /// What may be asked for with `_revinclude`, by the type that is searched.
 static REVERSE_INCLUDES: LazyLock<HashMap<ResourceType, Vec<String>>> = LazyLock::new(|| {
@@ -42,6 +44,8 @@ static REVERSE_INCLUDES: LazyLock<HashMap<ResourceType, Vec<String>>> = LazyLock
 
 /// `GET [base]/metadata`
 pub(crate) async fn capabilities(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, ApiError> {
+    let resources: Vec<Value> =
+        RESOURCES.iter().map(|(known, resource)| with_policies(*known, resource, &state.settings)).collect();
     let statement = json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -53,7 +57,7 @@ pub(crate) async fn capabilities(State(state): State<ApiState>, headers: HeaderM
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
         "rest": [{
             "mode": "server",
-            "resource": *RESOURCES,
+            "resource": resources,
             "interaction": [{ "code": "transaction" }, { "code": "batch" }],
         }],
     });
@@ -61,9 +65,24 @@ pub(crate) async fn capabilities(State(state): State<ApiState>, headers: HeaderM
     Ok(respond::json(StatusCode::OK, body.into()))
 }
 
-fn interactions(resource_type: ResourceType) -> Vec<Value> {
-    let offered = INTERACTIONS.into_iter().filter(|code| *code != "patch" || patch::is_patchable(resource_type));
-    offered.map(|code| json!({ "code": code })).collect()
+/// What is said of a type, with what the operator decided about it.
+fn with_policies(resource_type: ResourceType, resource: &Value, settings: &ApiSettings) -> Value {
+    let mut resource = resource.clone();
+    let policy = settings.versioning.of(resource_type);
+    let keeps_versions = policy != VersioningPolicy::NoVersion;
+    let is_offered = |code: &str| match code {
+        "vread" | "history-instance" => keeps_versions,
+        "patch" => patch::is_patchable(resource_type),
+        _ => true,
+    };
+    let interactions = INTERACTIONS.into_iter().filter(|code| is_offered(code)).map(|code| json!({ "code": code }));
+    if let Some(members) = resource.as_object_mut() {
+        members.insert("interaction".to_owned(), interactions.collect());
+        members.insert("versioning".to_owned(), policy.code().into());
+        members.insert("readHistory".to_owned(), keeps_versions.into());
+        members.insert("conditionalDelete".to_owned(), settings.conditional_deletes.code().into());
+    }
+    resource
 }
 
 fn resource(resource_type: ResourceType) -> Value {
@@ -80,14 +99,10 @@ fn resource(resource_type: ResourceType) -> Value {
         .collect();
     json!({
         "type": resource_type.as_str(),
-        "interaction": interactions(resource_type),
-        "versioning": "versioned",
-        "readHistory": true,
         "updateCreate": true,
         "conditionalCreate": true,
         "conditionalRead": "full-support",
         "conditionalUpdate": true,
-        "conditionalDelete": "not-supported",
         "searchInclude": includes,
         "searchRevInclude": REVERSE_INCLUDES.get(&resource_type).map_or(&[][..], Vec::as_slice),
         "searchParam": parameters,

@@ -39,7 +39,7 @@ pub(crate) async fn conditional_update(
     let base_url = state.base_url(&headers)?;
     let update = ConditionalUpdate {
         condition: criteria(resource_type, &query.unwrap_or_default(), &base_url)?,
-        preconditions: Preconditions::in_headers(&headers)?,
+        preconditions: Preconditions::in_headers(&headers)?.of_change(state.settings.versioning.of(resource_type)),
         sent: Sent::read_as(&text, resource_type, state.rules(&base_url))?,
     };
     let done = state.store.write(move |writer| update.apply(writer)).await?;

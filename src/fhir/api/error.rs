@@ -249,6 +249,7 @@ fn below_entry(location: &str) -> String {
     match location.split_once('.') {
         Some(("request", _)) => format!(".{location}"),
         Some((_type, inner)) => format!(".resource.{inner}"),
+        None if location == "fullUrl" => format!(".{location}"),
         None => format!(".resource.{location}"),
     }
 }

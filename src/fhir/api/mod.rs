@@ -2,7 +2,6 @@
 //!
 //! A handler reads what was asked, does all it can outside the store, hands the rest to the store as one read or one write,
 //! and turns the result into an answer. Whatever fails, also routing and panics, is an OperationOutcome (`error`).
-//! No conditional delete.
 
 mod body;
 mod bundle;
@@ -19,6 +18,7 @@ mod metrics;
 mod operations;
 mod patch;
 mod plain_url;
+pub(crate) mod policies;
 mod preconditions;
 mod read;
 pub(crate) mod resource;
@@ -55,11 +55,12 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route(
             "/{type}",
             only(
-                "GET, HEAD, POST, PUT, PATCH, OPTIONS",
+                "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
                 get(search::by_get)
                     .post(create::create)
                     .put(conditional_update::conditional_update)
-                    .patch(patch::conditional_patch),
+                    .patch(patch::conditional_patch)
+                    .delete(delete::conditional_delete),
             ),
         )
         .route("/{type}/_search", only("POST, OPTIONS", post(search::by_post)))

@@ -5,6 +5,8 @@
 
 use axum::extract::{FromRequest, RawQuery, Request, State};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
@@ -21,9 +23,10 @@ use super::state::ApiState;
 use super::target::{KeyInPath, TypeInPath};
 use super::update::Update;
 use crate::fhir::patch::{Fault, Patch, PatchError};
-use crate::fhir::store::interface::{Reader, Writer};
-use crate::fhir::store::{Condition, Method, ResourceKey};
+use crate::fhir::store::interface::{Head, Reader, Writer};
+use crate::fhir::store::{Condition, Method, ResourceKey, Version};
 use crate::fhir::structure::Validation;
+use crate::json::Node;
 use crate::r4::resource_type::ResourceType;
 
 /// The media type of JSON Patch (RFC 6902).
@@ -46,6 +49,22 @@ pub(crate) struct PatchOf {
     pub(crate) validation: Validation,
 }
 
+/// What comes of a patch.
+#[derive(Debug)]
+pub(crate) enum Patched {
+    /// Nothing: the resource stays as it is.
+    Unchanged(Version),
+    /// Another version.
+    Changed {
+        /// What is written.
+        update: Update,
+        /// Over this.
+        head: Head,
+        /// The patched resource.
+        text: Bytes,
+    },
+}
+
 /// Which resource is meant.
 #[derive(Debug)]
 pub(crate) enum Target {
@@ -56,6 +75,14 @@ pub(crate) enum Target {
 }
 
 impl Target {
+    /// The type of the resource.
+    pub(crate) fn resource_type(&self) -> ResourceType {
+        match self {
+            Self::Key(key) => key.resource_type,
+            Self::Condition(resource_type, _) => *resource_type,
+        }
+    }
+
     /// The resource, if there is one under a condition.
     ///
     /// # Errors
@@ -96,10 +123,11 @@ pub(crate) async fn conditional_patch(
 
 async fn answer(state: &ApiState, headers: &HeaderMap, target: Target, patch: Patch) -> Result<Response, ApiError> {
     let base_url = state.base_url(headers)?;
+    let resource_type = target.resource_type();
     let patch = PatchOf {
         target,
         patch,
-        preconditions: Preconditions::in_headers(headers)?,
+        preconditions: Preconditions::in_headers(headers)?.of_change(state.settings.versioning.of(resource_type)),
         bytes_max: state.settings.body_bytes_max,
         base_url: base_url.clone(),
         validation: state.settings.validation,
@@ -121,7 +149,7 @@ impl FromRequest<ApiState> for PatchBody {
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
         let media_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let essence = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let essence = essence(media_type);
         if essence == JSON_PATCH {
             return Ok(Self(Patch::json(&read_text(request, state).await?)?));
         }
@@ -133,17 +161,36 @@ impl FromRequest<ApiState> for PatchBody {
             ));
         }
         let JsonBody(text) = JsonBody::from_request(request, state).await?;
-        fhir_path_patch(&text).map(Self)
+        parse(&text)?;
+        Ok(Self(Patch::fhir_path(&text)?))
     }
 }
 
-/// Reads a FHIRPath Patch.
+/// Reads a patch from an entry of a Bundle, which holds a resource: a FHIRPath Patch, or a Binary with a JSON Patch.
 ///
 /// # Errors
-/// When the text is not a Parameters resource, or none that describes a patch.
-pub(crate) fn fhir_path_patch(text: &Bytes) -> Result<Patch, ApiError> {
-    parse(text)?;
-    Ok(Patch::fhir_path(text)?)
+/// When it is neither, or not a patch.
+pub(crate) fn in_resource(text: &Bytes) -> Result<Patch, ApiError> {
+    let node = parse(text)?;
+    let member = |name: &str| node.member(name).and_then(Node::as_str);
+    if member("resourceType") != Some("Binary") {
+        return Ok(Patch::fhir_path(text)?);
+    }
+    let is_json_patch = member("contentType").is_some_and(|media_type| essence(media_type) == JSON_PATCH);
+    if !is_json_patch {
+        let detail = "A Binary that is a patch has the `contentType` `application/json-patch+json`.";
+        return Err(ApiError::new(Category::UnsupportedMedia, detail).at("Binary.contentType"));
+    }
+    let patch = member("data").and_then(|data| BASE64_STANDARD.decode(data).ok());
+    let patch = patch.ok_or_else(|| {
+        ApiError::new(Category::Value, "A Binary that is a patch holds it in `data`, in base64.").at("Binary.data")
+    })?;
+    Ok(Patch::json(&patch.into())?)
+}
+
+/// A media type without its parameters.
+fn essence(media_type: &str) -> String {
+    media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }
 
 impl PatchOf {
@@ -153,15 +200,26 @@ impl PatchOf {
     /// When there is no such resource, a precondition does not hold, the patch does not fit the resource, what comes of
     /// it is not a resource of the same type and id, or the store fails.
     pub(crate) fn apply(self, writer: &mut dyn Writer) -> Result<Done, ApiError> {
-        let key = self.target.key(writer)?;
+        match self.patched(writer)? {
+            Patched::Unchanged(version) => Ok(Done { status: StatusCode::OK, version: Some(version) }),
+            Patched::Changed { update, head, .. } => update.apply_to(Some(head), writer),
+        }
+    }
+
+    /// Finds out what comes of it.
+    ///
+    /// # Errors
+    /// As `apply`.
+    pub(crate) fn patched(&self, reader: &dyn Reader) -> Result<Patched, ApiError> {
+        let key = self.target.key(reader)?;
         if !is_patchable(key.resource_type) {
             let detail = "A Binary is not patched: a patch could not tell its content from what describes it. Use PUT.";
             return Err(ApiError::new(Category::NotSupported, detail));
         }
-        self.preconditions.check(writer.head(&key)?)?;
-        let current = read::current(writer, &key)?;
+        self.preconditions.check(reader.head(&key)?)?;
+        let current = read::current(reader, &key)?;
         let Some(text) = self.patch.apply(current.body.as_ref().unwrap_or(&Bytes::new()))? else {
-            return Ok(Done { status: StatusCode::OK, version: Some(current) });
+            return Ok(Patched::Unchanged(current));
         };
         if text.len() > self.bytes_max {
             let detail =
@@ -172,7 +230,7 @@ impl PatchOf {
         let sent = Sent::read_as(&text, key.resource_type, rules)?;
         let mut update = Update::new(key, sent, Preconditions::default())?;
         update.draft.method = Method::Patch;
-        update.apply_to(Some(current.head()), writer)
+        Ok(Patched::Changed { update, head: current.head(), text })
     }
 }
 

@@ -5,6 +5,7 @@ use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
 use super::error::{ApiError, Category};
+use super::policies::VersioningPolicy;
 use crate::fhir::store::Method;
 use crate::fhir::store::interface::Head;
 
@@ -64,6 +65,8 @@ pub(crate) struct Preconditions {
     pub(crate) matching: Option<Tags>,
     /// `If-None-Match`: there is no current version with one of these tags.
     pub(crate) not_matching: Option<Tags>,
+    /// Whether `If-Match` must be there where something is changed.
+    pub(crate) needs_match: bool,
 }
 
 impl Preconditions {
@@ -72,7 +75,12 @@ impl Preconditions {
     /// # Errors
     /// When one is malformed.
     pub(crate) fn in_headers(headers: &HeaderMap) -> Result<Self, ApiError> {
-        Ok(Self { matching: tags(headers, IF_MATCH)?, not_matching: tags(headers, IF_NONE_MATCH)? })
+        Ok(Self { matching: tags(headers, IF_MATCH)?, not_matching: tags(headers, IF_NONE_MATCH)?, needs_match: false })
+    }
+
+    /// The same for a change of a resource whose type has this policy.
+    pub(crate) fn of_change(self, policy: VersioningPolicy) -> Self {
+        Self { needs_match: policy == VersioningPolicy::VersionedUpdate, ..self }
     }
 
     /// Checks them against what is stored.
@@ -94,6 +102,12 @@ impl Preconditions {
                 "The resource exists in a version that `If-None-Match` excludes. Nothing was written.",
             ));
         }
+        if self.needs_match && self.matching.is_none() && current.is_some() {
+            return Err(ApiError::new(
+                Category::Required,
+                "A resource of this type is changed with `If-Match` only. Read it, and send the `ETag` you were given.",
+            ));
+        }
         Ok(())
     }
 }
@@ -106,6 +120,14 @@ pub(crate) struct ReadConditions {
 }
 
 impl ReadConditions {
+    /// Those of an entry of a Bundle: `ifNoneMatch` and `ifModifiedSince`.
+    ///
+    /// # Errors
+    /// When `ifNoneMatch` is malformed.
+    pub(crate) fn of(none_match: Option<&str>, since: Option<Timestamp>) -> Result<Self, ApiError> {
+        Ok(Self { known: none_match.map(Tags::parse).transpose()?, since })
+    }
+
     /// Those in the headers of a request. A date that is none is passed over, as HTTP asks.
     ///
     /// # Errors

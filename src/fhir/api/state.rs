@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
 use super::error::{ApiError, Category};
+use super::policies::{ConditionalDeletes, Versioning};
 use super::resource::Rules;
 use crate::clock::Clock;
 use crate::fhir::store::interface::{Reader, Store};
@@ -43,6 +44,10 @@ pub(crate) struct ApiSettings {
     pub(crate) request_timeout: Duration,
     /// Longest time that a search may take.
     pub(crate) search_time_max: Duration,
+    /// What a conditional delete may reach.
+    pub(crate) conditional_deletes: ConditionalDeletes,
+    /// What versions of each type are good for. That some are not kept is up to the store.
+    pub(crate) versioning: Versioning,
 }
 
 impl Default for ApiSettings {
@@ -59,6 +64,8 @@ impl Default for ApiSettings {
             cors_origins: Vec::new(),
             request_timeout: Duration::from_secs(60),
             search_time_max: Duration::from_secs(20),
+            conditional_deletes: ConditionalDeletes::default(),
+            versioning: Versioning::default(),
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) async fn update(
     JsonBody(text): JsonBody,
 ) -> Result<Response, ApiError> {
     let base_url = state.base_url(&headers)?;
-    let preconditions = Preconditions::in_headers(&headers)?;
+    let preconditions = Preconditions::in_headers(&headers)?.of_change(state.settings.versioning.of(key.resource_type));
     let sent = Sent::read_as(&text, key.resource_type, state.rules(&base_url))?;
     let update = Update::new(key, sent, preconditions)?;
     let done = state.store.write(move |writer| update.apply(writer)).await?;

@@ -5,6 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -12,12 +13,14 @@ use serde_json::value::RawValue;
 use crate::fhir::api::conditional_update::ConditionalUpdate;
 use crate::fhir::api::create::{Create, new_id};
 use crate::fhir::api::criteria::criteria;
-use crate::fhir::api::delete::Delete;
+use crate::fhir::api::delete::{ConditionalDelete, Delete};
 use crate::fhir::api::error::{ApiError, Category};
 use crate::fhir::api::operations;
+use crate::fhir::api::patch::{self, PatchOf};
 use crate::fhir::api::preconditions::{Preconditions, Tags};
 use crate::fhir::api::resource::{Rules, Sent};
 use crate::fhir::api::respond::Done;
+use crate::fhir::api::state::ApiSettings;
 use crate::fhir::api::target::{key_named, type_named};
 use crate::fhir::api::update::Update;
 use crate::fhir::store::interface::Writer;
@@ -108,14 +111,31 @@ pub(super) enum Request {
     /// To write.
     Write(Box<Change>),
     /// To read or search.
-    Read {
-        /// Relative to the base.
-        url: String,
-        /// `If-None-Match` of a conditional read.
-        if_none_match: Option<String>,
-    },
+    Read(Read),
     /// To call an operation.
     Operation(operations::Asked),
+}
+
+/// A read or search.
+#[derive(Debug)]
+pub(super) struct Read {
+    /// Relative to the base.
+    pub(super) url: String,
+    /// The versions the client has already, as entity tags.
+    pub(super) none_match: Option<String>,
+    /// The client has what was written until then.
+    pub(super) modified_since: Option<Timestamp>,
+    /// Nothing but status and version is asked for.
+    pub(super) is_head: bool,
+}
+
+/// Where an entry is read.
+#[derive(Clone, Copy)]
+pub(super) struct Here<'a> {
+    /// How resources are read.
+    pub(super) rules: Rules<'a>,
+    /// Bounds and policies.
+    pub(super) settings: &'a ApiSettings,
 }
 
 /// A write and what a transaction has to know about it.
@@ -135,7 +155,9 @@ pub(super) enum Action {
     Create(Create),
     Update(Update),
     ConditionalUpdate(ConditionalUpdate),
+    Patch(PatchOf),
     Delete(Delete),
+    ConditionalDelete(ConditionalDelete),
 }
 
 impl Action {
@@ -145,7 +167,9 @@ impl Action {
             Self::Create(create) => create.apply(writer),
             Self::Update(update) => update.apply(writer),
             Self::ConditionalUpdate(update) => update.apply(writer),
+            Self::Patch(patch) => patch.apply(writer),
             Self::Delete(delete) => delete.apply(writer),
+            Self::ConditionalDelete(delete) => delete.apply(writer),
         }
     }
 }
@@ -155,41 +179,54 @@ impl Request {
     ///
     /// # Errors
     /// When it asks for nothing, for something that is not offered, or contradicts itself.
-    pub(super) fn read(entry: &Entry<'_>, rules: Rules<'_>) -> Result<Self, ApiError> {
+    pub(super) fn read(entry: &Entry<'_>, here: Here<'_>) -> Result<Self, ApiError> {
         let Some(asked) = &entry.request else {
             return Err(ApiError::new(Category::Required, "The entry has no `request`."));
         };
         // A URL may be absolute as long as it is this server's.
-        let url = asked.url.strip_prefix(rules.base_url).unwrap_or(&asked.url).trim_start_matches('/');
+        let url = asked.url.strip_prefix(here.rules.base_url).unwrap_or(&asked.url).trim_start_matches('/');
         if let Some(operation) = asked.operation(entry, url) {
             return operation.map(Self::Operation);
         }
-        if asked.method == "GET" {
-            return Self::read_get(asked, url);
-        }
+        // A slash may follow the type or the id: `Patient/?identifier=...`.
+        let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
+        let target = Url { path: path.trim_end_matches('/'), query };
         let action = match asked.method.as_ref() {
-            "POST" => Action::Create(asked.create(entry, url, rules)?),
-            "PUT" => asked.put(entry, url, rules)?,
-            "DELETE" => Action::Delete(asked.delete(url)?),
+            "GET" | "HEAD" => return asked.read(&target).map(Self::Read),
+            "POST" => Action::Create(asked.create(entry, &target, here)?),
+            "PUT" => asked.put(entry, &target, here)?,
+            "PATCH" => Action::Patch(asked.patch(entry, &target, here)?),
+            "DELETE" => asked.delete(&target, here)?,
             _ => {
-                let detail = "An entry's method may be GET, POST, PUT or DELETE.";
-                return Err(ApiError::new(Category::NotSupported, detail));
+                let detail = "An entry's method may be GET, HEAD, POST, PUT, PATCH or DELETE.";
+                return Err(ApiError::new(Category::NotSupported, detail).at("request.method"));
             }
         };
+        let sends_resource = matches!(asked.method.as_ref(), "POST" | "PUT");
+        let text = entry.resource.filter(|_resource| sends_resource).map_or("", RawValue::get);
         Ok(Self::Write(Box::new(Change {
             action,
-            full_url: entry.full_url.as_deref().map(str::to_owned),
-            text: Bytes::copy_from_slice(entry.resource.map_or("", RawValue::get).as_bytes()),
+            full_url: entry.full_url.as_deref().map(full_url_of).transpose()?,
+            text: Bytes::copy_from_slice(text.as_bytes()),
         })))
     }
+}
 
-    fn read_get(asked: &Asked<'_>, url: &str) -> Result<Self, ApiError> {
-        if asked.if_modified_since.is_some() {
-            let detail = "`ifModifiedSince` is not supported within Bundles. Use `ifNoneMatch`.";
-            return Err(ApiError::new(Category::NotSupported, detail));
-        }
-        Ok(Self::Read { url: url.to_owned(), if_none_match: asked.if_none_match.as_deref().map(str::to_owned) })
+/// What the URL of a request means.
+struct Url<'a> {
+    /// Without a slash at either end.
+    path: &'a str,
+    /// What follows the question mark.
+    query: Option<&'a str>,
+}
+
+/// The `fullUrl` of an entry that writes: absolute, and of no version.
+fn full_url_of(text: &str) -> Result<String, ApiError> {
+    if text.contains(':') && !text.contains("/_history/") {
+        return Ok(text.to_owned());
     }
+    let detail = "A `fullUrl` is absolute and names no version: `urn:uuid:...` or `https://.../Patient/1`.";
+    Err(ApiError::new(Category::Value, detail).at("fullUrl"))
 }
 
 impl Asked<'_> {
@@ -210,38 +247,91 @@ impl Asked<'_> {
         Some(Ok(operations::Asked { path: path.to_owned(), query: query.to_owned(), body, is_post }))
     }
 
-    fn create(&self, entry: &Entry<'_>, url: &str, rules: Rules<'_>) -> Result<Create, ApiError> {
-        let resource_type = type_named(url)?;
-        let unless_found = self.if_none_exist.as_deref().map(|query| criteria(resource_type, query, rules.base_url));
-        let sent = Sent::read_as(resource_of(entry)?, resource_type, rules)?;
+    fn read(&self, url: &Url<'_>) -> Result<Read, ApiError> {
+        let modified_since = self.if_modified_since.as_deref().map(|instant| {
+            let bad = |_error| {
+                ApiError::new(Category::Value, "`ifModifiedSince` is not an instant with a time zone.")
+                    .at("request.ifModifiedSince")
+            };
+            instant.parse().map_err(bad)
+        });
+        Ok(Read {
+            url: url.query.map_or_else(|| url.path.to_owned(), |query| format!("{}?{query}", url.path)),
+            none_match: self.if_none_match.as_deref().map(str::to_owned),
+            modified_since: modified_since.transpose()?,
+            is_head: self.method == "HEAD",
+        })
+    }
+
+    fn create(&self, entry: &Entry<'_>, url: &Url<'_>, here: Here<'_>) -> Result<Create, ApiError> {
+        let resource_type = type_named(url.path)?;
+        let unless_found =
+            self.if_none_exist.as_deref().map(|query| criteria(resource_type, query, here.rules.base_url));
+        let sent = self.sent(entry, resource_type, here)?;
         Ok(Create { draft: sent.into_draft(new_id(), Method::Post), unless_found: unless_found.transpose()? })
     }
 
-    fn put(&self, entry: &Entry<'_>, url: &str, rules: Rules<'_>) -> Result<Action, ApiError> {
-        let text = resource_of(entry)?;
-        let preconditions = self.preconditions()?;
-        if let Some((type_name, query)) = url.split_once('?') {
-            let resource_type = type_named(type_name)?;
-            let condition = criteria(resource_type, query, rules.base_url)?;
-            let sent = Sent::read_as(text, resource_type, rules)?;
+    fn put(&self, entry: &Entry<'_>, url: &Url<'_>, here: Here<'_>) -> Result<Action, ApiError> {
+        if let Some(query) = url.query {
+            let resource_type = type_named(url.path)?;
+            let preconditions = self.preconditions()?.of_change(here.settings.versioning.of(resource_type));
+            let condition = criteria(resource_type, query, here.rules.base_url)?;
+            let sent = self.sent(entry, resource_type, here)?;
             return Ok(Action::ConditionalUpdate(ConditionalUpdate { sent, condition, preconditions }));
         }
-        let key = key_in(url)?;
-        let sent = Sent::read_as(text, key.resource_type, rules)?;
+        let key = key_in(url.path)?;
+        let preconditions = self.preconditions()?.of_change(here.settings.versioning.of(key.resource_type));
+        let sent = self.sent(entry, key.resource_type, here)?;
         Update::new(key, sent, preconditions).map(Action::Update)
     }
 
-    fn delete(&self, url: &str) -> Result<Delete, ApiError> {
-        if url.contains('?') {
-            return Err(ApiError::new(Category::NotSupported, "Conditional delete is not supported. Name a resource."));
+    fn patch(&self, entry: &Entry<'_>, url: &Url<'_>, here: Here<'_>) -> Result<PatchOf, ApiError> {
+        let target = match url.query {
+            Some(query) => {
+                let resource_type = type_named(url.path)?;
+                patch::Target::Condition(resource_type, criteria(resource_type, query, here.rules.base_url)?)
+            }
+            None => patch::Target::Key(key_in(url.path)?),
+        };
+        Ok(PatchOf {
+            patch: patch::in_resource(&Bytes::copy_from_slice(resource_of(entry)?))?,
+            preconditions: self.preconditions()?.of_change(here.settings.versioning.of(target.resource_type())),
+            target,
+            bytes_max: here.settings.body_bytes_max,
+            base_url: here.rules.base_url.to_owned(),
+            validation: here.rules.validation,
+        })
+    }
+
+    fn delete(&self, url: &Url<'_>, here: Here<'_>) -> Result<Action, ApiError> {
+        let preconditions = self.preconditions()?;
+        let Some(query) = url.query else {
+            return Ok(Action::Delete(Delete { key: key_in(url.path)?, preconditions }));
+        };
+        let resource_type = type_named(url.path)?;
+        let condition = criteria(resource_type, query, here.rules.base_url)?;
+        let policy = here.settings.conditional_deletes;
+        ConditionalDelete::new(resource_type, condition, preconditions, policy).map(Action::ConditionalDelete)
+    }
+
+    /// The resource, which must not have another id than the `fullUrl`
+    /// (<https://hl7.org/fhir/R4/bundle-definitions.html#Bundle.entry.fullUrl>).
+    fn sent(&self, entry: &Entry<'_>, resource_type: ResourceType, here: Here<'_>) -> Result<Sent, ApiError> {
+        let sent = Sent::read_as(resource_of(entry)?, resource_type, here.rules)?;
+        let full_url = entry.full_url.as_deref().filter(|full_url| full_url.starts_with("http"));
+        let disagrees = |(_, id): (&str, &str)| sent.id.as_ref().is_some_and(|known| known != id);
+        if full_url.and_then(|full_url| full_url.rsplit_once('/')).is_some_and(disagrees) {
+            let detail = "The `fullUrl` ends with another id than the resource has. Leave one of them out or mend it.";
+            return Err(ApiError::new(Category::Rule, detail).at(format!("{}.id", resource_type.as_str())));
         }
-        Ok(Delete { key: key_in(url)?, preconditions: self.preconditions()? })
+        Ok(sent)
     }
 
     fn preconditions(&self) -> Result<Preconditions, ApiError> {
         Ok(Preconditions {
             matching: self.if_match.as_deref().map(Tags::parse).transpose()?,
             not_matching: self.if_none_match.as_deref().map(Tags::parse).transpose()?,
+            needs_match: false,
         })
     }
 }
@@ -259,15 +349,5 @@ pub(super) fn key_in(url: &str) -> Result<ResourceKey, ApiError> {
             Err(ApiError::new(Category::Value, "`request.url` does not name a resource as `Type/id`.")
                 .at("request.url"))
         }
-    }
-}
-
-/// The type of the resource a write is about.
-pub(super) fn type_of(action: &Action) -> ResourceType {
-    match action {
-        Action::Create(create) => create.draft.key.resource_type,
-        Action::Update(update) => update.draft.key.resource_type,
-        Action::ConditionalUpdate(update) => update.sent.resource_type,
-        Action::Delete(delete) => delete.key.resource_type,
     }
 }

@@ -7,7 +7,9 @@
 mod batch;
 mod entry;
 mod links;
+mod planned_read;
 mod respond;
+mod settled;
 mod transaction;
 
 use axum::extract::State;
@@ -15,7 +17,7 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 
-use self::entry::Request;
+use self::entry::{Here, Request};
 use super::body::JsonBody;
 use super::error::{ApiError, Category};
 use super::respond::{Return, json};
@@ -36,12 +38,14 @@ pub(crate) async fn bundle(
 ) -> Result<Response, ApiError> {
     let base_url = state.base_url(&headers)?;
     let prefer = Return::in_headers(&headers).unwrap_or(Return::Minimal);
-    let reading_state = state.clone();
-    let reading_base = base_url.clone();
+    let (reading_base, reading_state) = (base_url.clone(), state.clone());
     // Reading hundreds of resources would hold up other requests on this thread.
-    let (kind, requests) = tokio::task::spawn_blocking(move || read(&text, &reading_state, &reading_base))
-        .await
-        .map_err(ApiError::internal)??;
+    let (kind, requests) = tokio::task::spawn_blocking(move || {
+        let here = Here { rules: reading_state.rules(&reading_base), settings: &reading_state.settings };
+        read(&text, here)
+    })
+    .await
+    .map_err(ApiError::internal)??;
     let answer = match kind {
         Kind::Batch => batch::run(&state, requests, &base_url, prefer).await?,
         Kind::Transaction => transaction::run(&state, requests, &base_url, prefer).await?,
@@ -52,9 +56,8 @@ pub(crate) async fn bundle(
 /// The requests of a Bundle in order, each checked for itself.
 type Requests = Vec<Result<Request, ApiError>>;
 
-fn read(text: &Bytes, state: &ApiState, base_url: &str) -> Result<(Kind, Requests), ApiError> {
-    let entries_max = state.settings.bundle_entries_max.min(entry::ENTRIES_MAX);
-    let rules = state.rules(base_url);
+fn read(text: &Bytes, here: Here<'_>) -> Result<(Kind, Requests), ApiError> {
+    let entries_max = here.settings.bundle_entries_max.min(entry::ENTRIES_MAX);
     let bundle = entry::split(text)?;
     if bundle.resource_type != "Bundle" {
         return Err(ApiError::new(Category::Value, "The base URL takes a Bundle.").at("resourceType"));
@@ -75,7 +78,7 @@ fn read(text: &Bytes, state: &ApiState, base_url: &str) -> Result<(Kind, Request
         .entries
         .iter()
         .enumerate()
-        .map(|(index, entry)| Request::read(entry, rules).map_err(|error| error.in_entry(index)))
+        .map(|(index, entry)| Request::read(entry, here).map_err(|error| error.in_entry(index)))
         .collect();
     Ok((kind, requests))
 }

@@ -18,6 +18,7 @@ mod types;
 mod write;
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
@@ -31,6 +32,7 @@ use super::watch::{Changes, Watch};
 use super::{Code, CodeSet};
 use crate::clock::Clock;
 use crate::database::{Database, DatabaseError, Schema, WriteError};
+use crate::r4::resource_type::ResourceType;
 
 /// The tables of the store; the database that is handed to `SqliteStore::open` has been opened with it.
 pub(crate) const SCHEMA: Schema = Schema { name: "fhir", steps: &[include_str!("schema.sql")] };
@@ -43,6 +45,8 @@ pub(crate) struct SqliteStore {
     clock: Clock,
     watch: Option<Arc<Watch>>,
     terminology: Terminology,
+    /// The types of which only the current version is kept.
+    forgotten: Arc<HashSet<ResourceType>>,
 }
 
 impl SqliteStore {
@@ -56,7 +60,15 @@ impl SqliteStore {
             WriteError::Job(error) => error,
             WriteError::Database(error) => error.into(),
         })?;
-        Ok(Self { database, types: Arc::new(types), names: Arc::default(), clock, watch: None, terminology: no_codes })
+        Ok(Self {
+            database,
+            types: Arc::new(types),
+            names: Arc::default(),
+            clock,
+            watch: None,
+            terminology: no_codes,
+            forgotten: Arc::default(),
+        })
     }
 
     /// The same store, watched.
@@ -67,6 +79,11 @@ impl SqliteStore {
     /// The same store, which now knows whom to ask for the codes of a set.
     pub(crate) fn with_terminology(self, terminology: Terminology) -> Self {
         Self { terminology, ..self }
+    }
+
+    /// The same store, which forgets a version of these types as soon as there is a later one.
+    pub(crate) fn forgetting(self, types: impl Iterator<Item = ResourceType>) -> Self {
+        Self { forgotten: Arc::new(types.collect()), ..self }
     }
 }
 
@@ -102,6 +119,7 @@ impl Store for SqliteStore {
         let (types, names, clock) = (Arc::clone(&self.types), Arc::clone(&self.names), self.clock.clone());
         let terminology = self.terminology;
         let mut changes = Changes::of(self.watch.clone());
+        let forgotten = Arc::clone(&self.forgotten);
         Box::pin(async move {
             let ended = self.database.write(move |connection| {
                 let names = names.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,7 +127,7 @@ impl Store for SqliteStore {
                     names.take();
                 }
                 let reading = Reading { connection, types: &types, terminology, names: Some(&names) };
-                match job(&mut Writing::new(reading, &names, &clock, &mut changes)) {
+                match job(&mut Writing::new(reading, &names, &clock, &forgotten, &mut changes)) {
                     Verdict::Keep => Ok(changes),
                     Verdict::Undo => Err(Undone),
                 }

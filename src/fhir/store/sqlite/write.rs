@@ -28,6 +28,7 @@ pub(super) struct Writing<'a> {
     reading: Reading<'a>,
     names: &'a RefCell<Names>,
     clock: &'a Clock,
+    forgotten: &'a HashSet<ResourceType>,
     changes: &'a mut Changes,
     /// The next number of a type, for types to which this write has added.
     next_numbers: HashMap<ResourceType, i64>,
@@ -50,12 +51,14 @@ impl<'a> Writing<'a> {
         reading: Reading<'a>,
         names: &'a RefCell<Names>,
         clock: &'a Clock,
+        forgotten: &'a HashSet<ResourceType>,
         changes: &'a mut Changes,
     ) -> Self {
         Self {
             reading,
             names,
             clock,
+            forgotten,
             changes,
             next_numbers: HashMap::new(),
             search_time_left: Cell::new(SEARCHING_MAX),
@@ -154,12 +157,30 @@ impl<'a> Writing<'a> {
         unpack(next.entries).iter().try_for_each(|entry| add_row(self.connection(), number, entry))
     }
 
-    fn replace(&self, current: &Current, next: &Next<'_>) -> rusqlite::Result<()> {
+    /// Keeps the version that is replaced, unless its type is one to forget.
+    fn retire(&self, resource_type: ResourceType, current: &Current, next: &Next<'_>) -> rusqlite::Result<()> {
+        if self.forgotten.contains(&resource_type) {
+            return self.forget(current);
+        }
         self.connection()
             .prepare_cached(
                 "INSERT INTO history(resource, version, changed, until, method, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute((current.number, current.version, current.changed, next.changed, current.method, current.body))?;
+        Ok(())
+    }
+
+    /// Takes away the current version, and those before it, which may be there from a time of another policy.
+    fn forget(&self, current: &Current) -> rusqlite::Result<()> {
+        let number = Some(current.number);
+        let execute = |sql: &str, value: Option<i64>| self.connection().prepare_cached(sql)?.execute([value]).map(drop);
+        execute("DELETE FROM bodies WHERE number IN (SELECT body FROM history WHERE resource = ?1)", number)?;
+        execute("DELETE FROM history WHERE resource = ?1", number)?;
+        execute("DELETE FROM bodies WHERE number = ?1", current.body)
+    }
+
+    fn replace(&self, resource_type: ResourceType, current: &Current, next: &Next<'_>) -> rusqlite::Result<()> {
+        self.retire(resource_type, current, next)?;
         let body = add_body(self.connection(), next.body)?;
         self.connection()
             .prepare_cached(
@@ -245,7 +266,7 @@ impl Writer for Writing<'_> {
         let next = Next { version, changed, method: draft.method, body: Some(&body), entries: &entries };
         match &current {
             None => self.insert(&draft.key, &next)?,
-            Some(current) => self.replace(current, &next)?,
+            Some(current) => self.replace(draft.key.resource_type, current, &next)?,
         }
         self.changes.add(&draft.key, draft.index);
         Ok(Version {
@@ -263,7 +284,11 @@ impl Writer for Writing<'_> {
         };
         let version = current.version + 1;
         let changed = self.time_after(current.changed);
-        self.replace(&current, &Next { version, changed, method: Method::Delete, body: None, entries: &[] })?;
+        self.replace(
+            key.resource_type,
+            &current,
+            &Next { version, changed, method: Method::Delete, body: None, entries: &[] },
+        )?;
         self.changes.add(key, Vec::new());
         Ok(Some(Version {
             key: key.clone(),
