@@ -8,4 +8,5 @@ pub(crate) mod store;
 pub(crate) mod structure;
 #[allow(dead_code, reason = "for the operations on code systems and value sets")]
 pub(crate) mod terminology;
+mod words;
 pub(crate) mod xml;

@@ -85,3 +85,15 @@ async fn patches_of_64_clients_all_take_effect_and_one_of_those_to_a_version() {
     let names = product.fhir().get_json("Patient/x").await["name"].as_array().unwrap().len();
     assert_eq!(names, CLIENTS + 2);
 }
+
+#[tokio::test]
+async fn updates_of_64_clients_of_what_must_not_exist_make_one_resource() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let body = r#"{"resourceType":"Patient","id":"p","active":true}"#;
+    let absent = [("if-none-match", "*")];
+    let statuses =
+        at_once(&product, async |fhir: Fhir| status(&fhir.raw("PUT", "Patient/p", &absent, body).await)).await;
+    assert_eq!(statuses, BTreeMap::from([("201".to_owned(), 1), ("412".to_owned(), 63)]));
+    assert_eq!(product.fhir().get_json("Patient/p").await["meta"]["versionId"], "1");
+}

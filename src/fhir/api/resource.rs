@@ -192,8 +192,11 @@ fn append(text: &mut Vec<u8>, name: &str, value: &RawValue) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
     use super::{Rules, Sent};
-    use crate::fhir::store::IndexValue;
+    use crate::fhir::store::{DraftBody, IndexValue};
     use crate::fhir::structure::Validation;
 
     const JSON: Rules<'static> = Rules { base_url: "http://localhost/fhir", validation: Validation::Json };
@@ -261,5 +264,65 @@ mod tests {
             "",
             r#","given":["a",null],"_given":[null,{"id":"x"}]}"#,
         );
+    }
+
+    /// Something like JSON, now and then exactly that.
+    fn text() -> impl Strategy<Value = String> {
+        let part = prop_oneof![
+            r#"[{}\[\],:"]"#,
+            r#""(\\PC|\\\\[nu"/]|[a-z]){0,6}""#,
+            r#""(resourceType|id|meta|status|versionId|lastUpdated|reference|text|div)""#,
+            "-?[0-9]{1,5}(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,6})?",
+            "true|false|null| |\n|\t",
+            Just(r#""resourceType":"Patient","#.to_owned()),
+            Just(r#""name":[{"family":"#.to_owned()),
+        ];
+        let free = prop::collection::vec(part, 0..24).prop_map(|parts| parts.concat());
+        let value = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            "\\PC{0,6}".prop_map(Value::String),
+            any::<i32>().prop_map(Value::from),
+        ];
+        let names = || "resourceType|id|meta|versionId|name|given|text|div|reference|[a-z]{1,3}";
+        let tree = value.prop_recursive(4, 24, 4, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::Array),
+                prop::collection::vec((names(), inner), 0..4).prop_map(|members| members.into_iter().collect()),
+            ]
+        });
+        let resource = prop::collection::vec((names(), tree), 0..5).prop_map(|members| {
+            let mut resource: serde_json::Map<String, Value> = members.into_iter().collect();
+            resource.insert("resourceType".to_owned(), "Patient".into());
+            Value::Object(resource).to_string()
+        });
+        prop_oneof![free, resource]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn any_text_is_a_resource_or_refused(text in text()) {
+            drop(Sent::read(text.as_bytes(), Rules { validation: Validation::Structure, ..JSON }));
+            if let Ok(sent) = Sent::read(text.as_bytes(), JSON) {
+                let DraftBody { head, meta_rest, tail } = &sent.body;
+                let pieces = [&**head, b"\"id\":\"a\",\"meta\":{\"versionId\":\"1\"", &**meta_rest, b"}", &**tail].concat();
+                let mut stored: Value = serde_json::from_slice(&pieces).unwrap();
+                let mut asked: Value = serde_json::from_str(&text).unwrap();
+                for resource in [&mut stored, &mut asked] {
+                    let resource = resource.as_object_mut().unwrap();
+                    resource.remove("id");
+                    let meta = resource.entry("meta").or_insert_with(|| Value::Object(serde_json::Map::new()));
+                    meta.as_object_mut().unwrap().retain(|name, _| name != "versionId" && name != "lastUpdated");
+                }
+                prop_assert_eq!(stored, asked);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_a_resource_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
+            drop(Sent::read(&bytes, JSON));
+        }
     }
 }

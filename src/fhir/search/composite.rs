@@ -134,6 +134,8 @@ fn alternatives(condition: &Condition, tests: &mut Vec<Test>) {
         | Condition::Not(_)
         | Condition::Id(_)
         | Condition::LastUpdated { .. }
+        | Condition::Words(_)
+        | Condition::Near { .. }
         | Condition::Present(_)
         | Condition::Coded(..)
         | Condition::Linked { .. }

@@ -84,6 +84,12 @@ pub(super) fn test(value: &str) -> Result<Test, BadValue> {
     Ok(Test::Date { relation, start, end })
 }
 
+/// A period, given as a date, that has to have some time in common with intervals of the index.
+pub(super) fn overlap(value: &str) -> Result<Test, BadValue> {
+    let Interval { start, end } = interval(value).ok_or(BadValue { expected: "a date without a prefix" })?;
+    Ok(Test::Date { relation: Relation::Overlaps, start, end })
+}
+
 /// A date with an optional prefix, against the time of the last change.
 pub(super) fn last_updated(value: &str) -> Result<Condition, BadValue> {
     let (relation, Interval { start, end }) = searched(value)?;

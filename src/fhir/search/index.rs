@@ -3,7 +3,7 @@
 //! On the way of each reading into the store, so everything that can be known before is: expressions are compiled once
 //! per type, and their paths are grouped by the member they start with. A resource is then read in one pass over its
 //! members; composites then pair what stands together. `_id` and `_lastUpdated` are not indexed here: the store knows
-//! both. Distance and sound are not supported, see `unsupported`.
+//! both. Parameters with rules of their own are in `special`.
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
@@ -11,10 +11,11 @@ use std::sync::LazyLock;
 
 use super::composite::Composite;
 use super::path::{Compiled, Path, Predicate, Step, compile, enter};
+use super::special::{self, Special};
 use super::{date, number, quantity, reference, string, token, uri};
 use crate::fhir::store::{IndexEntry, IndexValue, Parameter};
 use crate::json::Node;
-use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter, Usage, search_parameters};
+use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter, search_parameters};
 use crate::r4::resource_type::ResourceType;
 
 /// Everything a resource is found by, each value once. References are as written, except that local ones lose their
@@ -54,24 +55,14 @@ pub(crate) fn targets(resource_type: ResourceType, parameter: &str, resource: &N
 
 /// Why nothing can be searched by a parameter; `None` if it can.
 pub(super) fn unsupported(parameter: &SearchParameter) -> Option<&'static str> {
-    match (parameter.kind, parameter.usage) {
-        (_, Usage::Phonetic) => Some("search by sound is not built"),
-        (ParameterKind::Special, _) | (_, Usage::Nearby) => Some("search by distance is not built"),
-        _ if parameter.expression.is_empty() => {
-            Some("search in the text of resources and stored queries are not built")
-        }
-        _ if IN_BUNDLE.contains(&parameter.expression) => Some("resources inside a Bundle are not searched"),
-        _ => None,
-    }
+    let is_named_query = parameter.expression.is_empty() && Special::of(parameter).is_none();
+    is_named_query.then_some("stored queries are not built")
 }
 
 /// The composite parameter of this name.
 pub(super) fn composite(resource_type: ResourceType, code: &str) -> Option<&'static Composite> {
     PLANS.get(&resource_type)?.composites.iter().find(|composite| &*composite.parameter == code)
 }
-
-/// The first entry of a Bundle is a resource, not a reference to one.
-const IN_BUNDLE: &[&str] = &["Bundle.entry[0].resource"];
 
 /// The name under which the identifiers of references are indexed.
 pub(super) fn identifier_parameter(code: &str) -> Parameter {
@@ -143,6 +134,9 @@ pub(super) enum Extraction {
     String(string::Form),
     Number,
     Uri(uri::Form),
+    Narrative,
+    Sound(string::Form),
+    FirstEntry(ResourceType),
 }
 
 impl Plan {
@@ -150,10 +144,38 @@ impl Plan {
         let mut plan = Self::default();
         for parameter in search_parameters(resource_type) {
             if unsupported(parameter).is_none() && !KEPT_BY_THE_STORE.contains(&parameter.code.as_ref()) {
-                plan.add(resource_type, parameter);
+                match Special::of(parameter) {
+                    None | Some(Special::Sound) => plan.add(resource_type, parameter),
+                    Some(special) => plan.add_special(parameter, special),
+                }
             }
         }
         plan
+    }
+
+    fn add_special(&mut self, parameter: &SearchParameter, special: Special) {
+        let member = |name: &str| vec![Step::Member { name: name.to_owned(), index: None }];
+        let mut add = |name: &str, parameter: Parameter, index, rest, extraction| {
+            self.members.entry(name.to_owned()).or_default().push(Leaf {
+                parameter,
+                index,
+                rest,
+                extraction,
+                beside: Beside::default(),
+            });
+        };
+        match special {
+            Special::Text => add("text", parameter.code.clone(), None, member("div"), Extraction::Narrative),
+            Special::Near => {
+                for (half, name) in special::near::HALVES {
+                    add("position", half.into(), None, member(name), Extraction::Number);
+                }
+            }
+            Special::FirstEntry(target) => {
+                add("entry", parameter.code.clone(), Some(0), Vec::new(), Extraction::FirstEntry(target));
+            }
+            Special::Content | Special::Sound => {}
+        }
     }
 
     /// An expression that does not compile adds nothing; a test sees to it that there is none.
@@ -176,7 +198,11 @@ impl Plan {
     }
 
     fn add_path(&mut self, parameter: &SearchParameter, path: Path) {
-        let Some(extraction) = Extraction::of(parameter.kind, &path) else {
+        let extraction = match Special::of(parameter) {
+            Some(_) => string::Form::of(path.data_type).map(Extraction::Sound),
+            None => Extraction::of(parameter.kind, &path),
+        };
+        let Some(extraction) = extraction else {
             return;
         };
         let mut steps = path.steps.into_iter();
@@ -278,6 +304,9 @@ impl Extraction {
             Self::String(form) => form.extract(node, emit),
             Self::Number => number::extract(node, emit),
             Self::Uri(form) => form.extract(node, emit),
+            Self::Narrative => special::extract_narrative(node, emit),
+            Self::Sound(form) => special::sound::extract(form, node, emit),
+            Self::FirstEntry(target) => special::extract_entry(node, target, emit),
         }
     }
 }
@@ -346,7 +375,7 @@ fn rank(value: &IndexValue) -> u8 {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{Extraction, KEPT_BY_THE_STORE, entries, targets, unsupported};
+    use super::{Extraction, KEPT_BY_THE_STORE, Special, entries, targets, unsupported};
     use crate::fhir::search::path::{Compiled, compile};
     use crate::fhir::store::IndexValue;
     use crate::json;
@@ -366,23 +395,7 @@ mod tests {
             }
         }
         let refused: Vec<_> = refused.iter().map(String::as_str).collect();
-        assert_eq!(
-            refused,
-            [
-                "*._content",
-                "*._query",
-                "*._text",
-                "Bundle.composition",
-                "Bundle.message",
-                "InsurancePlan.phonetic",
-                "Location.near",
-                "Organization.phonetic",
-                "Patient.phonetic",
-                "Person.phonetic",
-                "Practitioner.phonetic",
-                "RelatedPerson.phonetic",
-            ]
-        );
+        assert_eq!(refused, ["*._query"]);
     }
 
     #[test]
@@ -390,10 +403,10 @@ mod tests {
         let mut passed_over = BTreeSet::new();
         for resource_type in ResourceType::all() {
             for parameter in search_parameters(resource_type) {
-                if unsupported(parameter).is_some()
-                    || parameter.kind == ParameterKind::Composite
+                let has_other_rules = parameter.kind == ParameterKind::Composite
                     || KEPT_BY_THE_STORE.contains(&parameter.code.as_ref())
-                {
+                    || Special::of(parameter).is_some_and(|special| special != Special::Sound);
+                if unsupported(parameter).is_some() || has_other_rules {
                     continue;
                 }
                 let name = format!("{}.{}", resource_type.as_str(), parameter.code);
@@ -499,6 +512,7 @@ mod tests {
                 "family zoe/Zoë",
                 "name zoe/Zoë",
                 "phone |1",
+                "phonetic Z000/Z000",
                 "telecom |1",
             ]
         );

@@ -37,6 +37,8 @@ pub(crate) fn localize(condition: &mut Condition, base: &str) {
         Condition::Coded(_, CodeSet::Below(_) | CodeSet::Above(_))
         | Condition::Id(_)
         | Condition::LastUpdated { .. }
+        | Condition::Words(_)
+        | Condition::Near { .. }
         | Condition::Present(_) => {}
     }
 }

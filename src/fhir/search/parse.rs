@@ -7,6 +7,7 @@ use super::error::SearchError;
 use super::include::{self, Include};
 use super::plan::{Budget, CRITERIA_MAX, all, criterion, supported};
 use super::scope::Scope;
+use super::special::Special;
 use crate::fhir::store::{Condition, Selection, SortBy, SortKey, SortKind};
 use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter};
 use crate::r4::resource_type::ResourceType;
@@ -41,6 +42,8 @@ pub(crate) struct Search {
 pub(crate) enum Total {
     /// Only if it costs nothing.
     IfCheap,
+    /// About.
+    Estimate,
     /// Not at all.
     None,
     /// To the last one.
@@ -116,7 +119,7 @@ enum Taken {
 const ONCE: [&str; 6] = ["_sort", "_count", "_total", "_summary", "_cursor", "_type"];
 
 /// Result and other parameters of R4 that are not built, so that they are refused by a reason and not as unknown.
-const NOT_BUILT: [&str; 6] = ["_elements", "_contained", "_containedType", "_filter", "_score", "_at"];
+const NOT_BUILT: [&str; 5] = ["_elements", "_contained", "_containedType", "_score", "_at"];
 
 impl Draft {
     fn new(scope: Scope, types: &[ResourceType], page_size: PageSize) -> Self {
@@ -227,7 +230,7 @@ impl Draft {
     fn total(&mut self, value: &str) -> Result<(), SearchError> {
         self.search.total = match value {
             "none" => Total::None,
-            "estimate" => Total::IfCheap,
+            "estimate" => Total::Estimate,
             "accurate" => Total::Accurate,
             _ => return Err(bad("_total", value, "`none`, `estimate` or `accurate`")),
         };
@@ -274,7 +277,9 @@ fn sort_key(resource_type: ResourceType, key: &str) -> Result<SortKey, SearchErr
             let parameter = supported(resource_type, name)?;
             SortBy::Value(
                 parameter.code.clone(),
-                sort_kind(parameter).ok_or_else(|| bad("_sort", key, "a parameter that is no composite"))?,
+                sort_kind(parameter).ok_or_else(|| {
+                    bad("_sort", key, "a parameter whose values have an order, neither composite nor special")
+                })?,
             )
         }
     };
@@ -282,6 +287,9 @@ fn sort_key(resource_type: ResourceType, key: &str) -> Result<SortKey, SearchErr
 }
 
 fn sort_kind(parameter: &SearchParameter) -> Option<SortKind> {
+    if Special::of(parameter).is_some() {
+        return None;
+    }
     Some(match parameter.kind {
         ParameterKind::Number => SortKind::Number,
         ParameterKind::Date => SortKind::Date,
@@ -300,8 +308,11 @@ fn bad(name: &str, value: &str, expected: &'static str) -> SearchError {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
     use url::form_urlencoded;
 
+    use super::super::plan::TESTS_MAX;
     use super::{Handling, PageSize, Search, Total, parse};
     use crate::fhir::search::scope::Scope;
     use crate::fhir::store::{Condition, SortBy, SortKey, SortKind};
@@ -360,7 +371,9 @@ mod tests {
         check_refused("_sort=dat", "did you mean `date`?");
         check_refused("_sort=", "search parameters");
         check_refused("_sort=date,", "search parameters");
-        check_refused("_sort=code-value-quantity", "composite");
+        check_refused("_sort=code-value-quantity", "whose values have an order");
+        check_refused("_sort=_text", "whose values have an order");
+        check_refused("_sort=-_content", "whose values have an order");
     }
 
     #[test]
@@ -374,7 +387,6 @@ mod tests {
     #[test]
     fn what_is_not_built_is_refused_with_its_name() {
         check_refused("_elements=code", "`_elements`");
-        check_refused("_filter=x", "`_filter`");
         check_refused("_include:iter=Observation:subject", "did you mean `iterate`?");
         check_refused("_nonsense=1", "`_nonsense` is not a search parameter of Observation");
     }
@@ -426,5 +438,82 @@ mod tests {
         assert_eq!(search.cursor.as_deref(), Some("x"));
         let understood: Vec<_> = search.understood.iter().map(|(name, value)| format!("{name}={value}")).collect();
         assert_eq!(understood, ["code=a|b", "_count=5"]);
+    }
+
+    fn names() -> impl Strategy<Value = String> {
+        let known = select(
+            &[
+                "_id",
+                "_lastUpdated",
+                "_text",
+                "_content",
+                "_filter",
+                "_sort",
+                "_count",
+                "_total",
+                "_summary",
+                "_include",
+                "_revinclude:iterate",
+                "_cursor",
+                "_has",
+                "code",
+                "date",
+                "subject",
+                "patient",
+                "value-quantity",
+                "combo-code",
+                "near",
+                "phonetic",
+                "composition",
+                "url",
+                "probability",
+                "code-value-quantity",
+            ][..],
+        );
+        let parts = prop_oneof![
+            known.prop_map(str::to_owned),
+            "[.:]",
+            "[A-Z][a-z]{3,8}",
+            "\\PC{0,3}",
+            "Patient|missing|not|exact"
+        ];
+        prop::collection::vec(parts, 0..6).prop_map(|parts| parts.concat())
+    }
+
+    fn values() -> impl Strategy<Value = String> {
+        let part = prop_oneof![
+            "[0-9eE.+-]{0,12}",
+            "[a-z]{2}[0-9-]{4,10}",
+            "\\PC{0,6}",
+            r"[|,$\\ ()]",
+            "Patient/1",
+            "Observation:subject",
+            "http://x",
+            "code eq \"x\"",
+            " and | or |not",
+            "true|false",
+            "9{400}",
+        ];
+        prop::collection::vec(part, 0..5).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1_000))]
+
+        #[test]
+        fn whatever_is_asked_is_a_search_or_refused(
+            asked in prop::collection::vec((names(), values()), 0..4),
+            resource_type in select(&["Observation", "Patient", "Location", "Bundle", "Basic", "RiskAssessment"][..]),
+            handling in select(&[Handling::Strict, Handling::Lenient][..]),
+        ) {
+            let page_size = PageSize { default: 50, max: 1_000 };
+            let resource_type = ResourceType::parse(resource_type).unwrap();
+            if let Ok(search) = parse(Scope::Type(resource_type), asked.clone(), page_size, handling) {
+                prop_assert!(search.selections.iter().all(|selection| selection.condition.size() <= TESTS_MAX));
+                prop_assert!(handling == Handling::Lenient || search.ignored.is_empty());
+                let told = search.understood.len() + search.ignored.len() + usize::from(search.cursor.is_some());
+                prop_assert_eq!(told, asked.len(), "nothing is left out in silence");
+            }
+        }
     }
 }

@@ -9,10 +9,12 @@ use url::form_urlencoded;
 
 use super::error::{BadValue, SearchError, nearest};
 use super::escape::{split, unescape};
+use super::filter::operator::Operator;
 use super::index::{
     composite, has_identifiers, identifier_parameter, of_type_parameter, text_parameter, token_forms, unsupported,
 };
-use super::{date, number, quantity, reference, string, token, uri};
+use super::special::Special;
+use super::{date, filter, number, quantity, reference, string, token, uri};
 use crate::fhir::store::{CodeSet, Condition, TextMode, UriMode};
 use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter, search_parameter, search_parameters};
 use crate::r4::resource_type::ResourceType;
@@ -53,7 +55,8 @@ pub(crate) fn criteria(resource_type: ResourceType, query: &str) -> Result<Condi
 ///
 /// # Errors
 /// When they are more work than one search may be.
-pub(super) fn all(criteria: Vec<Condition>) -> Result<Condition, SearchError> {
+pub(super) fn all(mut criteria: Vec<Condition>) -> Result<Condition, SearchError> {
+    criteria.sort_by_key(Condition::reads_bodies);
     let condition = Condition::All(criteria);
     if condition.size() > TESTS_MAX {
         return Err(too_many_tests());
@@ -87,8 +90,40 @@ pub(super) fn criterion(
     value: &str,
     budget: &Budget,
 ) -> Result<Condition, SearchError> {
+    match name {
+        "_filter" => filter::condition(resource_type, value, budget),
+        name => asked_of(resource_type, name, Asked::Value(value), budget),
+    }
+}
+
+/// One comparison of a `_filter`; the path is as the name of a criterion, without a modifier at its end.
+pub(super) fn comparison(
+    resource_type: ResourceType,
+    path: &str,
+    operator: Operator,
+    value: &str,
+    budget: &Budget,
+) -> Result<Condition, SearchError> {
+    asked_of(resource_type, path, Asked::Compared(operator, value), budget)
+}
+
+fn asked_of(
+    resource_type: ResourceType,
+    name: &str,
+    asked: Asked<'_>,
+    budget: &Budget,
+) -> Result<Condition, SearchError> {
     let Budget { types_left, tests_left } = budget;
-    Scope { resource_type, links_left: CHAIN_LINKS_MAX, types_left, tests_left }.criterion(name, value)
+    Scope { resource_type, links_left: CHAIN_LINKS_MAX, types_left, tests_left }.criterion(name, asked)
+}
+
+/// What is asked of the values at the end of a chain.
+#[derive(Clone, Copy)]
+enum Asked<'a> {
+    /// To be one of the values of a criterion.
+    Value(&'a str),
+    /// To compare so with a value.
+    Compared(Operator, &'a str),
 }
 
 /// The parameter of this name, if one can search by it.
@@ -114,11 +149,11 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
-    fn criterion(self, name: &str, value: &str) -> Result<Condition, SearchError> {
+    fn criterion(self, name: &str, asked: Asked<'_>) -> Result<Condition, SearchError> {
         if let Some(reverse) = name.strip_prefix("_has:") {
-            return self.reverse(name, reverse, value);
+            return self.reverse(name, reverse, asked);
         }
-        if name == "_list" {
+        if let ("_list", Asked::Value(value)) = (name, asked) {
             return listed(value);
         }
         let (link, rest) = match name.split_once('.') {
@@ -131,10 +166,10 @@ impl Scope<'_> {
         };
         let parameter = supported(self.resource_type, code)?;
         match rest {
-            Some(rest) => self.chain(parameter, modifier, rest, value),
+            Some(rest) => self.chain(parameter, modifier, rest, asked),
             None => {
                 let subject = Subject { resource_type: self.resource_type, parameter };
-                let condition = subject.criterion(modifier, value)?;
+                let condition = asked.of(subject, modifier)?;
                 let tests_left = self.tests_left.get().checked_sub(condition.size()).ok_or_else(too_many_tests)?;
                 self.tests_left.set(tests_left);
                 Ok(condition)
@@ -143,7 +178,7 @@ impl Scope<'_> {
     }
 
     /// `_has:Type:parameter:name=value`: something of that type points here and has the value.
-    fn reverse(self, name: &str, reverse: &str, value: &str) -> Result<Condition, SearchError> {
+    fn reverse(self, name: &str, reverse: &str, asked: Asked<'_>) -> Result<Condition, SearchError> {
         let malformed = |reason| SearchError::Unsupported { name: name.to_owned(), reason };
         let mut parts = reverse.splitn(3, ':');
         let (Some(source), Some(code), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
@@ -154,7 +189,7 @@ impl Scope<'_> {
         if parameter.kind != ParameterKind::Reference || !parameter.targets.contains(&self.resource_type) {
             return Err(malformed("that parameter does not point to this type"));
         }
-        let condition = Box::new(self.behind(source)?.criterion(rest, value)?);
+        let condition = Box::new(self.behind(source)?.criterion(rest, asked)?);
         Ok(Condition::LinkedFrom { source, parameter: parameter.code.clone(), condition })
     }
 
@@ -165,13 +200,14 @@ impl Scope<'_> {
         parameter: &'static SearchParameter,
         modifier: Option<&str>,
         rest: &str,
-        value: &str,
+        asked: Asked<'_>,
     ) -> Result<Condition, SearchError> {
+        let refused = |reason| SearchError::Unsupported { name: format!("{}.{rest}", parameter.code), reason };
         if parameter.kind != ParameterKind::Reference {
-            return Err(SearchError::Unsupported {
-                name: format!("{}.{rest}", parameter.code),
-                reason: "only references can be followed",
-            });
+            return Err(refused("only references can be followed"));
+        }
+        if Special::of(parameter).is_some() {
+            return Err(refused("what a resource inside a Bundle says is not searched; it is found by its id"));
         }
         let subject = Subject { resource_type: self.resource_type, parameter };
         let only = modifier.map(|name| Modifier::target(subject, name)).transpose()?;
@@ -179,7 +215,7 @@ impl Scope<'_> {
         let mut linked: Vec<(Vec<ResourceType>, Condition)> = Vec::new();
         let mut refused = None;
         for target in types {
-            match self.behind(*target)?.criterion(rest, value) {
+            match self.behind(*target)?.criterion(rest, asked) {
                 Ok(condition) => match linked.iter_mut().find(|(_, known)| *known == condition) {
                     Some((targets, _)) => targets.push(*target),
                     None => linked.push((vec![*target], condition)),
@@ -235,9 +271,22 @@ fn listed(value: &str) -> Result<Condition, SearchError> {
     })
 }
 
+impl Asked<'_> {
+    fn of(self, subject: Subject, modifier: Option<&str>) -> Result<Condition, SearchError> {
+        match (self, modifier) {
+            (Self::Value(value), _) => subject.criterion(modifier, value),
+            (Self::Compared(operator, value), None) => operator.condition(subject, value),
+            (Self::Compared(..), Some(modifier)) => Err(SearchError::Unsupported {
+                name: format!("{}:{modifier}", subject.parameter.code),
+                reason: "a filter compares with an operator, not with a modifier",
+            }),
+        }
+    }
+}
+
 /// How a criterion changes the meaning of its parameter, <https://hl7.org/fhir/R4/search.html#modifiers>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Modifier {
+pub(super) enum Modifier {
     /// As it is.
     None,
     /// Whether there is a value at all.
@@ -280,13 +329,16 @@ impl Modifier {
 
 /// The parameter at the end of a criterion, as one type has it.
 #[derive(Clone, Copy)]
-struct Subject {
-    resource_type: ResourceType,
-    parameter: &'static SearchParameter,
+pub(super) struct Subject {
+    /// The type of the resources.
+    pub(super) resource_type: ResourceType,
+    /// The parameter.
+    pub(super) parameter: &'static SearchParameter,
 }
 
 impl Subject {
-    fn criterion(self, modifier: Option<&str>, value: &str) -> Result<Condition, SearchError> {
+    /// The condition of a criterion's values.
+    pub(super) fn criterion(self, modifier: Option<&str>, value: &str) -> Result<Condition, SearchError> {
         let modifier = self.modifier(modifier)?;
         if modifier == Modifier::Missing {
             return self.missing(value);
@@ -313,7 +365,8 @@ impl Subject {
         Ok(if is_reversed { Condition::Not(Box::new(any)) } else { any })
     }
 
-    fn modifier(self, name: Option<&str>) -> Result<Modifier, SearchError> {
+    /// The modifier of this name, if the parameter has it.
+    pub(super) fn modifier(self, name: Option<&str>) -> Result<Modifier, SearchError> {
         let Some(name) = name else {
             return Ok(Modifier::None);
         };
@@ -331,6 +384,14 @@ impl Subject {
         let mut modifiers = Vec::new();
         if KEPT_BY_THE_STORE.contains(&self.parameter.code.as_ref()) {
             return modifiers;
+        }
+        match Special::of(self.parameter) {
+            Some(Special::Content | Special::Near) => return modifiers,
+            Some(Special::Text | Special::Sound | Special::FirstEntry(_)) => {
+                modifiers.push(("missing", Modifier::Missing));
+                return modifiers;
+            }
+            None => {}
         }
         modifiers.push(("missing", Modifier::Missing));
         match self.parameter.kind {
@@ -390,9 +451,17 @@ impl Subject {
         }
     }
 
-    fn alternative(self, modifier: Modifier, value: &str) -> Result<Condition, BadValue> {
+    /// One value.
+    pub(super) fn alternative(self, modifier: Modifier, value: &str) -> Result<Condition, BadValue> {
+        if self.parameter.code.as_ref() == "_id" {
+            return id(value).map(|id| Condition::Id(vec![id]));
+        }
         if self.parameter.code.as_ref() == "_lastUpdated" {
             return date::last_updated(value);
+        }
+        let special = Special::of(self.parameter).and_then(|special| special.condition(self.parameter, value));
+        if let Some(condition) = special {
+            return condition;
         }
         let has = |test| Condition::Has(self.parameter.code.clone(), test);
         match self.parameter.kind {
@@ -657,9 +726,10 @@ mod tests {
         check_refused("Observation?subject:Practitioner=1", "`:Practitioner` is not a modifier");
         check_refused("Observation?date:exact=2024", "`:exact` is not a modifier");
         check_refused("Observation?_id:not=1", "`:not` is not a modifier");
-        check_refused("Patient?phonetic=x", "sound");
-        check_refused("Location?near=1|2", "distance");
-        check_refused("Patient?_text=x", "not built");
+        check_refused("Patient?phonetic:contains=x", "`:contains` is not a modifier");
+        check_refused("Location?near=1", "`latitude|longitude|distance|units`");
+        check_refused("Patient?_query=x", "stored queries are not built");
+        check_refused("Bundle?composition.type=x", "inside a Bundle");
     }
 
     fn pair(code: &str, low: f64, value: f64, high: f64) -> Condition {

@@ -6,8 +6,8 @@
 
 use super::error::BadValue;
 use super::escape::{escape, split, unescape};
-use super::string::fold;
 use crate::fhir::store::{Code, Condition, IndexValue, Parameter, Test};
+use crate::fhir::words::fold;
 use crate::json::Node;
 
 /// Most characters of a text beside codes that can be told apart.

@@ -83,6 +83,13 @@ pub(crate) trait Reader {
     /// # Errors
     /// When the database fails.
     fn count(&self, resource_type: ResourceType, condition: &Condition) -> Result<u64, StoreError>;
+
+    /// About how many resources a condition finds: exact where an index knows or few come into question, otherwise
+    /// judged by a sample of those that do.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn estimate(&self, resource_type: ResourceType, condition: &Condition) -> Result<u64, StoreError>;
 }
 
 /// What may be done.

@@ -180,6 +180,22 @@ pub(crate) enum Condition {
         /// Last microsecond.
         end: i64,
     },
+    /// Each of these words (folded) is the beginning of a word somewhere in the resource. Reads the body, so it is
+    /// checked after everything else.
+    Words(Vec<String>),
+    /// The position that the resource has under two parameters of numbers lies within a distance on the globe.
+    Near {
+        /// Where its latitude is, in degrees.
+        latitude_of: Parameter,
+        /// Where its longitude is, in degrees.
+        longitude_of: Parameter,
+        /// Latitude of the centre, in degrees.
+        latitude: f64,
+        /// Longitude of the centre, in degrees.
+        longitude: f64,
+        /// The distance.
+        meters: f64,
+    },
     /// The resource has at least one value under the parameter.
     Present(Parameter),
     /// One of the values under the parameter passes the test.
@@ -236,8 +252,26 @@ impl Condition {
             Self::Not(condition) | Self::LinkedFrom { condition, .. } => 1 + condition.size(),
             Self::Linked { targets, condition, .. } => 1 + targets.len() * condition.size(),
             Self::Id(ids) => ids.len(),
+            Self::Words(words) => words.len(),
             Self::Has(_, Test::Composite { parts }) => 1 + parts.iter().map(Vec::len).sum::<usize>(),
-            Self::LastUpdated { .. } | Self::Present(_) | Self::Has(..) | Self::Coded(..) => 1,
+            Self::LastUpdated { .. } | Self::Present(_) | Self::Has(..) | Self::Coded(..) | Self::Near { .. } => 1,
+        }
+    }
+
+    /// Whether bodies have to be read for it.
+    pub(crate) fn reads_bodies(&self) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(Self::reads_bodies),
+            Self::Not(condition) | Self::Linked { condition, .. } | Self::LinkedFrom { condition, .. } => {
+                condition.reads_bodies()
+            }
+            Self::Words(_) => true,
+            Self::Id(_)
+            | Self::LastUpdated { .. }
+            | Self::Present(_)
+            | Self::Has(..)
+            | Self::Coded(..)
+            | Self::Near { .. } => false,
         }
     }
 }
@@ -355,6 +389,10 @@ pub(crate) enum TextMode {
     StartsWith,
     /// The folded stored text contains the searched one.
     Contains,
+    /// The folded stored text ends with the searched one.
+    EndsWith,
+    /// The folded stored text is the searched one.
+    Whole,
     /// The stored text is the searched one, to the letter.
     Exact,
 }

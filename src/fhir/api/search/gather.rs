@@ -81,7 +81,13 @@ pub(crate) fn gather_with(
     })?;
     let total = match search.total {
         Total::Accurate => Some(count(reader, search)?),
-        Total::IfCheap if is_first && found.next.is_none() => u64::try_from(found.versions.len()).ok(),
+        Total::IfCheap | Total::Estimate if is_first && found.next.is_none() => {
+            u64::try_from(found.versions.len()).ok()
+        }
+        Total::Estimate => {
+            let shown = u64::try_from(found.versions.len()).unwrap_or(u64::MAX);
+            Some(estimate(reader, search)?.max(shown))
+        }
         Total::IfCheap | Total::None => None,
     };
     let mut following = Following::new(reader, base, admitted, &found.versions);
@@ -95,6 +101,14 @@ fn count(reader: &dyn Reader, search: &Search) -> Result<u64, ApiError> {
         count += reader.count(*resource_type, condition)?;
     }
     Ok(count)
+}
+
+fn estimate(reader: &dyn Reader, search: &Search) -> Result<u64, ApiError> {
+    let mut estimate = 0;
+    for Selection { resource_type, condition } in &search.selections {
+        estimate += reader.estimate(*resource_type, condition)?;
+    }
+    Ok(estimate)
 }
 
 struct Following<'a> {

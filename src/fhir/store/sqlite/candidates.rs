@@ -107,6 +107,8 @@ pub(super) fn is_exact(filter: &Filter) -> bool {
         | Filter::Coded(..)
         | Filter::Id(_)
         | Filter::Changed { .. }
+        | Filter::Words(_)
+        | Filter::Near(_)
         | Filter::Present(_)
         | Filter::LinkedToAny(..)
         | Filter::LinkedTo(..)
@@ -203,7 +205,9 @@ fn source(reading: Reading<'_>, resource_type: ResourceType, filter: &Filter) ->
             }
             Ok(None)
         }
-        Filter::Not(_) | Filter::LinkedTo(..) | Filter::LinkedFrom { .. } => Ok(None),
+        Filter::Not(_) | Filter::Words(_) | Filter::Near(_) | Filter::LinkedTo(..) | Filter::LinkedFrom { .. } => {
+            Ok(None)
+        }
     }
 }
 
@@ -349,6 +353,13 @@ fn string(parameter: Bound, mode: TextMode, text: &str) -> Span {
         (TextMode::StartsWith, None) => {
             plain("SELECT resource FROM index_string WHERE parameter = ? AND folded >= ?", [parameter, bound])
         }
+        (TextMode::Whole, _) => {
+            plain("SELECT resource FROM index_string WHERE parameter = ? AND folded = ?", [parameter, bound])
+        }
+        (TextMode::EndsWith, _) => plain(
+            "SELECT resource FROM index_string WHERE parameter = ?1 AND substr(folded, -length(?2)) = ?2",
+            [parameter, bound],
+        ),
         (TextMode::Contains, _) => {
             plain("SELECT resource FROM index_string WHERE parameter = ? AND instr(folded, ?) > 0", [parameter, bound])
         }

@@ -14,6 +14,8 @@ use super::names::{numbers_of_displays, text_of};
 use super::read::Reading;
 use crate::fhir::store::interface::StoreError;
 use crate::fhir::store::{Code, Condition, Relation, Test, TextMode, UriMode};
+use crate::fhir::words;
+use crate::json;
 use crate::r4::resource_type::ResourceType;
 
 /// Linked resources up to which a condition on them becomes a set.
@@ -33,6 +35,8 @@ pub(super) enum Filter {
         start: i64,
         end: i64,
     },
+    Words(Vec<String>),
+    Near(Near),
     Present(i64),
     Has(i64, Probe),
     /// A token under the parameter is one of these, by the number of its system.
@@ -49,6 +53,16 @@ pub(super) enum Filter {
         parameter: i64,
         filter: Box<Filter>,
     },
+}
+
+/// A distance from a place, and the parameters under which a resource has its own place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Near {
+    latitude_of: i64,
+    longitude_of: i64,
+    latitude: f64,
+    longitude: f64,
+    meters: f64,
 }
 
 /// A test of one value with its texts by number.
@@ -154,7 +168,12 @@ fn code_sets(condition: &Condition) -> usize {
         Condition::All(parts) | Condition::Any(parts) => parts.iter().map(code_sets).sum(),
         Condition::Not(condition) | Condition::LinkedFrom { condition, .. } => code_sets(condition),
         Condition::Linked { targets, condition, .. } => targets.len().saturating_mul(code_sets(condition)),
-        Condition::Id(_) | Condition::LastUpdated { .. } | Condition::Present(_) | Condition::Has(..) => 0,
+        Condition::Id(_)
+        | Condition::LastUpdated { .. }
+        | Condition::Words(_)
+        | Condition::Near { .. }
+        | Condition::Present(_)
+        | Condition::Has(..) => 0,
     }
 }
 
@@ -168,6 +187,15 @@ fn compile(reading: Reading<'_>, resource_type: ResourceType, condition: &Condit
         Condition::Not(condition) => Filter::Not(Box::new(compile(reading, resource_type, condition)?)),
         Condition::Id(ids) => Filter::Id(ids.clone()),
         Condition::LastUpdated { start, end } => Filter::Changed { start: *start, end: *end },
+        Condition::Words(words) => Filter::Words(words.clone()),
+        Condition::Near { latitude_of, longitude_of, latitude, longitude, meters } => {
+            let latitude_of = reading.number_of_parameter(resource_type, latitude_of)?;
+            let longitude_of = reading.number_of_parameter(resource_type, longitude_of)?;
+            latitude_of.zip(longitude_of).map_or_else(Filter::never, |(latitude_of, longitude_of)| {
+                let (latitude, longitude, meters) = (*latitude, *longitude, *meters);
+                Filter::Near(Near { latitude_of, longitude_of, latitude, longitude, meters })
+            })
+        }
         Condition::Present(parameter) => {
             reading.number_of_parameter(resource_type, parameter)?.map_or_else(Filter::never, Filter::Present)
         }
@@ -390,6 +418,8 @@ impl Filter {
             Self::Not(filter) => Ok(!filter.passes(reading, candidate)?),
             Self::Id(ids) => Ok(ids.iter().any(|id| id == candidate.id)),
             Self::Changed { start, end } => Ok((*start..=*end).contains(&candidate.changed)),
+            Self::Words(words) => occur(reading, candidate, words),
+            Self::Near(near) => Ok(near.passes(candidate)),
             Self::Present(parameter) => Ok(candidate.values(*parameter).next().is_some()),
             Self::Coded(parameter, codes) => Ok(candidate.values(*parameter).any(|value| is_one_of(codes, value))),
             Self::Has(parameter, probe) => Ok(candidate.values(*parameter).any(|value| probe.passes(value))),
@@ -416,6 +446,43 @@ fn is_one_of(codes: &HashMap<i64, HashSet<String>>, value: &Value<'_>) -> bool {
         | Value::Uri { .. }
         | Value::Composite { .. }
         | Value::Display { .. } => false,
+    }
+}
+
+fn occur(reading: Reading<'_>, candidate: &Candidate<'_>, words: &[String]) -> Result<bool, StoreError> {
+    let occur = reading
+        .connection
+        .prepare_cached("SELECT b.body FROM resources r JOIN bodies b ON b.number = r.body WHERE r.number = ?1")?
+        .query_row([candidate.number], |row| {
+            let body = row.get_ref(0)?.as_blob()?;
+            Ok(json::parse(body).is_ok_and(|resource| words::occur_in(&resource, words)))
+        })
+        .optional()?;
+    Ok(occur.unwrap_or_default())
+}
+
+/// The mean radius of the earth.
+const EARTH_METERS: f64 = 6_371_008.8;
+
+impl Near {
+    fn passes(self, candidate: &Candidate<'_>) -> bool {
+        let number = |parameter| {
+            candidate
+                .values(parameter)
+                .find_map(|value| if let Value::Number { value } = value { Some(*value) } else { None })
+        };
+        match (number(self.latitude_of), number(self.longitude_of)) {
+            (Some(latitude), Some(longitude)) => self.meters_to(latitude, longitude) <= self.meters,
+            _ => false,
+        }
+    }
+
+    /// Along the great circle, by the haversine formula.
+    fn meters_to(self, latitude: f64, longitude: f64) -> f64 {
+        let (from, to) = (self.latitude.to_radians(), latitude.to_radians());
+        let half = |one: f64, other: f64| ((one - other) / 2.0).sin().powi(2);
+        let chord = half(from, to) + from.cos() * to.cos() * half(self.longitude.to_radians(), longitude.to_radians());
+        2.0 * EARTH_METERS * chord.clamp(0.0, 1.0).sqrt().asin()
     }
 }
 
@@ -488,6 +555,8 @@ impl Probe {
             (Self::String { mode, text }, Value::String { folded, exact }) => match mode {
                 TextMode::StartsWith => folded.starts_with(text),
                 TextMode::Contains => folded.contains(text),
+                TextMode::EndsWith => folded.ends_with(text),
+                TextMode::Whole => folded == text,
                 TextMode::Exact => exact == text,
             },
             (Self::Uri { uri, mode }, Value::Uri { uri: stored }) => match mode {

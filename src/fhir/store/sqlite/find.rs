@@ -103,6 +103,50 @@ pub(super) fn count(
     Ok(count)
 }
 
+/// Candidates that are listed for an estimate.
+const LISTED_MAX: usize = 64_000;
+/// Candidates that are looked at for an estimate.
+const SAMPLED_MAX: usize = 1_000;
+
+/// About how many resources a condition finds.
+pub(super) fn estimate(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    condition: &Condition,
+) -> Result<u64, StoreError> {
+    let filter = ready(reading, resource_type, condition)?;
+    if is_exact(&filter) || matches!(&filter, Filter::All(parts) if parts.is_empty()) {
+        return count(reading, resource_type, condition);
+    }
+    let listed = narrowest(reading, resource_type, &filter, LISTED_MAX)?;
+    let (numbers, population) = match listed {
+        Some(numbers) => {
+            let population = numbers.len();
+            (numbers.into_iter().step_by(population.div_ceil(SAMPLED_MAX).max(1)).collect(), population)
+        }
+        None => spread(reading, resource_type)?,
+    };
+    let mut found = 0_usize;
+    each_of(reading, resource_type, &filter, &numbers, |_match| {
+        found += 1;
+        Ok(())
+    })?;
+    Ok(u64::try_from(found * population / numbers.len().max(1)).unwrap_or(u64::MAX))
+}
+
+/// Some numbers of resources of a type, evenly spread, and how many there are to choose from.
+fn spread(reading: Reading<'_>, resource_type: ResourceType) -> Result<(Vec<i64>, usize), StoreError> {
+    let range = reading.types.resources(resource_type);
+    let last: Option<i64> = reading
+        .connection
+        .prepare_cached("SELECT max(number) FROM resources WHERE number BETWEEN ?1 AND ?2")?
+        .query_row((range.start(), range.end()), |row| row.get(0))?;
+    // The first number of the range is never given.
+    let population = usize::try_from(last.map_or(0, |last| last - range.start())).unwrap_or(usize::MAX);
+    let step = population.div_ceil(SAMPLED_MAX).max(1);
+    Ok(((*range.start()..=last.unwrap_or(*range.start())).skip(1).step_by(step).collect(), population))
+}
+
 /// The matches with their ids, if an index shows that there are at most `max`.
 pub(super) fn few(
     reading: Reading<'_>,

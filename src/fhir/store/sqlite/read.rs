@@ -101,6 +101,10 @@ impl Reader for Reading<'_> {
     fn count(&self, resource_type: ResourceType, condition: &Condition) -> Result<u64, StoreError> {
         find::count(*self, resource_type, condition)
     }
+
+    fn estimate(&self, resource_type: ResourceType, condition: &Condition) -> Result<u64, StoreError> {
+        find::estimate(*self, resource_type, condition)
+    }
 }
 
 /// A version from the columns version, changed, method, body, in this order.

@@ -537,7 +537,11 @@ fn holds(condition: &Condition, stored: &Stored) -> bool {
             entry.parameter == *parameter
                 && matches!(&entry.value, IndexValue::Token { system, code } if belongs(system) && belongs(code))
         }),
-        Condition::Coded(..) | Condition::Linked { .. } | Condition::LinkedFrom { .. } => unreachable!(),
+        Condition::Coded(..)
+        | Condition::Linked { .. }
+        | Condition::LinkedFrom { .. }
+        | Condition::Words(_)
+        | Condition::Near { .. } => unreachable!(),
     }
 }
 
@@ -573,6 +577,8 @@ fn test_holds(test: &Test, value: &IndexValue) -> bool {
         (Test::String { mode, text }, IndexValue::String { folded, exact }) => match mode {
             TextMode::StartsWith => folded.starts_with(text),
             TextMode::Contains => folded.contains(text),
+            TextMode::EndsWith => folded.ends_with(text),
+            TextMode::Whole => folded == text,
             TextMode::Exact => exact == text,
         },
         (Test::Uri { uri, mode }, IndexValue::Uri { uri: stored }) => match mode {

@@ -324,6 +324,10 @@ impl Reader for Writing<'_> {
     fn count(&self, resource_type: ResourceType, condition: &Condition) -> Result<u64, StoreError> {
         self.in_time(|| self.reading.count(resource_type, condition))
     }
+
+    fn estimate(&self, resource_type: ResourceType, condition: &Condition) -> Result<u64, StoreError> {
+        self.in_time(|| self.reading.estimate(resource_type, condition))
+    }
 }
 
 fn timestamp(changed: i64) -> rusqlite::Result<Timestamp> {

@@ -1,5 +1,6 @@
 mod levels;
 mod oracle;
+mod special;
 
 use std::sync::Arc;
 
