@@ -330,6 +330,7 @@ async fn entries_that_contradict_themselves_or_each_other_are_refused() {
         ("value", "absolute", at(entry("POST", "Patient", with_id()), "Patient/a")),
         ("value", "absolute", at(entry("POST", "Patient", patient("1")), "http://x/Patient/a/_history/1")),
         ("value", "`urn:oid:`", entry("POST", "Observation", observation("urn:oid:1.2.9"))),
+        ("not-supported", "`request.ifNoneExist`", entry("POST", "Patient?identifier=s|1", patient("1"))),
         ("not-supported", "HEAD", entry("OPTIONS", "Patient", Value::Null)),
         ("structure", "Parameters", entry("PATCH", "Patient/a", with_id())),
         ("required", "`resource`", entry("PATCH", "Patient/a", Value::Null)),

@@ -7,6 +7,7 @@ use http::{HeaderMap, StatusCode};
 use super::create::several;
 use super::criteria::criteria;
 use super::error::{ApiError, Category};
+use super::plain_url::PlainUrl;
 use super::policies::{CONDITIONAL_DELETES_MAX, ConditionalDeletes};
 use super::preconditions::Preconditions;
 use super::respond::Done;
@@ -39,6 +40,7 @@ pub(crate) struct ConditionalDelete {
 pub(crate) async fn delete(
     State(state): State<ApiState>,
     KeyInPath(key): KeyInPath,
+    _: PlainUrl,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let delete = Delete { key, preconditions: Preconditions::in_headers(&headers)? };

@@ -15,6 +15,7 @@ use super::body::{JsonBody, read_text};
 use super::create::several;
 use super::criteria::{Found, criteria, look_up};
 use super::error::{ApiError, Category};
+use super::plain_url::PlainUrl;
 use super::preconditions::Preconditions;
 use super::read;
 use super::resource::{Rules, Sent, parse};
@@ -103,6 +104,7 @@ impl Target {
 pub(crate) async fn patch(
     State(state): State<ApiState>,
     KeyInPath(key): KeyInPath,
+    _: PlainUrl,
     headers: HeaderMap,
     PatchBody(patch): PatchBody,
 ) -> Result<Response, ApiError> {

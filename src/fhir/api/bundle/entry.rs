@@ -265,6 +265,10 @@ impl Asked<'_> {
 
     fn create(&self, entry: &Entry<'_>, url: &Url<'_>, here: Here<'_>) -> Result<Create, ApiError> {
         let resource_type = type_named(url.path)?;
+        if url.query.is_some() {
+            let detail = "A create takes no parameters in its `url`. Its condition is `request.ifNoneExist`.";
+            return Err(ApiError::new(Category::NotSupported, detail).at("request.url"));
+        }
         let unless_found =
             self.if_none_exist.as_deref().map(|query| criteria(resource_type, query, here.rules.base_url));
         let sent = self.sent(entry, resource_type, here)?;

@@ -198,7 +198,8 @@ impl<'n> Walk<'_, 'n> {
             let unknown = || in_bundle.then(|| ToEntry { full_url: text.to_owned(), is_versioned: false });
             return self.entries.entry(text, Some(self.base)).or_else(unknown).map(Kind::Entry);
         }
-        if self.entries.full_urls.is_empty() {
+        // Every `fullUrl` is absolute; most texts are not.
+        if self.entries.full_urls.is_empty() || !text.contains([':', '<']) {
             return None;
         }
         if let Some(Step::Member("div")) = self.place.last() {
