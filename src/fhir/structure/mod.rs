@@ -97,12 +97,13 @@ impl<'n> Checker<'n> {
             return self.report("structure", detail, place);
         };
         let mut present: Elements = 0;
+        let mut position = 0;
         for (name, value) in members {
             if self.is_full() {
                 return;
             }
             let sibling = name.strip_prefix('_');
-            match own.member(sibling.unwrap_or(name)) {
+            match own.member_from(&mut position, sibling.unwrap_or(name)) {
                 Some(member) if sibling.is_none() || matches!(member.kind, Kind::Primitive(..)) => {
                     let place = Place::Element(place, member.element.name);
                     if present & member.bit != 0 {
@@ -145,7 +146,11 @@ impl<'n> Checker<'n> {
             }
         };
         // Only a null needs to know what stands beside it.
-        let beside = if elements.contains(&Node::Null) { siblings(member, name, object) } else { &[] };
+        let beside = if elements.iter().any(|element| matches!(element, Node::Null)) {
+            siblings(member, name, object)
+        } else {
+            &[]
+        };
         for (index, element) in elements.iter().enumerate() {
             if self.is_full() {
                 return;

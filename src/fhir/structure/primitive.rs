@@ -117,7 +117,7 @@ impl Primitive {
             Self::Oid => Form::Text(is_oid, "an OID as URI: `urn:oid:1.2.3`"),
             Self::String | Self::Xhtml => Form::Text(is_string, "text: more than space, without control characters"),
             Self::Time => Form::Text(is_time, "a time of day with seconds and without zone: `08:05:00`"),
-            Self::Uri => Form::Text(|text| !text.contains(char::is_whitespace), "a URI, which has no spaces"),
+            Self::Uri => Form::Text(is_uri, "a URI, which has no spaces"),
             Self::Uuid => {
                 Form::Text(is_uuid, "a UUID as URI, in lower case: `urn:uuid:c757873d-ec9a-4326-a141-556f43239520`")
             }
@@ -145,7 +145,16 @@ fn is_string(text: &str) -> bool {
 }
 
 fn is_code(text: &str) -> bool {
-    text.split(char::is_whitespace).all(|word| !word.is_empty())
+    is_plain(text) || text.split(char::is_whitespace).all(|word| !word.is_empty())
+}
+
+fn is_uri(text: &str) -> bool {
+    is_plain(text) || !text.contains(char::is_whitespace)
+}
+
+/// Whether there is nothing but visible ASCII, which is soon seen and nearly always so.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Groups of four characters, white space anywhere.

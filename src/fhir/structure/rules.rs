@@ -114,24 +114,19 @@ impl<'n> Checker<'n> {
             }
             return;
         }
-        match pointed_at(target) {
+        match pointed_at(target, &element.targets) {
             Target::Malformed => {
                 let detail =
                     "A reference is `Type/id`, an absolute URL, a `urn:uuid:`, or `#id` of a contained resource.";
                 self.report("value", detail, &place);
             }
-            Target::Type(resource_type)
-                if !element.targets.is_empty() && !element.targets.contains(&resource_type.as_str()) =>
-            {
+            Target::OtherType(resource_type) => {
                 let allowed = element.targets.join("`, `");
-                let detail = format!(
-                    "`{}` does not point to {}. It may point to `{allowed}`.",
-                    element.name,
-                    resource_type.as_str()
-                );
+                let name = resource_type.as_str();
+                let detail = format!("`{}` does not point to {name}. It may point to `{allowed}`.", element.name);
                 self.report("value", detail, &place);
             }
-            Target::Type(_) | Target::Elsewhere => {}
+            Target::Fitting => {}
         }
     }
 
@@ -201,24 +196,25 @@ impl<'n> Checker<'n> {
 
 /// What a reference points to, as far as its text tells.
 enum Target {
-    /// A resource of this type.
-    Type(ResourceType),
-    /// Another server, or an entry of a Bundle.
-    Elsewhere,
+    /// A resource of a type that is allowed, or one whose type the text does not tell.
+    Fitting,
+    /// A resource of this type, which is not allowed.
+    OtherType(ResourceType),
     /// Nothing.
     Malformed,
 }
 
-fn pointed_at(target: &str) -> Target {
+/// `allowed` are names of types; none for all.
+fn pointed_at(target: &str, allowed: &[&str]) -> Target {
     let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
     let scheme = path.split_once(':').map(|(scheme, _)| scheme);
     if scheme
         .is_some_and(|scheme| scheme.starts_with(|first: char| first.is_ascii_alphabetic()) && !scheme.contains('/'))
     {
-        return Target::Elsewhere;
+        return Target::Fitting;
     }
     let mut segments = path.split('/');
-    let resource_type = segments.next().and_then(ResourceType::parse);
+    let name = segments.next().unwrap_or_default();
     let rest: Vec<&str> = segments.take(4).collect();
     let is_form = match (rest.as_slice(), query) {
         // What a search finds in a transaction.
@@ -227,8 +223,12 @@ fn pointed_at(target: &str) -> Target {
         ([id, "_history", version], None) => is_id(id) && is_id(version),
         _ => false,
     };
-    match resource_type {
-        Some(resource_type) if is_form => Target::Type(resource_type),
+    if is_form && allowed.contains(&name) {
+        return Target::Fitting;
+    }
+    match ResourceType::parse(name) {
+        Some(_) if is_form && allowed.is_empty() => Target::Fitting,
+        Some(resource_type) if is_form => Target::OtherType(resource_type),
         _ => Target::Malformed,
     }
 }
