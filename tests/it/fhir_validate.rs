@@ -122,6 +122,12 @@ fn extended(extension: Value) -> Value {
     observation(json!({ "valueString": "x", "extension": [extension] }))
 }
 
+/// With this inside the `div` of its narrative.
+fn narrated(inner: &str) -> Value {
+    let div = format!("<div xmlns=\"http://www.w3.org/1999/xhtml\">{inner}</div>");
+    observation(json!({ "text": { "status": "generated", "div": div } }))
+}
+
 fn decimal(value: Value) -> Value {
     observation(json!({ "valueQuantity": { "value": value } }))
 }
@@ -156,6 +162,15 @@ async fn the_official_validator_judges_alike() {
                 json!({ "identifier": [{ "system": "urn:oid:2.16.840.1.113883.4.1", "value": "1", "use": "usual" }] }),
             ),
         ),
+        (
+            true,
+            narrated("<p class=\"x\">a &amp; b<br/></p><table><tr><td>1</td></tr></table><a href=\"http://x/y\">y</a>"),
+        ),
+        (false, narrated("<script>x</script>")),
+        (false, narrated("<p onclick=\"x\">x</p>")),
+        (false, narrated("<p>x")),
+        (false, narrated("")),
+        (false, observation(json!({ "text": { "status": "generated", "div": "<div>x</div>" } }))),
         (false, observation(json!({ "colour": "red" }))),
         (false, observation(json!({ "valueDecimal": 1 }))),
         (false, observation(json!({ "valueString": "x", "valueInteger": 1 }))),

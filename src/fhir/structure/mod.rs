@@ -9,6 +9,7 @@ mod place;
 mod primitive;
 mod rules;
 mod types;
+mod xhtml;
 
 use std::collections::HashSet;
 
@@ -30,22 +31,33 @@ const QUOTED_MAX: usize = 64;
 pub(crate) enum Validation {
     /// All that R4 defines of its type.
     Structure,
+    /// As `Structure`, but a reference may be a search, which a transaction resolves before it writes.
+    StructureOfEntry,
     /// The rules of the JSON format alone.
     Json,
 }
 
 impl Validation {
+    /// The same for an entry of a transaction before its references are resolved.
+    pub(crate) fn of_entry(self) -> Self {
+        match self {
+            Self::Structure | Self::StructureOfEntry => Self::StructureOfEntry,
+            Self::Json => Self::Json,
+        }
+    }
+
     /// What is wrong with a resource; nothing when the list is empty.
     pub(crate) fn check(self, resource_type: ResourceType, resource: &Node<'_>) -> Vec<Issue> {
         match self {
-            Self::Structure => check(resource_type, resource),
+            Self::Structure => check(resource_type, resource, Searches::Refused),
+            Self::StructureOfEntry => check(resource_type, resource, Searches::Taken),
             Self::Json => json_rules::check(resource_type, resource),
         }
     }
 }
 
-fn check(resource_type: ResourceType, resource: &Node<'_>) -> Vec<Issue> {
-    let mut checker = Checker { issues: Vec::new(), contained: HashSet::new() };
+fn check(resource_type: ResourceType, resource: &Node<'_>, searches: Searches) -> Vec<Issue> {
+    let mut checker = Checker { issues: Vec::new(), contained: HashSet::new(), searches };
     checker.resource(resource_type, resource, Within::Nothing, &Place::Root(resource_type.as_str()));
     checker.issues
 }
@@ -55,6 +67,16 @@ struct Checker<'n> {
     issues: Vec<Issue>,
     /// The ids of the resources contained in the one being checked.
     contained: HashSet<&'n str>,
+    searches: Searches,
+}
+
+/// What becomes of a reference such as `Patient?identifier=1`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Searches {
+    /// It is resolved later.
+    Taken,
+    /// Stored as it is it would lead nowhere.
+    Refused,
 }
 
 /// What a resource stands in.

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::xhtml;
 use crate::json::Node;
 use crate::r4::id::is_id;
 
@@ -79,6 +80,10 @@ impl Primitive {
             Form::Number(is_valid, expected) => {
                 (is_valid(value.as_number().ok_or(Fault::Kind("a number without quotes"))?), expected)
             }
+            Form::Xhtml => {
+                let text = value.as_str().ok_or(Fault::Kind("a string in quotes"))?;
+                return xhtml::check(text).map_err(Fault::Value);
+            }
             Form::Text(is_valid, expected) => {
                 let text = value.as_str().ok_or(Fault::Kind("a string in quotes"))?;
                 if text.is_empty() {
@@ -115,9 +120,10 @@ impl Primitive {
                 Form::Text(is_instant, "date, time to the second and zone: `2024-07-31T08:05:00.123+02:00`")
             }
             Self::Oid => Form::Text(is_oid, "an OID as URI: `urn:oid:1.2.3`"),
-            Self::String | Self::Xhtml => Form::Text(is_string, "text: more than space, without control characters"),
+            Self::String => Form::Text(is_string, "text: more than space, without control characters"),
             Self::Time => Form::Text(is_time, "a time of day with seconds and without zone: `08:05:00`"),
             Self::Uri => Form::Text(is_uri, "a URI, which has no spaces"),
+            Self::Xhtml => Form::Xhtml,
             Self::Uuid => {
                 Form::Text(is_uuid, "a UUID as URI, in lower case: `urn:uuid:c757873d-ec9a-4326-a141-556f43239520`")
             }
@@ -130,6 +136,7 @@ enum Form {
     Boolean,
     Number(fn(&str) -> bool, &'static str),
     Text(fn(&str) -> bool, &'static str),
+    Xhtml,
 }
 
 /// A number without fraction and exponent from `least` to the largest.

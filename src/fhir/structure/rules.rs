@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::place::Place;
 use super::types::{Elements, Member, Rule, Type, json_name};
-use super::{Checker, QUOTED_MAX};
+use super::{Checker, QUOTED_MAX, Searches};
 use crate::json::Node;
 use crate::r4::definitions::elements::{Element, Shape};
 use crate::r4::definitions::value_sets::ValueSet;
@@ -120,13 +120,18 @@ impl<'n> Checker<'n> {
                     "A reference is `Type/id`, an absolute URL, a `urn:uuid:`, or `#id` of a contained resource.";
                 self.report("value", detail, &place);
             }
+            Target::Search if self.searches == Searches::Refused => {
+                let detail =
+                    "A search in the place of a reference is resolved in transactions alone. Name the resource.";
+                self.report("value", detail, &place);
+            }
             Target::OtherType(resource_type) => {
                 let allowed = element.targets.join("`, `");
                 let name = resource_type.as_str();
                 let detail = format!("`{}` does not point to {name}. It may point to `{allowed}`.", element.name);
                 self.report("value", detail, &place);
             }
-            Target::Fitting => {}
+            Target::Fitting | Target::Search => {}
         }
     }
 
@@ -198,6 +203,8 @@ impl<'n> Checker<'n> {
 enum Target {
     /// A resource of a type that is allowed, or one whose type the text does not tell.
     Fitting,
+    /// What a search finds, of a type that is allowed.
+    Search,
     /// A resource of this type, which is not allowed.
     OtherType(ResourceType),
     /// Nothing.
@@ -217,17 +224,17 @@ fn pointed_at(target: &str, allowed: &[&str]) -> Target {
     let name = segments.next().unwrap_or_default();
     let rest: Vec<&str> = segments.take(4).collect();
     let is_form = match (rest.as_slice(), query) {
-        // What a search finds in a transaction.
         ([], Some(_)) => true,
         ([id], None) => is_id(id),
         ([id, "_history", version], None) => is_id(id) && is_id(version),
         _ => false,
     };
+    let fitting = if query.is_some() { Target::Search } else { Target::Fitting };
     if is_form && allowed.contains(&name) {
-        return Target::Fitting;
+        return fitting;
     }
     match ResourceType::parse(name) {
-        Some(_) if is_form && allowed.is_empty() => Target::Fitting,
+        Some(_) if is_form && allowed.is_empty() => fitting,
         Some(resource_type) if is_form => Target::OtherType(resource_type),
         _ => Target::Malformed,
     }

@@ -195,7 +195,6 @@ fn references_have_a_form_and_a_type() {
         "http://other/fhir/Patient/1",
         "urn:uuid:c757873d-ec9a-4326-a141-556f43239520",
         "urn:oid:1.2.3",
-        "Patient?identifier=s|v",
         "#",
     ] {
         check_observation(&format!(r#""subject":{{"reference":"{target}"}}"#), &[]);
@@ -221,6 +220,18 @@ fn references_have_a_form_and_a_type() {
         &["value Observation.subject.reference|`Device`, `Group`, `Location`, `Patient`"],
     );
     check_observation(r#""subject":{"identifier":{"value":"1"}}"#, &[]);
+}
+
+#[test]
+fn a_search_is_a_reference_in_a_transaction_alone() {
+    let to = |target: &str| observation(&format!(r#""subject":{{"reference":"{target}"}}"#));
+    check(&to("Patient?identifier=s|v"), &["value Observation.subject.reference|transactions alone"]);
+    for (target, issues) in [("Patient?identifier=s|v", 0), ("Practitioner?identifier=s|v", 1), ("Patient/1?x=y", 1)] {
+        let text = to(target);
+        let node = json::parse(text.as_bytes()).unwrap();
+        let found = Validation::Structure.of_entry().check(ResourceType::OBSERVATION, &node);
+        assert_eq!(found.len(), issues, "{target}");
+    }
 }
 
 #[test]

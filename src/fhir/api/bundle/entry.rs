@@ -303,7 +303,8 @@ impl Asked<'_> {
             target,
             bytes_max: here.settings.body_bytes_max,
             base_url: here.rules.base_url.to_owned(),
-            validation: here.rules.validation,
+            // What a patch adds is not looked at for links.
+            validation: here.settings.validation,
         })
     }
 

@@ -20,6 +20,7 @@ use http::{HeaderMap, StatusCode};
 use self::entry::{Here, Request};
 use super::body::JsonBody;
 use super::error::{ApiError, Category};
+use super::resource::Rules;
 use super::respond::{Return, json};
 use super::state::ApiState;
 
@@ -68,6 +69,12 @@ fn read(text: &Bytes, here: Here<'_>) -> Result<(Kind, Requests), ApiError> {
         _ => {
             let detail = "The base URL takes Bundles of type `batch` and `transaction`. Send others to `/Bundle`.";
             return Err(ApiError::new(Category::Value, detail).at("Bundle.type"));
+        }
+    };
+    let here = match kind {
+        Kind::Batch => here,
+        Kind::Transaction => {
+            Here { rules: Rules { validation: here.rules.validation.of_entry(), ..here.rules }, ..here }
         }
     };
     if bundle.entries.len() > entries_max {
