@@ -91,7 +91,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("code-value-quantity=8867-4$fast", "a number"),
     ("code-value-quantity=$5", "`system|code`"),
     ("code-value-quantity:missing=true", "`:missing` is not a modifier"),
-    ("_sort=code-value-quantity", "no composite"),
+    ("_sort=code-value-quantity", "neither composite"),
 ];
 
 #[tokio::test]
