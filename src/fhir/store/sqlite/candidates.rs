@@ -87,6 +87,50 @@ pub(super) fn exact_spans(
     Ok(exact)
 }
 
+/// Ordered spans that together contain all matches, as the references that place a resource in a compartment do.
+#[derive(Debug)]
+pub(super) struct Ways(Source);
+
+/// Most spans that are walked side by side.
+const WAYS_MAX: usize = 16;
+
+/// The ways to all matches of a part of the filter, if there are few and each is in the order of numbers.
+pub(super) fn ordered_ways(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    filter: &Filter,
+) -> Result<Option<Ways>, StoreError> {
+    for part in conjuncts(filter) {
+        let Some(source) = source(reading, resource_type, part)? else { continue };
+        if source.spans.len() <= WAYS_MAX && source.spans.iter().all(|span| span.ordered) {
+            return Ok(Some(Ways(source)));
+        }
+    }
+    Ok(None)
+}
+
+impl Ways {
+    /// Numbers behind `after`, each once and in order, none left out in between; empty if there are no more.
+    pub(super) fn behind(&self, reading: Reading<'_>, after: i64, most: usize) -> Result<Vec<i64>, StoreError> {
+        let mut numbers: Vec<i64> = self.0.numbers.iter().copied().filter(|number| *number > after).collect();
+        // What is behind the last number of a way that was not read to its end is for the next time.
+        let mut end = i64::MAX;
+        for span in &self.0.spans {
+            let (sql, mut bounds) = span.sql_behind(after);
+            bounds.push(Bound::Integer(i64::try_from(most).unwrap_or(i64::MAX)));
+            let mut statement = reading.connection.prepare_cached(&format!("{sql} LIMIT ?"))?;
+            let rows = statement.query_map(params_from_iter(bounds), |row| row.get(0))?;
+            let found = rows.collect::<Result<Vec<i64>, _>>()?;
+            end = end.min(found.last().copied().filter(|_last| found.len() >= most).unwrap_or(i64::MAX));
+            numbers.extend(found);
+        }
+        numbers.retain(|number| *number <= end);
+        numbers.sort_unstable();
+        numbers.dedup();
+        Ok(numbers)
+    }
+}
+
 /// Whether the filter is exactly the content of one ordered span, which can then be counted without a look at resources.
 pub(super) fn is_exact(filter: &Filter) -> bool {
     match filter {

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 
 use rusqlite::{OptionalExtension as _, Rows, params_from_iter};
 
-use super::candidates::{is_exact, narrowest, ordered_span};
+use super::candidates::{Ways, is_exact, narrowest, ordered_span, ordered_ways};
 use super::filter::{Candidate, Filter, ready};
 use super::order::{By, Order, Place, Shown};
 use super::probes::Probes;
@@ -255,6 +255,9 @@ impl Search<'_> {
         let range = self.reading.types.resources(self.resource_type);
         let after = self.after.as_ref().map_or(*range.start(), |after| after.number.max(*range.start()));
         let Some(span) = ordered_span(self.reading, self.resource_type, &self.filter)? else {
+            if let Some(ways) = ordered_ways(self.reading, self.resource_type, &self.filter)? {
+                return self.walk_ways(&ways, after);
+            }
             let mut statement = self.reading.connection.prepare_cached(BY_NUMBER)?;
             return self.walk(statement.query((after, range.end()))?);
         };
@@ -269,6 +272,26 @@ impl Search<'_> {
                 Ok(())
             })?;
             if places.len() >= self.wanted {
+                return Ok(Some(places));
+            }
+        }
+        Ok(None)
+    }
+
+    fn walk_ways(&self, ways: &Ways, mut after: i64) -> Result<Option<Vec<Place>>, StoreError> {
+        let mut places = Vec::new();
+        let mut walked = 0;
+        while walked < WALKED_MAX {
+            let numbers = ways.behind(self.reading, after, self.wanted)?;
+            let Some(last) = numbers.last() else { return Ok(Some(places)) };
+            after = *last;
+            walked += numbers.len();
+            each_of(self.reading, self.resource_type, &self.filter, &numbers, |candidate| {
+                places.push(self.order.place(self.reading, candidate)?);
+                Ok(())
+            })?;
+            if places.len() >= self.wanted {
+                places.truncate(self.wanted);
                 return Ok(Some(places));
             }
         }
