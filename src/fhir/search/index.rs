@@ -53,6 +53,36 @@ pub(crate) fn targets(resource_type: ResourceType, parameter: &str, resource: &N
         .collect()
 }
 
+/// Where a reference points, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// To a resource, perhaps to a version of it.
+    Reference(String),
+    /// To whatever has this canonical URL, perhaps with a version behind a bar.
+    Canonical(String),
+}
+
+/// Where the references under one parameter point, with the versions that `targets` leaves out.
+pub(crate) fn written_targets(resource_type: ResourceType, parameter: &str, resource: &Node<'_>) -> Vec<Written> {
+    let mut written = Vec::new();
+    let Some(plan) = PLANS.get(&resource_type) else {
+        return written;
+    };
+    for (name, member) in resource.members() {
+        let leaves = plan.members.get(name.as_ref()).map_or(&[][..], Vec::as_slice);
+        for leaf in leaves.iter().filter(|leaf| leaf.parameter.as_ref() == parameter) {
+            let Extraction::Reference(form) = leaf.extraction else { continue };
+            enter(member, leaf.index, &leaf.rest, &mut |node| {
+                written.extend(form.written(node).map(|text| match form {
+                    reference::Form::Reference => Written::Reference(text.to_owned()),
+                    reference::Form::Canonical => Written::Canonical(text.to_owned()),
+                }));
+            });
+        }
+    }
+    written
+}
+
 /// Why nothing can be searched by a parameter; `None` if it can.
 pub(super) fn unsupported(parameter: &SearchParameter) -> Option<&'static str> {
     let is_named_query = parameter.expression.is_empty() && Special::of(parameter).is_none();

@@ -28,13 +28,18 @@ impl Form {
         })
     }
 
-    /// The values of one element.
-    pub(super) fn extract(self, node: &Node<'_>, emit: &mut impl FnMut(IndexValue)) {
+    /// Where one element points, as it is written; `None` for nowhere, and for a place in the same resource.
+    pub(super) fn written<'n>(self, node: &'n Node<'_>) -> Option<&'n str> {
         let written = match self {
             Self::Reference => node.member("reference"),
             Self::Canonical => Some(node),
         };
-        let Some(target) = written.and_then(Node::as_str).filter(|target| !is_contained(target)) else {
+        written.and_then(Node::as_str).filter(|target| !is_contained(target))
+    }
+
+    /// The values of one element.
+    pub(super) fn extract(self, node: &Node<'_>, emit: &mut impl FnMut(IndexValue)) {
+        let Some(target) = self.written(node) else {
             return;
         };
         emit(IndexValue::Reference { target: without_version(target).to_owned() });

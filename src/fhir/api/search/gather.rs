@@ -7,14 +7,17 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::fhir::api::error::ApiError;
 use crate::fhir::search::include::{Direction, Include, Reach, references};
-use crate::fhir::search::index::targets;
+use crate::fhir::search::index::{Written, written_targets};
 use crate::fhir::search::local::localize_target;
 use crate::fhir::search::page;
 use crate::fhir::search::parse::{Search, Total};
 use crate::fhir::search::reference::local;
 use crate::fhir::store::interface::Reader;
-use crate::fhir::store::{Condition, Cursor, Parameter, Query, ResourceKey, Selection, Test, Version};
+use crate::fhir::store::{
+    Condition, Cursor, Parameter, Query, ResourceKey, Selection, SortBy, SortKey, Test, UriMode, Version,
+};
 use crate::json;
+use crate::r4::definitions::search_parameters::search_parameter;
 use crate::r4::resource_type::ResourceType;
 
 /// Most resources that come along with a page.
@@ -111,11 +114,25 @@ fn estimate(reader: &dyn Reader, search: &Search) -> Result<u64, ApiError> {
     Ok(estimate)
 }
 
+/// Where a reference leads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Pointed {
+    /// To a resource as it is now.
+    Current(ResourceKey),
+    /// To a version of it, which is the one that comes along.
+    Version(ResourceKey, u64),
+    /// To whatever of these types has this canonical URL.
+    Canonical(String, Vec<ResourceType>),
+}
+
 struct Following<'a> {
     reader: &'a dyn Reader,
     base: &'a str,
     admitted: &'a dyn Fn(&Version) -> bool,
-    known: HashSet<ResourceKey>,
+    /// The versions that are there.
+    known: HashSet<(ResourceKey, u64)>,
+    /// References that have been followed.
+    looked_up: HashSet<Pointed>,
     room: usize,
     inclusion: Inclusion,
 }
@@ -126,7 +143,8 @@ impl<'a> Following<'a> {
             reader,
             base,
             admitted,
-            known: matches.iter().map(|version| version.key.clone()).collect(),
+            known: matches.iter().map(|version| (version.key.clone(), version.number)).collect(),
+            looked_up: matches.iter().map(|version| Pointed::Current(version.key.clone())).collect(),
             room: INCLUDED_MAX,
             inclusion: Inclusion::Complete,
         }
@@ -168,22 +186,25 @@ impl<'a> Following<'a> {
 
     fn pointed_to(&mut self, include: &Include, from: &[Version], brought: &mut Vec<Version>) -> Result<(), ApiError> {
         let sources = from.iter().filter(|version| include.source.is_none_or(|it| it == version.key.resource_type));
-        for key in sources.flat_map(|version| self.keys(include, version)).collect::<Vec<_>>() {
-            if include.target.is_some_and(|target| target != key.resource_type) || self.known.contains(&key) {
+        for pointed in sources.flat_map(|version| self.pointed(include, version)).collect::<Vec<_>>() {
+            if !self.looked_up.insert(pointed.clone()) {
                 continue;
             }
             if !self.has_room() {
                 return Ok(());
             }
-            let current = self.reader.current(&key)?.filter(|version| version.body.is_some());
-            self.known.insert(key);
-            self.bring(current, brought);
+            let version = match pointed {
+                Pointed::Current(key) => self.reader.current(&key)?,
+                Pointed::Version(key, number) => self.reader.version(&key, number)?,
+                Pointed::Canonical(url, types) => self.with_url(&url, &types)?,
+            };
+            self.bring(version.filter(|version| version.body.is_some()), brought);
         }
         Ok(())
     }
 
-    /// The local resources that a resource points to under the parameters of an include.
-    fn keys(&self, include: &Include, version: &Version) -> Vec<ResourceKey> {
+    /// What a resource points to under the parameters of an include: local resources, and whatever has a canonical URL.
+    fn pointed(&self, include: &Include, version: &Version) -> Vec<Pointed> {
         let Some(node) = version.body.as_ref().and_then(|body| json::parse(body).ok()) else {
             return Vec::new();
         };
@@ -197,12 +218,44 @@ impl<'a> Following<'a> {
         };
         parameters
             .iter()
-            .flat_map(|parameter| targets(resource_type, parameter, &node))
-            .filter_map(|mut target| {
-                localize_target(&mut target, self.base);
-                local(&target).map(|(resource_type, id)| ResourceKey { resource_type, id: id.to_owned() })
+            .flat_map(|parameter| {
+                let written = written_targets(resource_type, parameter, &node).into_iter();
+                written.filter_map(|written| match written {
+                    Written::Reference(reference) => self.read_reference(include, &reference),
+                    Written::Canonical(url) => read_canonical(include, url, resource_type, parameter),
+                })
             })
             .collect()
+    }
+
+    /// `None` for what is not here, or not of the type that is to come along.
+    fn read_reference(&self, include: &Include, reference: &str) -> Option<Pointed> {
+        let (current, version) = match reference.split_once("/_history/") {
+            Some((current, version)) => (current, Some(version.parse().ok()?)),
+            None => (reference, None),
+        };
+        let mut target = current.to_owned();
+        localize_target(&mut target, self.base);
+        let (resource_type, id) = local(&target).filter(|(it, _)| include.target.is_none_or(|only| only == *it))?;
+        let key = ResourceKey { resource_type, id: id.to_owned() };
+        Some(match version {
+            None => Pointed::Current(key),
+            Some(number) => Pointed::Version(key, number),
+        })
+    }
+
+    /// Of the resources with a canonical URL, and with the version behind its bar, the one changed last.
+    fn with_url(&self, canonical: &str, types: &[ResourceType]) -> Result<Option<Version>, ApiError> {
+        let (url, version) = canonical.split_once('|').map_or((canonical, None), |(url, version)| (url, Some(version)));
+        let mut parts = vec![Condition::Has("url".into(), Test::Uri { uri: url.to_owned(), mode: UriMode::Exact })];
+        parts.extend(version.map(|version| {
+            Condition::Has("version".into(), Test::Token { system: None, code: Some(version.to_owned()) })
+        }));
+        let selection =
+            |only: &ResourceType| Selection { resource_type: *only, condition: Condition::All(parts.clone()) };
+        let selections = types.iter().map(selection).collect();
+        let order = vec![SortKey { by: SortBy::LastUpdated, descending: true }];
+        Ok(self.reader.find(&Query { selections, order, after: None, limit: 1 })?.versions.pop())
     }
 
     fn pointing_here(
@@ -227,15 +280,15 @@ impl<'a> Following<'a> {
             self.inclusion = Inclusion::TooMany;
         }
         for version in page.versions {
-            if self.known.insert(version.key.clone()) {
-                self.bring(Some(version), brought);
-            }
+            self.bring(Some(version), brought);
         }
         Ok(())
     }
 
     fn bring(&mut self, version: Option<Version>, brought: &mut Vec<Version>) {
-        let version = version.filter(|version| (self.admitted)(version));
+        let version = version
+            .filter(|version| (self.admitted)(version))
+            .filter(|version| self.known.insert((version.key.clone(), version.number)));
         self.room = self.room.saturating_sub(usize::from(version.is_some()));
         brought.extend(version);
     }
@@ -246,6 +299,13 @@ impl<'a> Following<'a> {
         }
         self.room > 0
     }
+}
+
+/// Of the types to which a parameter may point, those that have canonical URLs.
+fn read_canonical(include: &Include, url: String, resource_type: ResourceType, parameter: &str) -> Option<Pointed> {
+    let targets = search_parameter(resource_type, parameter)?.targets.iter().copied();
+    let wanted = targets.filter(|target| include.target.is_none_or(|only| only == *target));
+    Some(Pointed::Canonical(url, wanted.filter(|target| search_parameter(*target, "url").is_some()).collect()))
 }
 
 /// Those that point to one of these resources under a parameter of the include.

@@ -346,6 +346,53 @@ async fn what_matches_point_to_comes_along_once() {
 }
 
 #[tokio::test]
+async fn a_reference_to_a_version_brings_that_version_and_a_canonical_url_what_has_it() {
+    let questionnaire = |id: &str, version: &str| {
+        format!(r#"{{"resourceType":"Questionnaire","id":"{id}","url":"http://q","version":"{version}"}}"#)
+    };
+    let answers = |id: &str, canonical: &str| {
+        format!(r#"{{"resourceType":"QuestionnaireResponse","id":"{id}","questionnaire":"{canonical}"}}"#)
+    };
+    let bench = Bench::with(&[
+        PATIENT,
+        PATIENT,
+        &observation("old", "2024", r#","subject":{"reference":"http://here/fhir/Patient/p/_history/1"}"#),
+        &observation("new", "2024", r#","subject":{"reference":"Patient/p"}"#),
+        &observation("same", "2024", r#","subject":{"reference":"Patient/p/_history/2"}"#),
+        &observation("never", "2024", r#","subject":{"reference":"Patient/p/_history/3"}"#),
+        &questionnaire("one", "1"),
+        &answers("first", "http://q|1"),
+        &answers("any", "http://q"),
+        &answers("none", "http://q|3"),
+    ])
+    .await;
+    bench.clock.advance_to("2024-06-02T00:00:00Z".parse().unwrap());
+    bench.put(&questionnaire("two", "2")).await;
+    let along = async |search: &str| -> Vec<String> {
+        let bundle = bench.bundle(search).await;
+        let entries = bundle["entry"].as_array().unwrap().iter().filter(|entry| entry["search"]["mode"] == "include");
+        let named = entries.map(|entry| {
+            let resource = &entry["resource"];
+            format!("{}/{}", resource["id"], resource["meta"]["versionId"]).replace('"', "")
+        });
+        named.collect()
+    };
+    for (id, expected) in [
+        ("old", vec!["p/1"]),
+        ("new", vec!["p/2"]),
+        ("new,same", vec!["p/2"]),
+        ("new,old", vec!["p/1", "p/2"]),
+        ("never", vec![]),
+    ] {
+        assert_eq!(along(&format!("Observation?_id={id}&_include=Observation:subject")).await, expected, "{id}");
+    }
+    for (id, expected) in [("first", vec!["one/1"]), ("any", vec!["two/1"]), ("none", vec![])] {
+        let search = format!("QuestionnaireResponse?_id={id}&_include=QuestionnaireResponse:questionnaire");
+        assert_eq!(along(&search).await, expected, "{id}");
+    }
+}
+
+#[tokio::test]
 async fn what_points_to_matches_comes_along() {
     let subject = r#","subject":{"reference":"Patient/p"}"#;
     let bench =
