@@ -25,6 +25,7 @@ pub(super) fn watch(freshness: Arc<Freshness>) -> Watch {
             | IndexValue::Date { .. }
             | IndexValue::Number { .. }
             | IndexValue::Quantity { .. }
+            | IndexValue::Range { .. }
             | IndexValue::String { .. }
             | IndexValue::Uri { .. }
             | IndexValue::Composite { .. }

@@ -1,5 +1,5 @@
 //! The FHIR R4 server: `api` (an interaction a file), `search` (a parameter type a file), `patch` (a notation a file),
-//! `terminology`, `store`, and `structure` (whether a resource is one of R4).
+//! `terminology`, `store`, `structure` (whether a resource is one of R4), and `units`, by which amounts compare.
 
 pub(crate) mod api;
 pub(crate) mod patch;
@@ -8,5 +8,6 @@ pub(crate) mod store;
 pub(crate) mod structure;
 #[allow(dead_code, reason = "for the operations on code systems and value sets")]
 pub(crate) mod terminology;
+pub(crate) mod units;
 mod words;
 pub(crate) mod xml;

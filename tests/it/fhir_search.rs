@@ -92,7 +92,7 @@ const FOUND: &[(&str, &str)] = &[
     ("value-quantity=65|http://other|kg", ""),
     ("value-quantity=gt65.49|http://unitsofmeasure.org|kg", "offset eve"),
     ("value-quantity=100", "eve"),
-    ("value-quantity=le65", "day month utc"),
+    ("value-quantity=le65", "day utc"),
     ("value-quantity:missing=true", "next undated other"),
     // References by id, type and URL; what cannot be meant finds nothing.
     ("subject=Patient/q", "other"),

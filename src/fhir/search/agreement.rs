@@ -47,6 +47,8 @@ fn sample(data_type: &str, targets: &[ResourceType]) -> Value {
         "Timing" => json!({ "event": ["2024-02-29"] }),
         "Quantity" | "Age" | "Duration" => json!({ "value": 5.40, "system": "http://u", "code": "m|g" }),
         "Money" => json!({ "value": 1e3, "currency": "EUR" }),
+        "Range" => json!({ "low": { "value": 5 }, "high": { "value": 5 } }),
+        "SampledData" => json!({ "origin": { "value": 1 }, "data": "4 E 4" }),
         "decimal" | "integer" => json!(42),
         "HumanName" => json!({ "family": "Ñandú, É" }),
         "Address" => json!({ "city": "Zürich" }),
@@ -64,6 +66,7 @@ fn print(value: &IndexValue) -> String {
         IndexValue::String { exact, .. } => escape(exact),
         IndexValue::Number { value } => value.to_string(),
         IndexValue::Quantity { system, code, value, .. } => format!("{value}|{}|{}", escape(system), escape(code)),
+        IndexValue::Range { low, .. } => low.to_string(),
         IndexValue::Date { .. } => "ap2024-02-29".to_owned(),
         IndexValue::Display { folded } => escape(folded),
         IndexValue::Composite { parts } => {
@@ -95,6 +98,10 @@ fn passes(test: &Test, value: &IndexValue) -> bool {
             low <= value && value < high && system.as_ref() == Some(stored_system) && code.as_ref() == Some(stored_code)
         }
         (
+            Test::Number { low, high, .. } | Test::Quantity { low, high, .. },
+            IndexValue::Range { low: from, high: to, .. },
+        ) => low <= from && to < high,
+        (
             Test::Date { relation: Relation::Overlaps, start, end },
             IndexValue::Date { start: stored_start, end: stored_end },
         ) => start <= stored_end && stored_start <= end,
@@ -110,7 +117,7 @@ fn gives_values(kind: ParameterKind, path: &Path) -> bool {
         ParameterKind::Quantity => quantity::Form::of(path.data_type).is_some(),
         ParameterKind::String => string::Form::of(path.data_type).is_some(),
         ParameterKind::Uri => uri::Form::of(path.data_type).is_some(),
-        ParameterKind::Number => matches!(path.data_type, "decimal" | "integer"),
+        ParameterKind::Number => matches!(path.data_type, "decimal" | "integer" | "Range"),
         ParameterKind::Composite | ParameterKind::Special => false,
     }
 }

@@ -252,6 +252,7 @@ mod tests {
             IndexValue::String { exact, .. } => exact.clone(),
             IndexValue::Display { folded } => folded.clone(),
             IndexValue::Date { start, end } => format!("{start}..{end}"),
+            IndexValue::Range { low, high, .. } => format!("{low}..{high}"),
             IndexValue::Composite { parts } => {
                 let part = |values: &Vec<_>| values.iter().map(text).collect::<Vec<_>>().join(",");
                 parts.iter().map(part).collect::<Vec<_>>().join("$")

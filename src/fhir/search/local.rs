@@ -19,6 +19,7 @@ fn localize_value(value: &mut IndexValue, base: &str) {
         | IndexValue::Date { .. }
         | IndexValue::Number { .. }
         | IndexValue::Quantity { .. }
+        | IndexValue::Range { .. }
         | IndexValue::String { .. }
         | IndexValue::Uri { .. }
         | IndexValue::Display { .. } => {}

@@ -1,12 +1,12 @@
-//! Number parameters, and the precision in which numbers are written: `100` means 99.5 to 100.5,
-//! <https://hl7.org/fhir/R4/search.html#number>.
+//! Number parameters, and the precision in which numbers are written: `100` means 99.5 to 100.5, but `ge100` means 100
+//! and more, <https://hl7.org/fhir/R4/search.html#number>.
 
 use super::error::BadValue;
 use super::prefix::split_prefix;
 use crate::fhir::store::{IndexValue, Relation, Test};
 use crate::json::Node;
 
-/// A searched number and the range its precision spans, `[low, high)`.
+/// A searched number and the range its precision spans, `[low, high)`. The relations of order know the number alone.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Searched {
     /// How the stored number lies to it.
@@ -68,19 +68,24 @@ impl Decimal {
     /// More digits than an `i128` holds are more than an index key can tell apart.
     fn parse(text: &str) -> Option<Self> {
         let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-            Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
-            None => (text, 0),
+            Some((mantissa, exponent)) => (mantissa, Some(exponent.parse::<i32>().ok()?)),
+            None => (text, None),
         };
-        let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, "0"));
+        let (integer, fraction) = match mantissa.split_once('.') {
+            Some((integer, fraction)) => (integer, Some(fraction)),
+            None => (mantissa, None),
+        };
         let unsigned = integer.strip_prefix(['-', '+']).unwrap_or(integer);
         let are_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if !are_digits(unsigned) || !are_digits(fraction) {
+        if !are_digits(unsigned) || !fraction.is_none_or(are_digits) {
             return None;
         }
-        let fraction = if mantissa.contains('.') { fraction } else { "" };
+        // By R4's own example a single digit with an exponent is as precise as two: `1e2` means 95 to 105.
+        let is_one_digit = exponent.is_some() && unsigned.len() == 1;
+        let fraction = fraction.unwrap_or(if is_one_digit { "0" } else { "" });
         Some(Self {
             digits: format!("{integer}{fraction}").parse().ok()?,
-            exponent: exponent.checked_sub(i32::try_from(fraction.len()).ok()?)?,
+            exponent: exponent.unwrap_or(0).checked_sub(i32::try_from(fraction.len()).ok()?)?,
         })
     }
 
@@ -116,7 +121,9 @@ mod tests {
     fn a_number_means_the_range_of_its_written_precision() {
         check("100", Relation::Within, [99.5, 100.0, 100.5]);
         check("100.00", Relation::Within, [99.995, 100.0, 100.005]);
-        check("1e2", Relation::Within, [50.0, 100.0, 150.0]);
+        check("1e2", Relation::Within, [95.0, 100.0, 105.0]);
+        check("1.00e2", Relation::Within, [99.5, 100.0, 100.5]);
+        check("54e2", Relation::Within, [5_350.0, 5_400.0, 5_450.0]);
         check("5.40e-3", Relation::Within, [0.005_395, 0.0054, 0.005_405]);
         check("-1.5", Relation::Within, [-1.55, -1.5, -1.45]);
         check("8.2", Relation::Within, [8.15, 8.2, 8.25]);

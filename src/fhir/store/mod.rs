@@ -136,6 +136,20 @@ pub(crate) enum IndexValue {
         /// The amount. An index key, never shown.
         value: f64,
     },
+    /// All amounts between two, both inclusive; an open end is infinite. Under a number parameter the unit is empty or
+    /// does not count.
+    Range {
+        /// The URI of the unit's system, or empty.
+        system: String,
+        /// The unit's code, or empty.
+        code: String,
+        /// The unit as displayed, or empty.
+        unit: String,
+        /// The least amount. An index key, never shown.
+        low: f64,
+        /// The greatest amount. An index key, never shown.
+        high: f64,
+    },
     /// A text, for search without regard to case and accents, and exact.
     String {
         /// Case-folded, accents removed.
@@ -305,7 +319,8 @@ pub(crate) enum Test {
         /// Last microsecond of the searched interval.
         end: i64,
     },
-    /// The stored number lies in the given relation to the searched interval `[low, high)`.
+    /// The stored number or range lies in the given relation to the searched interval `[low, high)`, or to the searched
+    /// number where the relation is one of order.
     Number {
         /// The relation.
         relation: Relation,
@@ -316,7 +331,8 @@ pub(crate) enum Test {
         /// The searched number itself, for the relations of order.
         value: f64,
     },
-    /// As `Number`, and the unit fits: `None` means any.
+    /// As `Number`, and the unit fits: `None` means any. Where system and code are given and UCUM, stored amounts of any
+    /// unit that can be converted to the searched one are compared with it by what they amount to.
     Quantity {
         /// The relation.
         relation: Relation,
@@ -461,7 +477,7 @@ pub(crate) enum SortKind {
     Date,
     /// Numbers.
     Number,
-    /// Quantities, by amount.
+    /// Quantities: those of comparable units together, by what they amount to.
     Quantity,
     /// Texts, folded.
     String,

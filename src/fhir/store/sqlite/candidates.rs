@@ -3,10 +3,11 @@
 //! A span is a stretch of one index table. It may hold more than the matches, never less; the filter decides. Of the
 //! parts of a conjunction the one with the fewest rows is taken, found by listing each up to a growing bound.
 
-use rusqlite::params_from_iter;
 use rusqlite::types::Value as Bound;
+use rusqlite::{OptionalExtension as _, params_from_iter};
 
-use super::filter::{Filter, Probe, Range, UnitProbe};
+use super::amounts::{Amount, Range};
+use super::filter::{Filter, Probe};
 use super::find;
 use super::names::successor;
 use super::read::Reading;
@@ -141,7 +142,7 @@ pub(super) fn is_exact(filter: &Filter) -> bool {
             Probe::MediaType(_)
             | Probe::Date { .. }
             | Probe::Number(_)
-            | Probe::Quantity { .. }
+            | Probe::Quantity(_)
             | Probe::String { .. }
             | Probe::Composite(_)
             | Probe::Display(_) => false,
@@ -211,6 +212,8 @@ fn list(reading: Reading<'_>, source: &Source, max: usize) -> Result<Option<Vec<
 fn source(reading: Reading<'_>, resource_type: ResourceType, filter: &Filter) -> Result<Option<Source>, StoreError> {
     let spans = |spans| Ok(Some(Source { spans, numbers: Vec::new() }));
     match filter {
+        Filter::Has(parameter, Probe::Quantity(amount)) => spans(quantity(reading, *parameter, amount)?),
+        Filter::Has(parameter, Probe::Number(range)) => spans(number(*parameter, *range)),
         Filter::Has(parameter, probe) => match span(*parameter, probe) {
             Some(span) => spans(vec![span]),
             None => Ok(None),
@@ -267,12 +270,13 @@ fn union(reading: Reading<'_>, resource_type: ResourceType, parts: &[Filter]) ->
     Ok(Some(union))
 }
 
-const PRESENT: [&str; 7] = [
+const PRESENT: [&str; 8] = [
     "SELECT resource FROM index_token WHERE parameter = ?",
     "SELECT resource FROM index_reference WHERE parameter = ?",
     "SELECT resource FROM index_date WHERE parameter = ?",
     "SELECT resource FROM index_number WHERE parameter = ?",
     "SELECT resource FROM index_quantity WHERE parameter = ?",
+    "SELECT resource FROM index_range WHERE parameter = ?",
     "SELECT resource FROM index_string WHERE parameter = ?",
     "SELECT resource FROM index_uri WHERE parameter = ?",
 ];
@@ -285,7 +289,8 @@ fn ordered<const N: usize>(sql: &'static str, bounds: [Bound; N]) -> Span {
     Span { sql, bounds: bounds.into(), ordered: true }
 }
 
-/// `None` for a composite and for a text beside codes, which have no index.
+/// `None` for a composite and for a text beside codes, which have no index, and for numbers and amounts, which have
+/// several spans.
 fn span(parameter: i64, probe: &Probe) -> Option<Span> {
     let parameter = Bound::Integer(parameter);
     Some(match probe {
@@ -299,17 +304,9 @@ fn span(parameter: i64, probe: &Probe) -> Option<Span> {
             [parameter, Bound::Integer(*target)],
         ),
         Probe::Date { relation, start, end } => date(parameter, *relation, *start, *end),
-        Probe::Number(range) => {
-            let (low, high) = limits(*range);
-            plain(
-                "SELECT resource FROM index_number WHERE parameter = ? AND value BETWEEN ? AND ?",
-                [parameter, low, high],
-            )
-        }
-        Probe::Quantity { range, unit } => quantity(parameter, *range, *unit),
         Probe::String { mode, text } => string(parameter, *mode, text),
         Probe::Uri { uri, mode } => self::uri(parameter, *mode, uri),
-        Probe::Composite(_) | Probe::Display(_) => return None,
+        Probe::Number(_) | Probe::Quantity(_) | Probe::Composite(_) | Probe::Display(_) => return None,
     })
 }
 
@@ -351,41 +348,71 @@ fn date(parameter: Bound, relation: Relation, start: i64, end: i64) -> Span {
     )
 }
 
-fn limits(range: Range) -> (Bound, Bound) {
-    let (low, high) = match range.relation {
-        Relation::Within | Relation::Overlaps => (range.low, range.high),
-        Relation::NotWithin => (f64::NEG_INFINITY, f64::INFINITY),
-        Relation::Above => (range.value, f64::INFINITY),
-        Relation::Below => (f64::NEG_INFINITY, range.value),
-        Relation::AtLeast => (range.low.min(range.value), f64::INFINITY),
-        Relation::AtMost => (f64::NEG_INFINITY, range.high.max(range.value)),
-        Relation::StartsAfter => (range.high, f64::INFINITY),
-        Relation::EndsBefore => (f64::NEG_INFINITY, range.low),
-    };
-    (Bound::Real(low), Bound::Real(high))
+fn number(parameter: i64, range: Range) -> Vec<Span> {
+    let [(from, to), (ends_from, ends_to)] = range.bounds();
+    let bounds = [from, to, ends_from, ends_to].map(Bound::Real);
+    vec![
+        plain(
+            "SELECT resource FROM index_number WHERE parameter = ? AND value BETWEEN ? AND ?",
+            [Bound::Integer(parameter), Bound::Real(from.max(ends_from)), Bound::Real(to.min(ends_to))],
+        ),
+        with_bounds(
+            "SELECT resource FROM index_range WHERE parameter = ? AND low BETWEEN ? AND ? AND high BETWEEN ? AND ?",
+            [Bound::Integer(parameter)],
+            bounds,
+        ),
+    ]
 }
 
-fn quantity(parameter: Bound, range: Range, unit: UnitProbe) -> Span {
-    let (low, high) = limits(range);
-    match unit {
-        UnitProbe::Any => plain(
-            "SELECT resource FROM index_quantity WHERE parameter = ? AND value BETWEEN ? AND ?",
-            [parameter, low, high],
-        ),
-        UnitProbe::System(system) => plain(
-            "SELECT resource FROM index_quantity WHERE parameter = ? AND system = ? AND value BETWEEN ? AND ?",
-            [parameter, Bound::Integer(system), low, high],
-        ),
-        UnitProbe::Code(code) => plain(
-            "SELECT resource FROM index_quantity WHERE parameter = ?1 AND (code = ?2 OR unit = ?2) AND value BETWEEN ?3 AND ?4",
-            [parameter, Bound::Integer(code), low, high],
-        ),
-        UnitProbe::Both { system, code } => plain(
-            "SELECT resource FROM index_quantity WHERE parameter = ? AND code = ? AND system = ? AND value BETWEEN ? AND ?",
-            [parameter, Bound::Integer(code), Bound::Integer(system), low, high],
-        ),
+/// In each unit of the parameter that fits, what the range is there.
+fn quantity(reading: Reading<'_>, parameter: i64, amount: &Amount) -> Result<Vec<Span>, StoreError> {
+    let mut spans = Vec::new();
+    for unit in units(reading, UNITS_OF_QUANTITIES, parameter)? {
+        let Some(range) = amount.within(reading, unit)? else { continue };
+        let [(from, to), (ends_from, ends_to)] = range.bounds();
+        spans.push(plain(
+            "SELECT resource FROM index_quantity WHERE parameter = ? AND unit = ? AND value BETWEEN ? AND ?",
+            [
+                Bound::Integer(parameter),
+                Bound::Integer(unit),
+                Bound::Real(from.max(ends_from)),
+                Bound::Real(to.min(ends_to)),
+            ],
+        ));
     }
+    for unit in units(reading, UNITS_OF_RANGES, parameter)? {
+        let Some(range) = amount.within(reading, unit)? else { continue };
+        let [(from, to), (ends_from, ends_to)] = range.bounds();
+        spans.push(with_bounds(
+            "SELECT resource FROM index_range
+             WHERE parameter = ? AND unit = ? AND low BETWEEN ? AND ? AND high BETWEEN ? AND ?",
+            [Bound::Integer(parameter), Bound::Integer(unit)],
+            [from, to, ends_from, ends_to].map(Bound::Real),
+        ));
+    }
+    Ok(spans)
 }
+
+fn with_bounds<const N: usize>(sql: &'static str, key: [Bound; N], bounds: [Bound; 4]) -> Span {
+    Span { sql, bounds: key.into_iter().chain(bounds).collect(), ordered: false }
+}
+
+/// The units that a parameter has amounts in, each found by a step behind the one before; a query for the distinct ones
+/// would read every row.
+fn units(reading: Reading<'_>, sql: &str, parameter: i64) -> Result<Vec<i64>, StoreError> {
+    let mut next = reading.connection.prepare_cached(sql)?;
+    let mut units = Vec::new();
+    let mut last = i64::MIN;
+    while let Some(unit) = next.query_row([parameter, last], |row| row.get(0)).optional()? {
+        units.push(unit);
+        last = unit;
+    }
+    Ok(units)
+}
+
+const UNITS_OF_QUANTITIES: &str =
+    "SELECT unit FROM index_quantity WHERE parameter = ?1 AND unit > ?2 ORDER BY unit LIMIT 1";
+const UNITS_OF_RANGES: &str = "SELECT unit FROM index_range WHERE parameter = ?1 AND unit > ?2 ORDER BY unit LIMIT 1";
 
 fn string(parameter: Bound, mode: TextMode, text: &str) -> Span {
     let bound = Bound::Text(text.to_owned());

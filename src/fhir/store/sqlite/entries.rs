@@ -31,10 +31,13 @@ pub(super) enum Value<'a> {
         value: f64,
     },
     Quantity {
-        system: i64,
-        code: i64,
         unit: i64,
         value: f64,
+    },
+    Range {
+        unit: i64,
+        low: f64,
+        high: f64,
     },
     String {
         folded: &'a str,
@@ -93,12 +96,16 @@ impl Value<'_> {
                 packed.push(4);
                 packed.extend_from_slice(&value.to_le_bytes());
             }
-            Self::Quantity { system, code, unit, value } => {
+            Self::Quantity { unit, value } => {
                 packed.push(5);
-                integer(packed, system);
-                integer(packed, code);
                 integer(packed, unit);
                 packed.extend_from_slice(&value.to_le_bytes());
+            }
+            Self::Range { unit, low, high } => {
+                packed.push(10);
+                integer(packed, unit);
+                packed.extend_from_slice(&low.to_le_bytes());
+                packed.extend_from_slice(&high.to_le_bytes());
             }
             Self::String { folded, exact } => {
                 packed.push(6);
@@ -172,16 +179,12 @@ fn take_value<'a>(rest: &mut &'a [u8]) -> Option<Value<'a>> {
         2 => Value::Reference { target: take_integer(rest)? },
         3 => Value::Date { start: take_integer(rest)?, end: take_integer(rest)? },
         4 => Value::Number { value: take_float(rest)? },
-        5 => Value::Quantity {
-            system: take_integer(rest)?,
-            code: take_integer(rest)?,
-            unit: take_integer(rest)?,
-            value: take_float(rest)?,
-        },
+        5 => Value::Quantity { unit: take_integer(rest)?, value: take_float(rest)? },
         6 => Value::String { folded: take_text(rest)?, exact: take_text(rest)? },
         7 => Value::Uri { uri: take_text(rest)? },
         8 => Value::Composite { parts: Parts(take_bytes(rest)?) },
         9 => Value::Display { text: take_integer(rest)? },
+        10 => Value::Range { unit: take_integer(rest)?, low: take_float(rest)?, high: take_float(rest)? },
         _ => return None,
     })
 }
@@ -248,8 +251,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_comes_out_again(
-            parameter in any::<i64>(), a in any::<i64>(), b in any::<i64>(), c in any::<i64>(),
-            value in any::<f64>(), text in ".{0,200}", other in ".{0,9}",
+            parameter in any::<i64>(), a in any::<i64>(), b in any::<i64>(), value in any::<f64>(), text in ".{0,200}", other in ".{0,9}",
         ) {
             let parts = [vec![Value::Date { start: b, end: a }, Value::Uri { uri: &text }], vec![Value::Number { value }]];
             let parts = pack_parts(&parts);
@@ -258,11 +260,12 @@ mod tests {
                 Value::Reference { target: b },
                 Value::Date { start: a, end: b },
                 Value::Number { value },
-                Value::Quantity { system: a, code: b, unit: c, value },
+                Value::Quantity { unit: a, value },
+                Value::Range { unit: b, low: value, high: f64::INFINITY },
                 Value::String { folded: &text, exact: &other },
                 Value::Uri { uri: &other },
                 Value::Composite { parts: Parts::new(&parts) },
-                Value::Display { text: c },
+                Value::Display { text: a },
             ]
             .map(|value| Entry { parameter, value });
             let mut packed = Vec::new();

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use rusqlite::{OptionalExtension as _, Row};
 
+use super::amounts::{Amount, Range};
 use super::entries::{Entry, Value, unpack};
 use super::find;
 use super::names::{numbers_of_displays, text_of};
@@ -80,10 +81,7 @@ pub(super) enum Probe {
         end: i64,
     },
     Number(Range),
-    Quantity {
-        range: Range,
-        unit: UnitProbe,
-    },
+    Quantity(Amount),
     String {
         mode: TextMode,
         text: String,
@@ -96,29 +94,6 @@ pub(super) enum Probe {
     Composite(Vec<Vec<Probe>>),
     /// The text has one of these numbers.
     Display(HashSet<i64>),
-}
-
-/// A searched number.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Range {
-    pub(super) relation: Relation,
-    pub(super) low: f64,
-    pub(super) high: f64,
-    pub(super) value: f64,
-}
-
-/// A searched unit.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum UnitProbe {
-    Any,
-    /// By system, whatever the code.
-    System(i64),
-    /// By code or displayed unit, whatever the system.
-    Code(i64),
-    Both {
-        system: i64,
-        code: i64,
-    },
 }
 
 /// A resource that may match.
@@ -326,6 +301,7 @@ fn target(entry: &Entry<'_>) -> Option<i64> {
         | Value::Date { .. }
         | Value::Number { .. }
         | Value::Quantity { .. }
+        | Value::Range { .. }
         | Value::String { .. }
         | Value::Uri { .. }
         | Value::Composite { .. }
@@ -357,16 +333,7 @@ fn probe(reading: Reading<'_>, test: &Test) -> Result<Option<Probe>, StoreError>
         }
         Test::Quantity { relation, low, high, value, system, code } => {
             let range = Range { relation: *relation, low: *low, high: *high, value: *value };
-            let unit = match (system, code) {
-                (None, None) => Some(UnitProbe::Any),
-                (Some(system), None) => number(system)?.map(UnitProbe::System),
-                (None, Some(code)) => number(code)?.map(UnitProbe::Code),
-                (Some(system), Some(code)) => match (number(system)?, number(code)?) {
-                    (Some(system), Some(code)) => Some(UnitProbe::Both { system, code }),
-                    _ => None,
-                },
-            };
-            unit.map(|unit| Probe::Quantity { range, unit })
+            Some(Probe::Quantity(Amount::new(range, system.clone(), code.clone())))
         }
         Test::String { mode, text } => Some(Probe::String { mode: *mode, text: text.clone() }),
         Test::Uri { uri, mode } => Some(Probe::Uri { uri: uri.clone(), mode: *mode }),
@@ -422,7 +389,7 @@ impl Filter {
             Self::Near(near) => Ok(near.passes(candidate)),
             Self::Present(parameter) => Ok(candidate.values(*parameter).next().is_some()),
             Self::Coded(parameter, codes) => Ok(candidate.values(*parameter).any(|value| is_one_of(codes, value))),
-            Self::Has(parameter, probe) => Ok(candidate.values(*parameter).any(|value| probe.passes(value))),
+            Self::Has(parameter, probe) => any_passes(reading, probe, candidate.values(*parameter)),
             Self::LinkedToAny(parameter, set) => {
                 Ok(references(candidate, *parameter).any(|target| set.contains(&target)))
             }
@@ -442,6 +409,7 @@ fn is_one_of(codes: &HashMap<i64, HashSet<String>>, value: &Value<'_>) -> bool {
         | Value::Date { .. }
         | Value::Number { .. }
         | Value::Quantity { .. }
+        | Value::Range { .. }
         | Value::String { .. }
         | Value::Uri { .. }
         | Value::Composite { .. }
@@ -535,8 +503,8 @@ fn comes_from_match(
 }
 
 impl Probe {
-    fn passes(&self, value: &Value<'_>) -> bool {
-        match (self, value) {
+    fn passes(&self, reading: Reading<'_>, value: &Value<'_>) -> Result<bool, StoreError> {
+        Ok(match (self, value) {
             (Self::Token { system, code }, Value::Token { system: stored_system, code: stored_code }) => {
                 system.is_none_or(|system| system == *stored_system)
                     && code.as_ref().is_none_or(|code| code == stored_code)
@@ -548,9 +516,13 @@ impl Probe {
             (Self::Date { relation, start, end }, Value::Date { start: stored_start, end: stored_end }) => {
                 dates_relate(*relation, (*stored_start, *stored_end), (*start, *end))
             }
-            (Self::Number(range), Value::Number { value }) => range.contains(*value),
-            (Self::Quantity { range, unit: probe }, Value::Quantity { system, code, unit, value }) => {
-                probe.passes(*system, *code, *unit) && range.contains(*value)
+            (Self::Number(range), Value::Number { value }) => range.relates(*value, *value),
+            (Self::Number(range), Value::Range { low, high, .. }) => range.relates(*low, *high),
+            (Self::Quantity(amount), Value::Quantity { unit, value }) => {
+                amount.within(reading, *unit)?.is_some_and(|range| range.relates(*value, *value))
+            }
+            (Self::Quantity(amount), Value::Range { unit, low, high }) => {
+                amount.within(reading, *unit)?.is_some_and(|range| range.relates(*low, *high))
             }
             (Self::String { mode, text }, Value::String { folded, exact }) => match mode {
                 TextMode::StartsWith => folded.starts_with(text),
@@ -565,28 +537,39 @@ impl Probe {
                 UriMode::Above => uri.starts_with(stored),
             },
             (Self::Composite(probes), Value::Composite { parts }) => {
-                let mut parts = parts.each();
-                probes.iter().all(|probes| parts.next().is_some_and(|values| any_passes(probes, &values)))
+                for (probes, values) in probes.iter().zip(parts.each()) {
+                    if !one_passes(reading, probes, &values)? {
+                        return Ok(false);
+                    }
+                }
+                true
             }
             (Self::Display(numbers), Value::Display { text }) => numbers.contains(text),
             _ => false,
-        }
+        })
     }
 }
 
-fn any_passes(probes: &[Probe], values: &[Value<'_>]) -> bool {
-    probes.iter().any(|probe| values.iter().any(|value| probe.passes(value)))
-}
-
-impl UnitProbe {
-    fn passes(self, stored_system: i64, stored_code: i64, stored_unit: i64) -> bool {
-        match self {
-            Self::Any => true,
-            Self::System(system) => system == stored_system,
-            Self::Code(code) => code == stored_code || code == stored_unit,
-            Self::Both { system, code } => system == stored_system && code == stored_code,
+fn one_passes(reading: Reading<'_>, probes: &[Probe], values: &[Value<'_>]) -> Result<bool, StoreError> {
+    for probe in probes {
+        if any_passes(reading, probe, values.iter())? {
+            return Ok(true);
         }
     }
+    Ok(false)
+}
+
+fn any_passes<'v, 'a: 'v>(
+    reading: Reading<'_>,
+    probe: &Probe,
+    values: impl Iterator<Item = &'v Value<'a>>,
+) -> Result<bool, StoreError> {
+    for value in values {
+        if probe.passes(reading, value)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn dates_relate(relation: Relation, stored: (i64, i64), searched: (i64, i64)) -> bool {
@@ -603,21 +586,5 @@ fn dates_relate(relation: Relation, stored: (i64, i64), searched: (i64, i64)) ->
         Relation::StartsAfter => stored.0 > searched.1,
         Relation::EndsBefore => stored.1 < searched.0,
         Relation::Overlaps => stored.0 <= searched.1 && stored.1 >= searched.0,
-    }
-}
-
-impl Range {
-    fn contains(self, stored: f64) -> bool {
-        let within = stored >= self.low && stored < self.high;
-        match self.relation {
-            Relation::Within | Relation::Overlaps => within,
-            Relation::NotWithin => !within,
-            Relation::Above => stored > self.value,
-            Relation::Below => stored < self.value,
-            Relation::AtLeast => stored > self.value || within,
-            Relation::AtMost => stored < self.value || within,
-            Relation::StartsAfter => stored >= self.high,
-            Relation::EndsBefore => stored < self.low,
-        }
     }
 }

@@ -64,7 +64,7 @@ fn foremost_places(reading: Reading<'_>, query: &Query) -> Result<Vec<Place>, St
         let numbers = reading.types.resources(*resource_type);
         let is_behind = after.as_ref().is_some_and(|after| after.number > *numbers.end());
         // Without a key the order is that of numbers, so types come one after the other.
-        if order.0.is_empty() && (is_behind || places.len() >= wanted) {
+        if order.keys.is_empty() && (is_behind || places.len() >= wanted) {
             continue;
         }
         let filter = ready(reading, *resource_type, condition)?;
@@ -198,7 +198,7 @@ impl Search<'_> {
     /// The places of the page and of one match more, in order.
     fn places(&self) -> Result<Vec<Place>, StoreError> {
         // Every row of the walk is a match: no other way is shorter.
-        if self.order.0.is_empty()
+        if self.order.keys.is_empty()
             && is_exact(&self.filter)
             && let Some(places) = self.walk_numbers()?
         {
@@ -207,7 +207,7 @@ impl Search<'_> {
         if let Some(numbers) = narrowest(self.reading, self.resource_type, &self.filter, GATHERED_MAX)? {
             return self.gather(Some(&numbers));
         }
-        let walked = match self.order.0.as_slice() {
+        let walked = match self.order.keys.as_slice() {
             [] => self.walk_numbers()?,
             [key] => match (&key.by, key.descending) {
                 (By::Changed, true) => self.walk_changes(NEWEST_CHANGE, i64::MAX)?,
@@ -330,7 +330,7 @@ impl Search<'_> {
         let from = match self.after.as_ref().and_then(|after| after.shown.first()) {
             None => i64::MAX,
             Some(Shown::Integer(end)) => *end,
-            Some(Shown::Nothing | Shown::Float(_) | Shown::Text(_)) => return Ok(None),
+            Some(Shown::Nothing | Shown::Float(_) | Shown::Text(_) | Shown::Amount(..)) => return Ok(None),
         };
         let mut places: Vec<Place> = Vec::new();
         let mut probes = Probes::of(self.reading, self.resource_type, &self.filter)?;

@@ -5,6 +5,7 @@
 //! candidate's own list of values (`filter`), and the order is either walked along an index or sorted (`order`).
 //! There is no SQL made up at run time; every statement is prepared once per connection.
 
+mod amounts;
 mod candidates;
 mod entries;
 mod filter;

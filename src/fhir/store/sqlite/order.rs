@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use super::amounts::Measures;
 use super::entries::Value;
 use super::filter::Candidate;
 use super::names::text_of;
@@ -14,7 +15,10 @@ use crate::r4::resource_type::ResourceType;
 
 /// An order with its parameters by number.
 #[derive(Debug)]
-pub(super) struct Order(pub(super) Vec<Key>);
+pub(super) struct Order {
+    pub(super) keys: Vec<Key>,
+    measures: Measures,
+}
 
 /// One key of the order.
 #[derive(Debug)]
@@ -41,6 +45,9 @@ pub(super) enum Shown {
     Float(u64),
     #[serde(rename = "t")]
     Text(String),
+    /// What is measured, and the bits of the number in its canonical unit.
+    #[serde(rename = "q")]
+    Amount(String, u64),
     #[serde(rename = "n")]
     Nothing,
 }
@@ -71,18 +78,20 @@ impl Order {
             };
             Ok(Key { by, descending: key.descending })
         });
-        keys.collect::<Result<_, StoreError>>().map(Self)
+        Ok(Self { keys: keys.collect::<Result<_, StoreError>>()?, measures: Measures::default() })
     }
 
     /// Where a resource stands.
     pub(super) fn place(&self, reading: Reading<'_>, candidate: &Candidate<'_>) -> Result<Place, StoreError> {
-        let mut shown = Vec::with_capacity(self.0.len());
-        for key in &self.0 {
+        let mut shown = Vec::with_capacity(self.keys.len());
+        for key in &self.keys {
             shown.push(match &key.by {
                 By::Changed => Shown::Integer(candidate.changed),
                 By::Id => Shown::Text(candidate.id.to_owned()),
                 By::Value(None, _) => Shown::Nothing,
-                By::Value(Some(parameter), kind) => foremost(reading, candidate, *parameter, *kind, key.descending)?,
+                By::Value(Some(parameter), kind) => {
+                    self.foremost(reading, candidate.values(*parameter), *kind, key.descending)?
+                }
             });
         }
         Ok(Place { shown, number: candidate.number })
@@ -90,7 +99,7 @@ impl Order {
 
     /// Which of two places comes first.
     pub(super) fn compare(&self, one: &Place, other: &Place) -> Ordering {
-        let keys = self.0.iter().zip(one.shown.iter().zip(&other.shown));
+        let keys = self.keys.iter().zip(one.shown.iter().zip(&other.shown));
         for (key, (one, other)) in keys {
             let ordering = compare_shown(one, other, key.descending);
             if ordering != Ordering::Equal {
@@ -103,9 +112,60 @@ impl Order {
     /// The place that a cursor marks.
     pub(super) fn place_of(&self, cursor: &Cursor) -> Result<Place, StoreError> {
         let place: Place = serde_json::from_str(&cursor.0).map_err(|_not_a_place| StoreError::Cursor)?;
-        let fits =
-            place.shown.len() == self.0.len() && place.shown.iter().zip(&self.0).all(|(shown, key)| key.shows(shown));
+        let fits = place.shown.len() == self.keys.len()
+            && place.shown.iter().zip(&self.keys).all(|(shown, key)| key.shows(shown));
         if fits { Ok(place) } else { Err(StoreError::Cursor) }
+    }
+
+    /// Of several values the one that brings the resource furthest to the front.
+    fn foremost<'v, 'a: 'v>(
+        &self,
+        reading: Reading<'_>,
+        values: impl Iterator<Item = &'v Value<'a>>,
+        kind: SortKind,
+        descending: bool,
+    ) -> Result<Shown, StoreError> {
+        let mut foremost = Shown::Nothing;
+        for value in values {
+            let shown = self.show(reading, value, kind, descending)?;
+            if compare_shown(&shown, &foremost, descending) == Ordering::Less {
+                foremost = shown;
+            }
+        }
+        Ok(foremost)
+    }
+
+    /// An interval shows its first end, or its last in a descending order.
+    fn show(
+        &self,
+        reading: Reading<'_>,
+        value: &Value<'_>,
+        kind: SortKind,
+        descending: bool,
+    ) -> Result<Shown, StoreError> {
+        Ok(match (kind, value) {
+            (SortKind::Token, Value::Token { code, .. }) => Shown::Text((*code).to_owned()),
+            (SortKind::Reference, Value::Reference { target }) => {
+                Shown::Text(text_of(reading.connection, *target)?.unwrap_or_default())
+            }
+            (SortKind::Date, Value::Date { start, end }) => Shown::Integer(if descending { *end } else { *start }),
+            (SortKind::Number, Value::Number { value }) => Shown::Float(value.to_bits()),
+            (SortKind::Number, Value::Range { low, high, .. }) => {
+                Shown::Float(if descending { high } else { low }.to_bits())
+            }
+            (SortKind::Quantity, Value::Quantity { unit, value }) => self.amount(reading, *unit, *value)?,
+            (SortKind::Quantity, Value::Range { unit, low, high }) => {
+                self.amount(reading, *unit, if descending { *high } else { *low })?
+            }
+            (SortKind::String, Value::String { folded, .. }) => Shown::Text((*folded).to_owned()),
+            (SortKind::Uri, Value::Uri { uri }) => Shown::Text((*uri).to_owned()),
+            _ => Shown::Nothing,
+        })
+    }
+
+    fn amount(&self, reading: Reading<'_>, unit: i64, number: f64) -> Result<Shown, StoreError> {
+        let (measure, canonical) = self.measures.canonical(reading, unit, number)?;
+        Ok(Shown::Amount(measure, canonical.to_bits()))
     }
 }
 
@@ -122,7 +182,8 @@ impl Key {
             (By::Changed, Shown::Integer(_)) | (By::Id, Shown::Text(_)) | (By::Value(..), Shown::Nothing) => true,
             (By::Value(_, kind), shown) => match kind {
                 SortKind::Date => matches!(shown, Shown::Integer(_)),
-                SortKind::Number | SortKind::Quantity => matches!(shown, Shown::Float(_)),
+                SortKind::Number => matches!(shown, Shown::Float(_)),
+                SortKind::Quantity => matches!(shown, Shown::Amount(..)),
                 SortKind::Token | SortKind::Reference | SortKind::String | SortKind::Uri => {
                     matches!(shown, Shown::Text(_))
                 }
@@ -130,40 +191,6 @@ impl Key {
             _ => false,
         }
     }
-}
-
-/// Of several values the one that brings the resource furthest to the front.
-fn foremost(
-    reading: Reading<'_>,
-    candidate: &Candidate<'_>,
-    parameter: i64,
-    kind: SortKind,
-    descending: bool,
-) -> Result<Shown, StoreError> {
-    let mut foremost = Shown::Nothing;
-    for value in candidate.values(parameter) {
-        let shown = show(reading, value, kind, descending)?;
-        if compare_shown(&shown, &foremost, descending) == Ordering::Less {
-            foremost = shown;
-        }
-    }
-    Ok(foremost)
-}
-
-fn show(reading: Reading<'_>, value: &Value<'_>, kind: SortKind, descending: bool) -> Result<Shown, StoreError> {
-    Ok(match (kind, value) {
-        (SortKind::Token, Value::Token { code, .. }) => Shown::Text((*code).to_owned()),
-        (SortKind::Reference, Value::Reference { target }) => {
-            Shown::Text(text_of(reading.connection, *target)?.unwrap_or_default())
-        }
-        (SortKind::Date, Value::Date { start, end }) => Shown::Integer(if descending { *end } else { *start }),
-        (SortKind::Number, Value::Number { value }) | (SortKind::Quantity, Value::Quantity { value, .. }) => {
-            Shown::Float(value.to_bits())
-        }
-        (SortKind::String, Value::String { folded, .. }) => Shown::Text((*folded).to_owned()),
-        (SortKind::Uri, Value::Uri { uri }) => Shown::Text((*uri).to_owned()),
-        _ => Shown::Nothing,
-    })
 }
 
 /// Nothing comes last in either direction.
@@ -175,7 +202,10 @@ fn compare_shown(one: &Shown, other: &Shown, descending: bool) -> Ordering {
         (Shown::Integer(one), Shown::Integer(other)) => one.cmp(other),
         (Shown::Float(one), Shown::Float(other)) => f64::from_bits(*one).total_cmp(&f64::from_bits(*other)),
         (Shown::Text(one), Shown::Text(other)) => one.cmp(other),
-        (Shown::Integer(_) | Shown::Float(_) | Shown::Text(_), _) => Ordering::Equal,
+        (Shown::Amount(measure, one), Shown::Amount(other_measure, other)) => {
+            measure.cmp(other_measure).then_with(|| f64::from_bits(*one).total_cmp(&f64::from_bits(*other)))
+        }
+        (Shown::Integer(_) | Shown::Float(_) | Shown::Text(_) | Shown::Amount(..), _) => Ordering::Equal,
     };
     if descending { ascending.reverse() } else { ascending }
 }

@@ -9,7 +9,7 @@ CREATE TABLE resource_types(
     name TEXT NOT NULL UNIQUE
 );
 
--- Repeated texts by number: parameters (`Observation.code`), systems, units, targets of references.
+-- Repeated texts by number: parameters (`Observation.code`), systems, units (see amounts.rs), targets of references.
 CREATE TABLE strings(
     id INTEGER PRIMARY KEY,
     text TEXT NOT NULL UNIQUE
@@ -73,9 +73,14 @@ CREATE TABLE index_number(
 ) WITHOUT ROWID;
 
 CREATE TABLE index_quantity(
-    parameter INTEGER NOT NULL, code INTEGER NOT NULL, system INTEGER NOT NULL, value REAL NOT NULL,
-    unit INTEGER NOT NULL, resource INTEGER NOT NULL,
-    PRIMARY KEY(parameter, code, system, value, unit, resource)
+    parameter INTEGER NOT NULL, unit INTEGER NOT NULL, value REAL NOT NULL, resource INTEGER NOT NULL,
+    PRIMARY KEY(parameter, unit, value, resource)
+) WITHOUT ROWID;
+
+-- Amounts of which only the limits are known; apart from the others, so that those have a bound on both sides.
+CREATE TABLE index_range(
+    parameter INTEGER NOT NULL, unit INTEGER NOT NULL, low REAL NOT NULL, high REAL NOT NULL, resource INTEGER NOT NULL,
+    PRIMARY KEY(parameter, unit, low, high, resource)
 ) WITHOUT ROWID;
 
 CREATE TABLE index_string(

@@ -408,10 +408,18 @@ fn values() -> impl Strategy<Value = IndexEntry> {
             .prop_map(|(start, length)| entry("date", IndexValue::Date { start, end: start + length })),
         Just(entry("date", IndexValue::Date { start: 0, end: i64::MAX })),
         amount().prop_map(|value| entry("number", IndexValue::Number { value })),
-        (word(), word(), word(), amount()).prop_map(|(system, code, unit, value)| entry(
+        (units(), amount()).prop_map(|([system, code, unit], value)| entry(
             "quantity",
             IndexValue::Quantity { system, code, unit, value }
         )),
+        (
+            units(),
+            prop::sample::select(vec![f64::NEG_INFINITY, -1.5, 0.0]),
+            prop::sample::select(vec![0.0, 1.5, f64::INFINITY])
+        )
+            .prop_map(|([system, code, unit], low, high)| {
+                entry("quantity", IndexValue::Range { system, code, unit, low, high })
+            }),
         word().prop_map(|exact| entry("string", IndexValue::String { folded: exact.to_lowercase(), exact })),
         word().prop_map(|uri| entry("uri", IndexValue::Uri { uri })),
         (prop::collection::vec((word(), word()), 1..3), prop::collection::vec(amount(), 1..3)).prop_map(
@@ -429,6 +437,32 @@ fn values() -> impl Strategy<Value = IndexEntry> {
 fn media_types() -> impl Strategy<Value = String> {
     prop::sample::select(vec!["text/xml", "text/xml; charset=UTF-8", "text/xmlish", "text/plain", "text", "TEXT/xml"])
         .prop_map(str::to_owned)
+}
+
+/// System, code and displayed unit; some convert to each other, some only look as if they did.
+fn units() -> impl Strategy<Value = [String; 3]> {
+    let ucum = "http://unitsofmeasure.org";
+    prop::sample::select(vec![
+        ["", "", ""],
+        ["", "", "mg"],
+        ["", "mg", ""],
+        [ucum, "mg", "milligram"],
+        [ucum, "g", "mg"],
+        [ucum, "s", ""],
+        [ucum, "nonsense", ""],
+        ["urn:other", "mg", ""],
+    ])
+    .prop_map(|parts| parts.map(str::to_owned))
+}
+
+/// How many of the canonical unit one of this unit is.
+fn factor(system: &str, code: &str) -> (String, f64) {
+    match (system, code) {
+        ("http://unitsofmeasure.org", "mg") => ("g".to_owned(), 1.0),
+        ("http://unitsofmeasure.org", "g") => ("g".to_owned(), 1000.0),
+        ("http://unitsofmeasure.org", "s") => ("s".to_owned(), 1.0),
+        _ => (format!("{system}|{code}"), 1.0),
+    }
 }
 
 fn relations() -> impl Strategy<Value = Relation> {
@@ -459,8 +493,9 @@ fn tests() -> impl Strategy<Value = Condition> {
         (relations(), -2.0..2.5_f64)
             .prop_map(|(relation, value)| Test::Number { relation, low: value - 0.5, high: value + 0.5, value })
             .prop_map(has("number")),
-        (relations(), -2.0..2.5_f64, maybe(), maybe())
-            .prop_map(|(relation, value, system, code)| {
+        (relations(), prop::sample::select(vec![-1500.0, -1.5, 0.0, 1.0, 1.5, 1000.0, 2000.0]), units(), 0_usize..4)
+            .prop_map(|(relation, value, [system, code, _], asked)| {
+                let (system, code) = (Some(system).filter(|_| asked & 1 > 0), Some(code).filter(|_| asked & 2 > 0));
                 Test::Quantity { relation, low: value - 0.5, high: value + 0.5, value, system, code }
             })
             .prop_map(has("quantity")),
@@ -565,14 +600,13 @@ fn test_holds(test: &Test, value: &IndexValue) -> bool {
             }
         }
         (Test::Number { relation, low, high, value }, IndexValue::Number { value: v }) => {
-            number_holds(*relation, *low, *high, *value, *v)
+            number_holds(*relation, [*low, *high, *value], [*v, *v])
         }
-        (
-            Test::Quantity { relation, low, high, value, system, code },
-            IndexValue::Quantity { system: s, code: c, unit: u, value: v },
-        ) => {
-            let unit = is(system, s) && (is(code, c) || (system.is_none() && is(code, u)));
-            unit && number_holds(*relation, *low, *high, *value, *v)
+        (Test::Quantity { .. }, IndexValue::Quantity { system, code, unit, value }) => {
+            quantity_holds(test, [system, code, unit], [*value, *value])
+        }
+        (Test::Quantity { .. }, IndexValue::Range { system, code, unit, low, high }) => {
+            quantity_holds(test, [system, code, unit], [*low, *high])
         }
         (Test::String { mode, text }, IndexValue::String { folded, exact }) => match mode {
             TextMode::StartsWith => folded.starts_with(text),
@@ -601,17 +635,31 @@ fn test_holds(test: &Test, value: &IndexValue) -> bool {
     }
 }
 
-fn number_holds(relation: Relation, low: f64, high: f64, value: f64, stored: f64) -> bool {
-    let within = low <= stored && stored < high;
+fn quantity_holds(test: &Test, [s, c, u]: [&String; 3], stored: [f64; 2]) -> bool {
+    let Test::Quantity { relation, low, high, value, system, code } = test else { unreachable!() };
+    let searched = [*low, *high, *value];
+    let is = |asked: &Option<String>, stored: &String| asked.is_none() || asked.as_ref() == Some(stored);
+    let ((Some(system), Some(code)), (measure, scale)) = ((system, code), factor(s, c)) else {
+        let unit = is(system, s) && (is(code, c) || (system.is_none() && is(code, u)));
+        return unit && number_holds(*relation, searched, stored);
+    };
+    let (asked, asked_scale) = factor(system, code);
+    asked == measure
+        && number_holds(*relation, searched.map(|number| number * asked_scale), stored.map(|number| number * scale))
+}
+
+fn number_holds(relation: Relation, [low, high, value]: [f64; 3], [from, to]: [f64; 2]) -> bool {
+    let within = low <= from && to < high;
     match relation {
-        Relation::Within | Relation::Overlaps => within,
+        Relation::Within => within,
         Relation::NotWithin => !within,
-        Relation::Above => stored > value,
-        Relation::Below => stored < value,
-        Relation::AtLeast => stored > value || within,
-        Relation::AtMost => stored < value || within,
-        Relation::StartsAfter => stored >= high,
-        Relation::EndsBefore => stored < low,
+        Relation::Above => to > value,
+        Relation::Below => from < value,
+        Relation::AtLeast => to >= value,
+        Relation::AtMost => from <= value,
+        Relation::StartsAfter => from > value,
+        Relation::EndsBefore => to < value,
+        Relation::Overlaps => from < high && to >= low,
     }
 }
 
@@ -620,6 +668,16 @@ enum Sorted {
     Integer(i64),
     Float(f64),
     Text(String),
+    Amount(String, f64),
+}
+
+fn amount(system: &str, code: &str, unit: &str, number: f64) -> Sorted {
+    let (measure, scale) = match (system, code) {
+        ("", "") => (unit.to_owned(), 1.0),
+        (system, "") => factor(system, unit),
+        (system, code) => factor(system, code),
+    };
+    Sorted::Amount(measure, number * scale)
 }
 
 fn sorted(by: &SortBy, descending: bool, stored: &Stored) -> Option<Sorted> {
@@ -632,7 +690,11 @@ fn sorted(by: &SortBy, descending: bool, stored: &Stored) -> Option<Sorted> {
         IndexValue::Token { code, .. } => Sorted::Text(code.clone()),
         IndexValue::Reference { target } => Sorted::Text(target.clone()),
         IndexValue::Date { start, end } => Sorted::Integer(if descending { *end } else { *start }),
-        IndexValue::Number { value } | IndexValue::Quantity { value, .. } => Sorted::Float(*value),
+        IndexValue::Number { value } => Sorted::Float(*value),
+        IndexValue::Quantity { system, code, unit, value } => amount(system, code, unit, *value),
+        IndexValue::Range { system, code, unit, low, high } => {
+            amount(system, code, unit, if descending { *high } else { *low })
+        }
         IndexValue::String { folded, .. } => Sorted::Text(folded.clone()),
         IndexValue::Uri { uri } => Sorted::Text(uri.clone()),
         IndexValue::Composite { .. } | IndexValue::Display { .. } => unreachable!(),

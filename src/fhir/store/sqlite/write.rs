@@ -8,6 +8,7 @@ use bytes::Bytes;
 use jiff::{Timestamp, Unit};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::amounts::StoredUnit;
 use super::entries::{Entry, Parts, Value, pack_parts, unpack};
 use super::names::{Names, display_text};
 use super::read::{Reading, method_number};
@@ -224,12 +225,14 @@ fn single<'v>(
         IndexValue::Reference { target } => Value::Reference { target: names.number(connection, target)? },
         IndexValue::Date { start, end } => Value::Date { start: *start, end: *end },
         IndexValue::Number { value } => Value::Number { value: *value },
-        IndexValue::Quantity { system, code, unit, value } => Value::Quantity {
-            system: names.number(connection, system)?,
-            code: names.number(connection, code)?,
-            unit: names.number(connection, unit)?,
-            value: *value,
-        },
+        IndexValue::Quantity { system, code, unit, value } => {
+            let unit = names.number(connection, &StoredUnit { system, code, unit }.text())?;
+            Value::Quantity { unit, value: *value }
+        }
+        IndexValue::Range { system, code, unit, low, high } => {
+            let unit = names.number(connection, &StoredUnit { system, code, unit }.text())?;
+            Value::Range { unit, low: *low, high: *high }
+        }
         IndexValue::String { folded, exact } => Value::String { folded, exact },
         IndexValue::Uri { uri } => Value::Uri { uri },
         IndexValue::Display { folded } => Value::Display { text: names.number(connection, &display_text(folded))? },
@@ -366,12 +369,16 @@ fn add_row(connection: &Connection, resource: i64, entry: &Entry<'_>) -> rusqlit
         Value::Number { value } => connection
             .prepare_cached("INSERT OR IGNORE INTO index_number(parameter, value, resource) VALUES (?1, ?2, ?3)")?
             .execute((parameter, value, resource)),
-        Value::Quantity { system, code, unit, value } => connection
+        Value::Quantity { unit, value } => connection
             .prepare_cached(
-                "INSERT OR IGNORE INTO index_quantity(parameter, code, system, value, unit, resource)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR IGNORE INTO index_quantity(parameter, unit, value, resource) VALUES (?1, ?2, ?3, ?4)",
             )?
-            .execute((parameter, code, system, value, unit, resource)),
+            .execute((parameter, unit, value, resource)),
+        Value::Range { unit, low, high } => connection
+            .prepare_cached(
+                "INSERT OR IGNORE INTO index_range(parameter, unit, low, high, resource) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute((parameter, unit, low, high, resource)),
         Value::String { folded, exact } => connection
             .prepare_cached(
                 "INSERT OR IGNORE INTO index_string(parameter, folded, exact, resource) VALUES (?1, ?2, ?3, ?4)",
@@ -404,12 +411,16 @@ fn remove_row(connection: &Connection, resource: i64, entry: &Entry<'_>) -> rusq
         Value::Number { value } => connection
             .prepare_cached("DELETE FROM index_number WHERE parameter = ?1 AND value = ?2 AND resource = ?3")?
             .execute((parameter, value, resource)),
-        Value::Quantity { system, code, unit, value } => connection
+        Value::Quantity { unit, value } => connection
             .prepare_cached(
-                "DELETE FROM index_quantity WHERE parameter = ?1 AND code = ?2 AND system = ?3 AND value = ?4
-                 AND unit = ?5 AND resource = ?6",
+                "DELETE FROM index_quantity WHERE parameter = ?1 AND unit = ?2 AND value = ?3 AND resource = ?4",
             )?
-            .execute((parameter, code, system, value, unit, resource)),
+            .execute((parameter, unit, value, resource)),
+        Value::Range { unit, low, high } => connection
+            .prepare_cached(
+                "DELETE FROM index_range WHERE parameter = ?1 AND unit = ?2 AND low = ?3 AND high = ?4 AND resource = ?5",
+            )?
+            .execute((parameter, unit, low, high, resource)),
         Value::String { folded, exact } => connection
             .prepare_cached(
                 "DELETE FROM index_string WHERE parameter = ?1 AND folded = ?2 AND exact = ?3 AND resource = ?4",

@@ -12,14 +12,24 @@ use super::Bench;
 struct Reading {
     codings: Vec<(&'static str, &'static str)>,
     date: Option<&'static str>,
-    /// In hundredths, and how many decimals are written.
-    value: Option<(i64, usize)>,
-    unit: (&'static str, &'static str),
+    amount: Option<Amount>,
+    components: Vec<(Coding, Option<Amount>)>,
     patient: Option<usize>,
     /// What stands beside the codes: the text of the concept, and the display of its first coding.
     texts: (Option<&'static str>, Option<&'static str>),
     /// An identifier with the code of its type, and its value.
     identifier: Option<(&'static str, &'static str)>,
+}
+
+/// System and code.
+type Coding = (&'static str, &'static str);
+
+#[derive(Clone, Copy, Debug)]
+struct Amount {
+    hundredths: i64,
+    /// How many decimals are written.
+    decimals: usize,
+    unit: Coding,
 }
 
 const SYSTEMS: [&str; 3] = ["", "urn:a", "urn:a|b"];
@@ -35,7 +45,9 @@ const DATES: [&str; 9] = [
     "2024-02-01T00:30:00+01:00",
     "2024-01-31T23:30:00.250Z",
 ];
-const UNITS: [(&str, &str); 3] = [("", ""), ("http://unitsofmeasure.org", "mg"), ("http://other", "mg")];
+const UCUM: &str = "http://unitsofmeasure.org";
+/// Ten milligrams are a centigram, so that small numbers meet across units.
+const UNITS: [Coding; 5] = [("", ""), (UCUM, "mg"), (UCUM, "cg"), (UCUM, "Cel"), ("http://other", "mg")];
 const FAMILIES: [&str; 3] = ["Müller", "Mull", "Özil"];
 const TEXTS: [&str; 4] = ["Pouls", "Pouls élevé", "heart Rate", "rate"];
 const TYPES: [&str; 2] = ["MR", "M|R"];
@@ -77,7 +89,8 @@ enum Question {
     Code { system: Option<&'static str>, code: Option<&'static str> },
     NotCode(&'static str),
     Date { prefix: &'static str, text: &'static str },
-    Value { prefix: &'static str, hundredths: i64, decimals: usize, unit: (&'static str, &'static str) },
+    Value { prefix: &'static str, amount: Amount },
+    Pair { parameter: &'static str, coding: Coding, prefix: &'static str, amount: Amount },
     Missing { parameter: &'static str, missing: bool },
     Patient(usize),
     Family { modifier: &'static str, text: &'static str },
@@ -109,18 +122,74 @@ impl Reading {
         if let Some(date) = self.date {
             json += &format!(r#","effectiveDateTime":"{date}""#);
         }
-        if let Some((hundredths, decimals)) = self.value {
-            json += &format!(r#","valueQuantity":{{"value":{}"#, decimal(hundredths, decimals));
-            if self.unit != ("", "") {
-                json += &format!(r#","system":"{}","code":"{}""#, self.unit.0, self.unit.1);
-            }
-            json += "}";
+        json += &self.amount.map_or(String::new(), Amount::json);
+        if !self.components.is_empty() {
+            let component = |(code, amount): &(Coding, Option<Amount>)| {
+                let amount = amount.map_or(String::new(), Amount::json);
+                format!(r#"{{"code":{{"coding":[{}]}}{amount}}}"#, coding(code))
+            };
+            let components: Vec<String> = self.components.iter().map(component).collect();
+            json += &format!(r#","component":[{}]"#, components.join(","));
         }
         if let Some(patient) = self.patient {
             json += &format!(r#","subject":{{"reference":"Patient/{patient}"}}"#);
         }
         json + "}"
     }
+
+    /// Codes and amounts that stand together where a composite looks.
+    fn pairs(&self, parameter: &str) -> Vec<(&[Coding], Amount)> {
+        let own = self.amount.map(|amount| (self.codings.as_slice(), amount));
+        let components =
+            self.components.iter().filter_map(|(coding, amount)| Some((std::slice::from_ref(coding), (*amount)?)));
+        match parameter {
+            "code-value-quantity" => own.into_iter().collect(),
+            "component-code-value-quantity" => components.collect(),
+            _ => own.into_iter().chain(components).collect(),
+        }
+    }
+}
+
+impl Amount {
+    fn json(self) -> String {
+        let number = decimal(self.hundredths, self.decimals);
+        match self.unit {
+            ("", "") => format!(r#","valueQuantity":{{"value":{number}}}"#),
+            (system, code) => {
+                format!(r#","valueQuantity":{{"value":{number},"system":"{system}","code":"{code}"}}"#)
+            }
+        }
+    }
+
+    fn parameter(self, prefix: &str) -> String {
+        let number = format!("{prefix}{}", decimal(self.hundredths, self.decimals));
+        match self.unit {
+            ("", "") => number,
+            (system, code) => format!("{number}|{system}|{code}"),
+        }
+    }
+
+    /// Whether this searched amount finds the stored one.
+    fn finds(self, prefix: &str, stored: Self) -> bool {
+        let milligrams = |unit| match unit {
+            (UCUM, "mg") => Some(1),
+            (UCUM, "cg") => Some(10),
+            _ => None,
+        };
+        let scales = match (self.unit, stored.unit) {
+            (("", ""), _) => Some((1, 1)),
+            (("", code), (_, stored)) => (code == stored).then_some((1, 1)),
+            (one, other) if one == other => Some((1, 1)),
+            (one, other) => milligrams(one).zip(milligrams(other)),
+        };
+        scales.is_some_and(|scales| value_fits(prefix, (self, scales.0), (stored, scales.1)))
+    }
+}
+
+fn is_coded(codings: &[Coding], system: Option<&str>, code: Option<&str>) -> bool {
+    codings.iter().any(|(stored_system, stored_code)| {
+        system.is_none_or(|system| system == *stored_system) && code.is_none_or(|code| code == *stored_code)
+    })
 }
 
 /// A decimal of exactly so many digits behind the point; the hundredths have no more.
@@ -164,20 +233,20 @@ fn date_fits(prefix: &str, stored: &str, searched: &str) -> bool {
     }
 }
 
-/// In thousandths, where the half of a hundredth is whole.
-fn value_fits(prefix: &str, stored: i64, searched: i64, decimals: usize) -> bool {
-    let half = 5 * 10_i64.pow(u32::try_from(2 - decimals).unwrap());
-    let (stored, value) = (stored * 10, searched * 10);
+/// In thousandths, where the half of a hundredth is whole; each with what one of its unit counts.
+fn value_fits(prefix: &str, (searched, scale): (Amount, i64), (stored, stored_scale): (Amount, i64)) -> bool {
+    let half = 5 * 10_i64.pow(u32::try_from(2 - searched.decimals).unwrap()) * scale;
+    let (stored, value) = (stored.hundredths * 10 * stored_scale, searched.hundredths * 10 * scale);
     let within = value - half <= stored && stored < value + half;
     match prefix {
         "" | "eq" => within,
         "ne" => !within,
         "gt" => stored > value,
         "lt" => stored < value,
-        "ge" => stored > value || within,
-        "le" => stored < value || within,
-        "sa" => stored >= value + half,
-        "eb" => stored < value - half,
+        "ge" => stored >= value,
+        "le" => stored <= value,
+        "sa" => stored > value,
+        "eb" => stored < value,
         other => unreachable!("{other}"),
     }
 }
@@ -189,21 +258,20 @@ fn plain(text: &str) -> String {
 impl Question {
     fn holds(&self, reading: &Reading) -> bool {
         match self {
-            Self::Code { system, code } => reading.codings.iter().any(|(stored_system, stored_code)| {
-                system.is_none_or(|system| system == *stored_system) && code.is_none_or(|code| code == *stored_code)
-            }),
+            Self::Code { system, code } => is_coded(&reading.codings, *system, *code),
             Self::NotCode(code) => reading.codings.iter().all(|(_, stored)| stored != code),
             Self::Date { prefix, text } => reading.date.is_some_and(|stored| date_fits(prefix, stored, text)),
-            Self::Value { prefix, hundredths, decimals, unit } => reading.value.is_some_and(|(stored, _)| {
-                let unit_fits =
-                    *unit == ("", "") || (unit.1 == reading.unit.1 && ["", reading.unit.0].contains(&unit.0));
-                unit_fits && value_fits(prefix, stored, *hundredths, *decimals)
-            }),
+            Self::Value { prefix, amount } => reading.amount.is_some_and(|stored| amount.finds(prefix, stored)),
+            Self::Pair { parameter, coding, prefix, amount } => {
+                reading.pairs(parameter).into_iter().any(|(codings, stored)| {
+                    is_coded(codings, Some(coding.0), Some(coding.1)) && amount.finds(prefix, stored)
+                })
+            }
             Self::Missing { parameter, missing } => {
                 let present = match *parameter {
                     "code" => !reading.codings.is_empty(),
                     "date" => reading.date.is_some(),
-                    "value-quantity" => reading.value.is_some(),
+                    "value-quantity" => reading.amount.is_some(),
                     other => unreachable!("{other}"),
                 };
                 present != *missing
@@ -242,11 +310,10 @@ impl Question {
             }
             Self::NotCode(code) => ("code:not".into(), escape(code)),
             Self::Date { prefix, text } => ("date".into(), format!("{prefix}{text}")),
-            Self::Value { prefix, hundredths, decimals, unit } => {
-                let number = format!("{prefix}{}", decimal(*hundredths, *decimals));
-                let (system, code) = unit;
-                let value = if *unit == ("", "") { number } else { format!("{number}|{system}|{code}") };
-                ("value-quantity".into(), value)
+            Self::Value { prefix, amount } => ("value-quantity".into(), amount.parameter(prefix)),
+            Self::Pair { parameter, coding: (system, code), prefix, amount } => {
+                let coding = format!("{}|{}", escape(system), escape(code));
+                ((*parameter).into(), format!("{coding}${}", amount.parameter(prefix)))
             }
             Self::Missing { parameter, missing } => (format!("{parameter}:missing"), missing.to_string()),
             Self::Patient(patient) => ("patient".into(), format!("Patient/{patient}")),
@@ -276,16 +343,17 @@ fn numbers() -> impl Strategy<Value = (i64, usize)> {
 fn readings() -> impl Strategy<Value = Reading> {
     let codings = prop::collection::vec((select(&SYSTEMS[..]), select(&CODES[..])), 0..3);
     let date = prop::option::weighted(0.8, select(&DATES[..]));
-    let value = prop::option::weighted(0.8, numbers());
+    let amount = || prop::option::weighted(0.8, amounts(&UNITS));
+    let components = prop::collection::vec(((select(&SYSTEMS[..]), select(&CODES[..])), amount()), 0..3);
     let patient = prop::option::weighted(0.8, 0..FAMILIES.len());
     let text = || prop::option::of(select(&TEXTS[..]));
     let beside = ((text(), text()), prop::option::of((select(&TYPES[..]), select(&VALUES[..]))));
-    (codings, date, value, select(&UNITS[..]), patient, beside).prop_map(
-        |(codings, date, value, unit, patient, (texts, identifier))| Reading {
+    (codings, date, amount(), components, patient, beside).prop_map(
+        |(codings, date, amount, components, patient, (texts, identifier))| Reading {
             codings,
             date,
-            value,
-            unit,
+            amount,
+            components,
             patient,
             texts,
             identifier,
@@ -293,21 +361,25 @@ fn readings() -> impl Strategy<Value = Reading> {
     )
 }
 
+fn amounts(units: &'static [Coding]) -> impl Strategy<Value = Amount> {
+    let amount = |((hundredths, decimals), unit)| Amount { hundredths, decimals, unit };
+    (numbers(), select(units)).prop_map(amount)
+}
+
 fn questions() -> impl Strategy<Value = Question> {
     let prefixes = || select(&["", "eq", "ne", "gt", "lt", "ge", "le", "sa", "eb"][..]);
     let code = (prop::option::of(select(&SYSTEMS[..])), prop::option::of(select(&CODES[..])))
         .prop_filter("says something", |(system, code)| code.is_some() || system.is_some_and(|it| !it.is_empty()));
-    let units = select(&[UNITS[0], UNITS[1], ("", "mg")][..]);
+    let amounts = || amounts(&[("", ""), (UCUM, "mg"), (UCUM, "cg"), ("http://other", "mg"), ("", "mg")]);
+    let composites = ["code-value-quantity", "component-code-value-quantity", "combo-code-value-quantity"];
+    let coding = (select(&SYSTEMS[..]), select(&CODES[..]));
     prop_oneof![
         code.prop_map(|(system, code)| Question::Code { system, code }),
         select(&CODES[..]).prop_map(Question::NotCode),
         (prefixes(), select(&DATES[..])).prop_map(|(prefix, text)| Question::Date { prefix, text }),
-        (prefixes(), numbers(), units).prop_map(|(prefix, (hundredths, decimals), unit)| Question::Value {
-            prefix,
-            hundredths,
-            decimals,
-            unit
-        }),
+        (prefixes(), amounts()).prop_map(|(prefix, amount)| Question::Value { prefix, amount }),
+        (select(composites.to_vec()), coding, prefixes(), amounts())
+            .prop_map(|(parameter, coding, prefix, amount)| { Question::Pair { parameter, coding, prefix, amount } }),
         (select(&["code", "date", "value-quantity"][..]), any::<bool>())
             .prop_map(|(parameter, missing)| Question::Missing { parameter, missing }),
         (0..FAMILIES.len()).prop_map(Question::Patient),
