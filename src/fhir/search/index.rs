@@ -71,7 +71,7 @@ pub(crate) fn written_targets(resource_type: ResourceType, parameter: &str, reso
     };
     for (name, member) in resource.members() {
         let leaves = plan.members.get(name.as_ref()).map_or(&[][..], Vec::as_slice);
-        for leaf in leaves.iter().filter(|leaf| leaf.parameter.as_ref() == parameter) {
+        for leaf in leaves.iter().filter(|leaf| leaf.owners.iter().any(|(owner, _)| owner.as_ref() == parameter)) {
             let Extraction::Reference(form) = leaf.extraction else { continue };
             enter(member, leaf.index, &leaf.rest, &mut |node| {
                 written.extend(form.written(node).map(|text| match form {
@@ -187,13 +187,8 @@ impl Plan {
     fn add_special(&mut self, parameter: &SearchParameter, special: Special) {
         let member = |name: &str| vec![Step::Member { name: name.to_owned(), index: None }];
         let mut add = |name: &str, parameter: Parameter, index, rest, extraction| {
-            self.members.entry(name.to_owned()).or_default().push(Leaf {
-                parameter,
-                index,
-                rest,
-                extraction,
-                beside: Beside::default(),
-            });
+            let owners = vec![(parameter, Beside::default())];
+            self.members.entry(name.to_owned()).or_default().push(Leaf { owners, index, rest, extraction });
         };
         match special {
             Special::Text => add("text", parameter.code.clone(), None, member("div"), Extraction::Narrative),
