@@ -17,6 +17,38 @@ pub(crate) fn fold(text: &str) -> String {
     decomposed.chars().flat_map(char::to_lowercase).filter(|character| !is_accent(*character)).collect()
 }
 
+/// A text as it is compared as a whole: folded, without punctuation, words apart by one space. A text of nothing but
+/// punctuation keeps it.
+pub(crate) fn fold_phrase(text: &str) -> String {
+    let plain = fold(text);
+    let mut phrase = String::with_capacity(plain.len());
+    for character in plain.chars() {
+        if character.is_whitespace() || is_dash(character) {
+            if !phrase.is_empty() && !phrase.ends_with(' ') {
+                phrase.push(' ');
+            }
+        } else if !is_punctuation(character) {
+            phrase.push(character);
+        }
+    }
+    phrase.truncate(phrase.trim_end().len());
+    if phrase.is_empty() { plain.trim().to_owned() } else { phrase }
+}
+
+/// Marks between words.
+fn is_dash(character: char) -> bool {
+    matches!(character, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}')
+}
+
+/// Marks that no word is told by. Symbols such as `+` and `%` are not among them: a value may be nothing else.
+fn is_punctuation(character: char) -> bool {
+    matches!(
+        character,
+        '!' | '"' | '#' | '&' | '\'' | '(' | ')' | '*' | ',' | '.' | '/' | ':' | ';' | '?' | '@' | '[' | ']' | '_' | '{' | '}'
+            | '\\' | '¡' | '§' | '«' | '¶' | '·' | '»' | '¿' | '\u{2016}'..='\u{2027}' | '\u{2030}'..='\u{205E}'
+    )
+}
+
 /// Marks that combine with the letter before them.
 fn is_accent(character: char) -> bool {
     matches!(u32::from(character), 0x0300..=0x036F | 0x1AB0..=0x1AFF | 0x1DC0..=0x1DFF | 0x20D0..=0x20FF | 0xFE20..=0xFE2F)
@@ -135,8 +167,24 @@ fn strike_out(node: &Node<'_>, missing: &mut Vec<&str>) {
 mod tests {
     use proptest::prelude::*;
 
-    use super::{fold, occur_in, text_of, words};
+    use super::{fold, fold_phrase, occur_in, text_of, words};
     use crate::json;
+
+    #[test]
+    fn punctuation_and_more_than_one_space_do_not_matter_in_a_phrase() {
+        for (text, phrase) in [
+            ("O'Brien, J.", "obrien j"),
+            ("  12\t Main  St. ", "12 main st"),
+            ("Smith-Jones", "smith jones"),
+            ("Smith – Jönes", "smith jones"),
+            ("+++", "+++"),
+            (" -- ", "--"),
+            ("5 %", "5 %"),
+        ] {
+            assert_eq!(fold_phrase(text), phrase);
+            assert_eq!(fold_phrase(phrase), phrase);
+        }
+    }
 
     #[test]
     fn case_and_accents_do_not_matter() {

@@ -129,7 +129,10 @@ fn check(resource_type: ResourceType, parameter: &SearchParameter, path: &Path) 
     let resource = resource(&path.steps, leaf).to_string();
     let node = json::parse(resource.as_bytes()).unwrap();
     let entries = entries(resource_type, &node);
-    let mut own = entries.iter().filter(|entry| entry.parameter == parameter.code).peekable();
+    // What is only a part of a text is no value of its own.
+    let is_whole = |entry: &&IndexEntry| !matches!(&entry.value, IndexValue::String { exact, .. } if exact.is_empty());
+    let own = entries.iter().filter(|entry| entry.parameter == parameter.code);
+    let mut own = own.filter(is_whole).peekable();
     assert!(own.peek().is_some(), "{name}: {resource} is not indexed: {entries:?}");
     for entry in own {
         let printed = print(&entry.value);

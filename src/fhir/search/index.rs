@@ -321,7 +321,13 @@ impl Extraction {
             ParameterKind::Reference => reference::Form::of(path.data_type).map(Self::Reference),
             ParameterKind::Date => date::Form::of(path.data_type).map(Self::Date),
             ParameterKind::Quantity => quantity::Form::of(path.data_type).map(Self::Quantity),
-            ParameterKind::String => string::Form::of(path.data_type).map(Self::String),
+            ParameterKind::String => {
+                let member = match path.steps.last() {
+                    Some(Step::Member { name, .. }) => name.as_str(),
+                    Some(Step::MemberIs { .. } | Step::PointsTo(_)) | None => "",
+                };
+                string::Form::of(path.data_type).map(|form| Self::String(form.of_member(member)))
+            }
             ParameterKind::Uri => uri::Form::of(path.data_type).map(Self::Uri),
             ParameterKind::Number => match path.data_type {
                 "decimal" | "integer" | "positiveInt" | "unsignedInt" => Some(Self::Number),
@@ -376,7 +382,9 @@ fn compare_values(left: &IndexValue, right: &IndexValue) -> Ordering {
             .total_cmp(other_low)
             .then_with(|| high.total_cmp(other_high))
             .then_with(|| (system, code, unit).cmp(&(other_system, other_code, other_unit))),
-        (String { exact, .. }, String { exact: other, .. }) => exact.cmp(other),
+        (String { folded, exact }, String { folded: other_folded, exact: other }) => {
+            (exact, folded).cmp(&(other, other_folded))
+        }
         (Uri { uri }, Uri { uri: other }) => uri.cmp(other),
         (Composite { parts }, Composite { parts: other }) => {
             compare_lists(parts, other, |part, other| compare_lists(part, other, compare_values))
@@ -549,15 +557,24 @@ mod tests {
 
     #[test]
     fn a_patient_is_found_by_names_contacts_and_whether_alive() {
-        let patient = r#"{"name":[{"family":"Zoë"}],"telecom":[{"system":"phone","value":"1"}],"birthDate":"1970"}"#;
+        let patient = r#"{"name":[{"family":"Zoë"},{"family":"de la Cruz"}],"telecom":[{"system":"phone","value":"1"}],"birthDate":"1970"}"#;
         assert_eq!(
             found("Patient", patient),
             [
                 "birthdate 0..31535999999999",
                 "deceased |false",
+                "family cruz/",
+                "family la cruz/",
                 "family zoe/Zoë",
+                "family de la cruz/de la Cruz",
+                "name cruz/",
+                "name la cruz/",
                 "name zoe/Zoë",
+                "name de la cruz/de la Cruz",
                 "phone |1",
+                "phonetic C620/C620",
+                "phonetic D000/D000",
+                "phonetic L000/L000",
                 "phonetic Z000/Z000",
                 "telecom |1",
             ]

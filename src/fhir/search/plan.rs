@@ -471,7 +471,7 @@ impl Subject {
             ParameterKind::Number => number::test(value).map(has),
             ParameterKind::Quantity => quantity::test(value).map(has),
             ParameterKind::String => string::test(value, text_mode(modifier)).map(has),
-            ParameterKind::Uri => uri::test(value, uri_mode(modifier)).map(has),
+            ParameterKind::Uri => self.uri(modifier, value),
             ParameterKind::Composite | ParameterKind::Special => {
                 Err(BadValue { expected: "a parameter of another type" })
             }
@@ -499,6 +499,21 @@ impl Subject {
             | Modifier::Identifier
             | Modifier::Target(_) => token::condition(code, forms, value),
         }
+    }
+
+    /// The URL of a canonical resource may be followed by its version.
+    fn uri(self, modifier: Modifier, value: &str) -> Result<Condition, BadValue> {
+        let has = |test| Condition::Has(self.parameter.code.clone(), test);
+        let mode = uri_mode(modifier);
+        let is_url = mode == UriMode::Exact && self.parameter.code.as_ref() == "url";
+        if let (true, Some((url, version))) = (is_url, uri::split_version(value))
+            && let Some(parameter) = search_parameter(self.resource_type, "version")
+        {
+            let forms = token_forms(self.resource_type, &parameter.code);
+            let is_of_version = token::condition(&parameter.code, forms, version)?;
+            return Ok(Condition::All(vec![has(uri::test(url, mode)?), is_of_version]));
+        }
+        uri::test(value, mode).map(has)
     }
 
     fn reference(self, modifier: Modifier, value: &str) -> Result<Condition, BadValue> {
@@ -631,6 +646,13 @@ mod tests {
         check("Observation?subject:identifier=s|1", token("subject:identifier", Some("s"), Some("1")));
         check("Observation?code:missing=false", Condition::Present("code".into()));
         check("Observation?code:missing=true", not(Condition::Present("code".into())));
+    }
+
+    #[test]
+    fn a_canonical_url_may_be_followed_by_a_version() {
+        let url = Condition::Has("url".into(), Test::Uri { uri: "http://x".to_owned(), mode: UriMode::Exact });
+        check("ValueSet?url=http://x|1.0", Condition::All(vec![url, token("version", None, Some("1.0"))]));
+        check_refused("ValueSet?url:below=urn:oid:1.2", "a URN has nothing above or below");
     }
 
     #[test]

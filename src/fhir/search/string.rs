@@ -3,7 +3,7 @@
 use super::error::BadValue;
 use super::escape::unescape;
 use crate::fhir::store::{IndexValue, Test, TextMode};
-use crate::fhir::words::fold;
+use crate::fhir::words::fold_phrase;
 use crate::json::Node;
 
 /// Which parts of a data type are texts to be found.
@@ -11,11 +11,16 @@ use crate::json::Node;
 pub(super) enum Form {
     /// The text itself.
     Plain,
+    /// A family name, and what follows each of its words but the last.
+    Family,
     /// The parts of a name, each by itself, and the whole.
     HumanName,
     /// The parts of an address, each by itself, and the whole.
     Address,
 }
+
+/// Most words of a family name, behind the first, at which it is found.
+const FAMILY_WORDS_MAX: usize = 8;
 
 const NAME_PARTS: &[&str] = &["text", "family", "given", "prefix", "suffix"];
 const ADDRESS_PARTS: &[&str] = &["text", "line", "city", "district", "state", "postalCode", "country"];
@@ -31,15 +36,28 @@ impl Form {
         })
     }
 
+    /// The form of the member at the end of a path.
+    pub(super) fn of_member(self, name: &str) -> Self {
+        if self == Self::Plain && name == "family" { Self::Family } else { self }
+    }
+
     /// The values of one element.
     pub(super) fn extract(self, node: &Node<'_>, emit: &mut impl FnMut(IndexValue)) {
-        self.texts(node, &mut |text| emit(IndexValue::String { folded: fold(text), exact: text.to_owned() }));
+        self.texts(node, &mut |text| emit(IndexValue::String { folded: fold_phrase(text), exact: text.to_owned() }));
+        let family = match self {
+            Self::Family => Some(node),
+            Self::HumanName => node.member("family"),
+            Self::Plain | Self::Address => None,
+        };
+        if let Some(family) = family.and_then(Node::as_str) {
+            emit_later_words(family, emit);
+        }
     }
 
     /// The texts of one element.
     pub(super) fn texts(self, node: &Node<'_>, found: &mut impl FnMut(&str)) {
         let parts = match self {
-            Self::Plain => return text_in(node, found),
+            Self::Plain | Self::Family => return text_in(node, found),
             Self::HumanName => NAME_PARTS,
             Self::Address => ADDRESS_PARTS,
         };
@@ -49,6 +67,15 @@ impl Form {
                 text_in(element, found);
             }
         }
+    }
+}
+
+/// A family name from each of its words on, so that `Jones` finds `Smith-Jones`. These are not the name as written.
+fn emit_later_words(family: &str, emit: &mut impl FnMut(IndexValue)) {
+    let folded = fold_phrase(family);
+    let starts = folded.match_indices(' ').filter_map(|(space, _)| folded.get(space + 1..));
+    for rest in starts.take(FAMILY_WORDS_MAX) {
+        emit(IndexValue::String { folded: rest.to_owned(), exact: String::new() });
     }
 }
 
@@ -63,7 +90,7 @@ pub(super) fn test(value: &str, mode: TextMode) -> Result<Test, BadValue> {
     let text = unescape(value).filter(|text| !text.is_empty()).ok_or(BadValue { expected: "a text" })?;
     let text = match mode {
         TextMode::Exact => text,
-        TextMode::StartsWith | TextMode::Contains | TextMode::Whole | TextMode::EndsWith => fold(&text),
+        TextMode::StartsWith | TextMode::Contains | TextMode::Whole | TextMode::EndsWith => fold_phrase(&text),
     };
     if text.is_empty() {
         return Err(BadValue { expected: "a text of more than accents" });
@@ -94,6 +121,19 @@ mod tests {
         check("Address", r#"{"line":["1 Main St"],"city":"Bonn","use":"home"}"#, &["1 Main St", "Bonn"]);
         check("string", r#""x""#, &["x"]);
         check("HumanName", r#"{"given":"not an array","family":1}"#, &["not an array"]);
+    }
+
+    #[test]
+    fn a_family_name_is_found_by_each_of_its_words_but_only_the_whole_to_the_letter() {
+        check("HumanName", r#"{"family":"de la Cruz"}"#, &["de la Cruz", "", ""]);
+        let mut found = Vec::new();
+        let name = json::parse(br#"{"family":"de la Cruz","given":["Ana Eva"]}"#).unwrap();
+        Form::HumanName.extract(&name, &mut |value| {
+            if let IndexValue::String { folded, .. } = value {
+                found.push(folded);
+            }
+        });
+        assert_eq!(found, ["de la cruz", "ana eva", "la cruz", "cruz"]);
     }
 
     #[test]

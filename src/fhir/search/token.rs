@@ -7,7 +7,7 @@
 use super::error::BadValue;
 use super::escape::{escape, split, unescape};
 use crate::fhir::store::{Code, Condition, IndexValue, Parameter, Test};
-use crate::fhir::words::fold;
+use crate::fhir::words::fold_phrase;
 use crate::json::Node;
 
 /// Most characters of a text beside codes that can be told apart.
@@ -143,7 +143,7 @@ fn emit_token(system: &str, code: &str, emit: &mut impl FnMut(IndexValue)) {
 fn emit_display(node: Option<&Node<'_>>, emit: &mut impl FnMut(IndexValue)) {
     let written = text(node);
     if !written.is_empty() {
-        let folded = fold(written);
+        let folded = fold_phrase(written);
         let folded = match folded.char_indices().nth(TEXT_MAX) {
             Some((end, _)) => folded.get(..end).unwrap_or_default().to_owned(),
             None => folded,
@@ -203,7 +203,7 @@ fn parts(value: &str) -> Result<(Option<String>, Option<String>), BadValue> {
 
 /// The start of a text that stands beside the codes (`:text`).
 pub(super) fn text_test(value: &str) -> Result<Test, BadValue> {
-    let folded = unescape(value).map(|text| fold(&text)).filter(|folded| !folded.is_empty());
+    let folded = unescape(value).map(|text| fold_phrase(&text)).filter(|folded| !folded.is_empty());
     match folded {
         Some(folded) if folded.chars().count() <= TEXT_MAX => Ok(Test::Display { folded }),
         Some(_) => Err(BadValue { expected: "at most 256 characters" }),

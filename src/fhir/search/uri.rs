@@ -1,7 +1,7 @@
 //! URI parameters, compared to the letter, <https://hl7.org/fhir/R4/search.html#uri>.
 
 use super::error::BadValue;
-use super::escape::unescape;
+use super::escape::{split, unescape};
 use crate::fhir::store::{IndexValue, Test, UriMode};
 use crate::json::Node;
 
@@ -36,9 +36,20 @@ impl Form {
     }
 }
 
+/// A URL and the version behind its bar, which need not be escaped there.
+pub(super) fn split_version(value: &str) -> Option<(&str, &str)> {
+    match split(value, '|').as_slice() {
+        [url, version] if !url.is_empty() && !version.is_empty() => Some((url, version)),
+        _ => None,
+    }
+}
+
 /// A URI as a search value.
 pub(super) fn test(value: &str, mode: UriMode) -> Result<Test, BadValue> {
     match unescape(value) {
+        Some(uri) if mode != UriMode::Exact && uri.starts_with("urn:") => {
+            Err(BadValue { expected: "a URL; a URN has nothing above or below it" })
+        }
         Some(uri) if !uri.is_empty() => Ok(Test::Uri { uri, mode }),
         _ => Err(BadValue { expected: "a URI" }),
     }
@@ -46,7 +57,7 @@ pub(super) fn test(value: &str, mode: UriMode) -> Result<Test, BadValue> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, test};
+    use super::{Form, split_version, test};
     use crate::fhir::store::{IndexValue, Test, UriMode};
     use crate::json::Node;
 
@@ -71,5 +82,15 @@ mod tests {
         let uri = "http://A/b?c=d".to_owned();
         assert_eq!(test("http://A/b?c=d", UriMode::Below), Ok(Test::Uri { uri, mode: UriMode::Below }));
         assert!(test("", UriMode::Exact).is_err());
+        assert!(test("urn:oid:1.2", UriMode::Exact).is_ok());
+        assert!(test("urn:oid:1.2", UriMode::Below).is_err());
+    }
+
+    #[test]
+    fn a_version_stands_behind_a_bar() {
+        assert_eq!(split_version("http://x|1.0"), Some(("http://x", "1.0")));
+        for value in ["http://x", r"http://x\|1", "http://x|", "|1", "a|b|c"] {
+            assert_eq!(split_version(value), None, "{value}");
+        }
     }
 }

@@ -154,7 +154,7 @@ pub(crate) enum IndexValue {
     String {
         /// Case-folded, accents removed.
         folded: String,
-        /// As in the resource.
+        /// As in the resource; empty for a text that is only a part of another.
         exact: String,
     },
     /// A URI, compared exactly.

@@ -157,6 +157,8 @@ impl Order {
             (SortKind::Quantity, Value::Range { unit, low, high }) => {
                 self.amount(reading, *unit, if descending { *high } else { *low })?
             }
+            // A text that is only a part of another is not what the resource is called.
+            (SortKind::String, Value::String { exact: "", .. }) => Shown::Nothing,
             (SortKind::String, Value::String { folded, .. }) => Shown::Text((*folded).to_owned()),
             (SortKind::Uri, Value::Uri { uri }) => Shown::Text((*uri).to_owned()),
             _ => Shown::Nothing,

@@ -686,7 +686,9 @@ fn sorted(by: &SortBy, descending: bool, stored: &Stored) -> Option<Sorted> {
         SortBy::Id => return Some(Sorted::Text(stored.id.clone())),
         SortBy::Value(parameter, _) => parameter,
     };
-    let values = stored.index.iter().filter(|entry| entry.parameter == *parameter).map(|entry| match &entry.value {
+    let is_part = |entry: &&IndexEntry| matches!(&entry.value, IndexValue::String { exact, .. } if exact.is_empty());
+    let shown = stored.index.iter().filter(|entry| entry.parameter == *parameter && !is_part(entry));
+    let values = shown.map(|entry| match &entry.value {
         IndexValue::Token { code, .. } => Sorted::Text(code.clone()),
         IndexValue::Reference { target } => Sorted::Text(target.clone()),
         IndexValue::Date { start, end } => Sorted::Integer(if descending { *end } else { *start }),

@@ -1,0 +1,75 @@
+//! Reference parameters as <https://hl7.org/fhir/R4/search.html#reference> has them.
+
+use serde_json::{Value, json};
+
+use crate::support::config::SERVICE;
+use crate::support::process::Vitalwire;
+
+fn observation(id: &str, subject: &Value) -> Value {
+    json!({ "resourceType": "Observation", "id": id, "status": "final", "code": { "text": "x" }, "subject": subject })
+}
+
+/// Searches for Observations, and what they find; `BASE` is this server.
+const FOUND: &[(&str, &str)] = &[
+    ("subject=Patient/23", "relative absolute versioned"),
+    ("subject=BASE/Patient/23", "relative absolute versioned"),
+    ("subject:Patient=23", "relative absolute versioned"),
+    ("subject:Patient=Patient/23", "relative absolute versioned"),
+    ("patient=23", "relative absolute versioned"),
+    ("subject:Group=23", ""),
+    ("subject=http://elsewhere/fhir/Patient/23", "elsewhere"),
+    ("subject=urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0", "urn"),
+    ("subject=Patient/24,http://elsewhere/fhir/Patient/23", "elsewhere"),
+    // By the identifier of the reference itself, not of what it points to.
+    ("subject:identifier=http://mrn|9", "identified"),
+    ("subject:identifier=9", "identified"),
+    ("subject:identifier=http://mrn|23", ""),
+    // An identifier is no value that a reference could be found by.
+    ("subject:missing=true", "identified none"),
+];
+
+#[tokio::test]
+async fn references_are_found_however_they_are_written() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    let base = format!("{}/fhir", product.http);
+    fhir.put(
+        &json!({ "resourceType": "Patient", "id": "23", "identifier": [{ "system": "http://mrn", "value": "23" }] }),
+    )
+    .await
+    .check(201);
+    for resource in [
+        observation("relative", &json!({ "reference": "Patient/23" })),
+        observation("absolute", &json!({ "reference": format!("{base}/Patient/23") })),
+        observation("versioned", &json!({ "reference": "Patient/23/_history/1" })),
+        observation("elsewhere", &json!({ "reference": "http://elsewhere/fhir/Patient/23" })),
+        observation("urn", &json!({ "reference": "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0" })),
+        observation("identified", &json!({ "identifier": { "system": "http://mrn", "value": "9" } })),
+        json!({ "resourceType": "Observation", "id": "none", "status": "final", "code": { "text": "x" } }),
+        json!({ "resourceType": "QuestionnaireResponse", "id": "answers", "status": "completed",
+            "questionnaire": "http://forms/pain|2.0" }),
+    ] {
+        fhir.put(&resource).await.check(201);
+    }
+    for (search, expected) in FOUND {
+        let search = format!("Observation?{}", search.replace("BASE", &base));
+        assert_eq!(fhir.ids(&search, "match").await.join(" "), *expected, "{search}");
+    }
+    for (search, expected) in
+        [("http://forms/pain", "answers"), (r"http://forms/pain\|2.0", "answers"), (r"http://forms/pain\|1.0", "")]
+    {
+        let search = format!("QuestionnaireResponse?questionnaire={search}");
+        assert_eq!(fhir.ids(&search, "match").await.join(" "), expected, "{search}");
+    }
+    for (search, code, says) in [
+        ("Observation?subject=patient/23", "value", "`Type/id`"),
+        ("Observation?subject=%23p", "value", "`Type/id`"),
+        ("Observation?subject:Practitioner=1", "not-supported", "`:Practitioner`"),
+        ("Observation?subject:above=Patient/23", "not-supported", "`:above`"),
+        ("Observation?subject:text=x", "not-supported", "`:text`"),
+        ("QuestionnaireResponse?questionnaire:identifier=x", "not-supported", "`:identifier`"),
+    ] {
+        fhir.get(search).await.check_outcome(400, code, says);
+    }
+}
