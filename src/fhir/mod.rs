@@ -6,7 +6,6 @@ pub(crate) mod patch;
 pub(crate) mod search;
 pub(crate) mod store;
 pub(crate) mod structure;
-#[allow(dead_code, reason = "for the operations on code systems and value sets")]
 pub(crate) mod terminology;
 pub(crate) mod units;
 mod words;

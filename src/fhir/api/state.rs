@@ -77,6 +77,8 @@ pub(crate) struct ApiState {
     pub(crate) store: Arc<dyn Store>,
     /// Bounds and names.
     pub(crate) settings: Arc<ApiSettings>,
+    /// Dates what is made up for an answer.
+    pub(crate) clock: Clock,
     /// Since when the service has been there, for its CapabilityStatement.
     pub(crate) started_at: Timestamp,
 }
@@ -84,7 +86,7 @@ pub(crate) struct ApiState {
 impl ApiState {
     /// The state of a service that starts now.
     pub(crate) fn new(store: Arc<dyn Store>, clock: &Clock, settings: ApiSettings) -> Self {
-        Self { store, settings: Arc::new(settings), started_at: clock.now() }
+        Self { store, settings: Arc::new(settings), clock: clock.clone(), started_at: clock.now() }
     }
 
     /// Runs a search, which is interrupted when it takes longer than it may.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::error::TerminologyError;
-use super::{list, text};
+use super::{list, owned, text};
 use crate::json::Node;
 
 /// A code system with its concepts.
@@ -45,25 +45,25 @@ pub(crate) struct Concept {
 }
 
 /// A further name of a concept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Designation {
     /// Its language.
     pub(crate) language: Option<String>,
     /// The name.
     pub(crate) value: String,
-    /// What it is used for, a Coding as JSON.
-    pub(crate) usage: Option<String>,
+    /// What it is used for, a Coding.
+    pub(crate) usage: Option<Node<'static>>,
 }
 
 /// Something said of a concept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Property {
     /// What it is about.
     pub(crate) code: String,
     /// The member of `Parameters.parameter.part` and of the concept that holds the value, for example `valueCode`.
     pub(crate) member: String,
-    /// The value as JSON.
-    pub(crate) value: String,
+    /// The value.
+    pub(crate) value: Node<'static>,
     /// The value as filters compare it.
     pub(crate) plain: String,
 }
@@ -183,6 +183,20 @@ impl CodeSystem {
         if self.is_complete { Ok(&self.concepts) } else { Err(TerminologyError::UnknownSystem(self.url.clone())) }
     }
 
+    /// The codes right above a concept.
+    pub(crate) fn parents<'s>(&'s self, concept: &'s Concept) -> impl Iterator<Item = &'s str> {
+        self.codes(&concept.parents)
+    }
+
+    /// The codes right below a concept.
+    pub(crate) fn children<'s>(&'s self, concept: &'s Concept) -> impl Iterator<Item = &'s str> {
+        self.codes(&concept.children)
+    }
+
+    fn codes<'s>(&'s self, indexes: &'s [usize]) -> impl Iterator<Item = &'s str> {
+        indexes.iter().filter_map(|index| self.concepts.get(*index)).map(|concept| concept.code.as_str())
+    }
+
     /// Whether a code that is not among the concepts is none of the system.
     pub(crate) fn is_complete(&self) -> bool {
         self.is_complete
@@ -265,7 +279,7 @@ impl Designation {
         Some(Self {
             language: text(node, "language"),
             value: text(node, "value")?,
-            usage: node.member("use").map(ToString::to_string),
+            usage: node.member("use").map(owned),
         })
     }
 }
@@ -278,7 +292,7 @@ impl Property {
             Node::Object(_) => text(value, "code").unwrap_or_default(),
             Node::Bool(_) | Node::Null | Node::Array(_) => value.to_string(),
         };
-        Some(Self { code: text(node, "code")?, member: member.as_ref().to_owned(), value: value.to_string(), plain })
+        Some(Self { code: text(node, "code")?, member: member.as_ref().to_owned(), value: owned(value), plain })
     }
 }
 

@@ -21,12 +21,12 @@ use crate::fhir::store::interface::Reader;
 use crate::json::{self, Node};
 
 /// Most codes of a value set that are listed.
-pub(crate) const EXPANSION_MAX: usize = 20_000;
+pub(crate) const EXPANSION_MAX: usize = 10_000;
 /// Most value sets that one is made of.
 const VALUE_SETS_MAX: usize = 100;
 
 /// A code of a value set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Member {
     /// The URI of its system.
     pub(crate) system: String,
@@ -52,23 +52,16 @@ pub(crate) fn expand(reader: &dyn Reader, value_set: &ValueSet) -> Result<Vec<Me
     Evaluation::new(reader).expand(value_set)
 }
 
-/// The code as the value set has it; `None` when it has not. Without a system, the first of any system.
+/// The code as the value set has it; `None` when it has not.
 ///
 /// # Errors
 /// When that cannot be told.
 pub(crate) fn member(
     reader: &dyn Reader,
     value_set: &ValueSet,
-    system: Option<&str>,
-    code: &str,
+    code: &Code,
 ) -> Result<Option<Member>, TerminologyError> {
-    match system {
-        Some(system) => {
-            let code = Code { system: system.to_owned(), code: code.to_owned() };
-            Evaluation::new(reader).member(value_set, &code)
-        }
-        None => Ok(expand(reader, value_set)?.into_iter().find(|member| member.code == code)),
-    }
+    Evaluation::new(reader).member(value_set, code)
 }
 
 /// What is known while one question is answered.

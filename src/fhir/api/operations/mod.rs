@@ -8,9 +8,14 @@
 #![allow(dead_code, reason = "a framework whose operations come one by one")]
 
 mod everything;
+mod expand;
+mod lookup;
 mod meta;
 pub(crate) mod parameters;
+mod subsumes;
+mod terminology;
 mod validate;
+mod validate_code;
 
 use std::collections::BTreeMap;
 
@@ -85,6 +90,56 @@ static OPERATIONS: &[Operation] = &[
         inputs: everything::INPUTS,
         others: Others::Refused,
         handler: everything::everything,
+    },
+    Operation {
+        name: "expand",
+        levels: &[Level::Type, Level::Instance],
+        types: Types::Only(&["ValueSet"]),
+        definition: "http://hl7.org/fhir/OperationDefinition/ValueSet-expand",
+        effect: Effect::Reads,
+        inputs: expand::INPUTS,
+        others: Others::Refused,
+        handler: expand::expand,
+    },
+    Operation {
+        name: "lookup",
+        levels: &[Level::Type],
+        types: Types::Only(&["CodeSystem"]),
+        definition: "http://hl7.org/fhir/OperationDefinition/CodeSystem-lookup",
+        effect: Effect::Reads,
+        inputs: lookup::INPUTS,
+        others: Others::Refused,
+        handler: lookup::lookup,
+    },
+    Operation {
+        name: "subsumes",
+        levels: &[Level::Type, Level::Instance],
+        types: Types::Only(&["CodeSystem"]),
+        definition: "http://hl7.org/fhir/OperationDefinition/CodeSystem-subsumes",
+        effect: Effect::Reads,
+        inputs: subsumes::INPUTS,
+        others: Others::Refused,
+        handler: subsumes::subsumes,
+    },
+    Operation {
+        name: "validate-code",
+        levels: &[Level::Type, Level::Instance],
+        types: Types::Only(&["CodeSystem"]),
+        definition: "http://hl7.org/fhir/OperationDefinition/CodeSystem-validate-code",
+        effect: Effect::Reads,
+        inputs: validate_code::OF_SYSTEM,
+        others: Others::Refused,
+        handler: validate_code::of_system,
+    },
+    Operation {
+        name: "validate-code",
+        levels: &[Level::Type, Level::Instance],
+        types: Types::Only(&["ValueSet"]),
+        definition: "http://hl7.org/fhir/OperationDefinition/ValueSet-validate-code",
+        effect: Effect::Reads,
+        inputs: validate_code::OF_VALUE_SET,
+        others: Others::Refused,
+        handler: validate_code::of_value_set,
     },
     Operation {
         name: "meta",

@@ -528,7 +528,8 @@ impl Probe {
                 TextMode::StartsWith => folded.starts_with(text),
                 TextMode::Contains => folded.contains(text),
                 TextMode::EndsWith => folded.ends_with(text),
-                TextMode::Whole => folded == text,
+                // A text that is only a part of another is no whole.
+                TextMode::Whole => folded == text && !exact.is_empty(),
                 TextMode::Exact => exact == text,
             },
             (Self::Uri { uri, mode }, Value::Uri { uri: stored }) => match mode {

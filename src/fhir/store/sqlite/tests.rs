@@ -612,7 +612,7 @@ fn test_holds(test: &Test, value: &IndexValue) -> bool {
             TextMode::StartsWith => folded.starts_with(text),
             TextMode::Contains => folded.contains(text),
             TextMode::EndsWith => folded.ends_with(text),
-            TextMode::Whole => folded == text,
+            TextMode::Whole => folded == text && !exact.is_empty(),
             TextMode::Exact => exact == text,
         },
         (Test::Uri { uri, mode }, IndexValue::Uri { uri: stored }) => match mode {
