@@ -41,6 +41,7 @@ mod fhir_rest;
 mod fhir_search;
 mod fhir_special;
 mod fhir_string;
+mod fhir_summary;
 mod fhir_system_search;
 mod fhir_terminology;
 mod fhir_token;

@@ -31,6 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fhir::patch", &["r4", "json"]),
     ("fhir::structure", &["r4", "json"]),
     ("fhir::terminology", &["r4", "json", "fhir::store"]),
+    ("fhir::subset", &["r4", "json"]),
     ("fhir::xml", &["r4", "json"]),
     (
         "fhir::api",
@@ -44,6 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "fhir::patch",
             "fhir::structure",
             "fhir::terminology",
+            "fhir::subset",
             "fhir::xml",
         ],
     ),

@@ -118,7 +118,7 @@ impl History {
                 let span = date::span(&value.replace(' ', "+"));
                 self.query.current_in = Some(span.ok_or_else(|| bad("a date, of any precision"))?);
             }
-            "_format" | "_pretty" => {}
+            "_format" | "_pretty" | "_summary" | "_elements" => {}
             _ => {
                 let detail = "A history takes `_count`, `_since`, `_at` and `_before`; another parameter was given.";
                 return Err(ApiError::new(Category::NotSupported, detail));

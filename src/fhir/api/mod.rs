@@ -84,6 +84,7 @@ pub(crate) fn router(state: ApiState) -> Router {
         // The base with a slash at its end is the base.
         .route(&format!("{MOUNT}/"), base())
         .layer(from_fn_with_state(state.clone(), limits::within_limits))
+        .layer(from_fn(format::part::cut))
         .layer(from_fn_with_state(state.clone(), in_time))
         .layer(from_fn_with_state(state.clone(), format::translate))
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
@@ -114,6 +115,7 @@ fn reads() -> Router<ApiState> {
         .route("/{type}/{id}/_history", get(history::of_resource))
         .route("/{type}/{id}/_history/{version}", get(vread::vread))
         .fallback(unknown_path)
+        .layer(from_fn(format::part::cut))
 }
 
 /// The methods of a path: OPTIONS names them, and so does the refusal of all others.

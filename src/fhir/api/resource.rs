@@ -15,6 +15,7 @@ use super::error::{ApiError, Category};
 use crate::fhir::search;
 use crate::fhir::store::{Draft, DraftBody, IndexEntry, Method, ResourceKey};
 use crate::fhir::structure::Validation;
+use crate::fhir::subset::is_part;
 use crate::json::tree::members;
 use crate::json::{self, Node};
 use crate::r4::id::is_id;
@@ -57,6 +58,11 @@ impl Sent {
 
     fn of(text: &[u8], node: &Node<'_>, resource_type: ResourceType, rules: Rules<'_>) -> Result<Self, ApiError> {
         ApiError::unless_empty(rules.validation.check(resource_type, node))?;
+        if is_part(node) {
+            let detail = "The resource is tagged as a part (`SUBSETTED`); stored, it would take the place of the whole. \
+                          Read it without `_summary` and `_elements`, and change that.";
+            return Err(ApiError::new(Category::Rule, detail).at(format!("{}.meta.tag", resource_type.as_str())));
+        }
         let id = id_of(node, resource_type)?;
         let body = cut(text, resource_type)?;
         let mut index = search::index::entries(resource_type, node);

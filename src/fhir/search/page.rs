@@ -42,7 +42,7 @@ fn asked<'a>(search: &'a Search, path: &'a str) -> impl Iterator<Item = &'a str>
 
 /// The rest may change from page to page.
 fn decides_order_or_matches(name: &str) -> bool {
-    !matches!(name, "_count" | "_total" | "_summary" | "_format" | "_pretty")
+    !matches!(name, "_count" | "_total" | "_summary" | "_elements" | "_format" | "_pretty")
         && !name.starts_with("_include")
         && !name.starts_with("_revinclude")
 }

@@ -1,7 +1,7 @@
 //! A query string as a search: <https://hl7.org/fhir/R4/search.html>.
 //!
 //! What stands beside the criteria (order, size of a page, includes, totals) is read here; criteria go to `plan`.
-//! Result parameters that are not built (`_elements`, `_contained`, ...) are refused like unknown ones.
+//! Result parameters that are not built (`_contained`, `_score`, ...) are refused like unknown ones.
 
 use super::error::SearchError;
 use super::include::{self, Include};
@@ -119,7 +119,7 @@ enum Taken {
 const ONCE: [&str; 6] = ["_sort", "_count", "_total", "_summary", "_cursor", "_type"];
 
 /// Result and other parameters of R4 that are not built, so that they are refused by a reason and not as unknown.
-const NOT_BUILT: [&str; 5] = ["_elements", "_contained", "_containedType", "_score", "_at"];
+const NOT_BUILT: [&str; 4] = ["_contained", "_containedType", "_score", "_at"];
 
 impl Draft {
     fn new(scope: Scope, types: &[ResourceType], page_size: PageSize) -> Self {
@@ -145,6 +145,11 @@ impl Draft {
     }
 
     fn search(self) -> Result<Search, SearchError> {
+        let is_text = |(name, value): &(String, String)| name == "_summary" && value == "text";
+        if !self.search.includes.is_empty() && self.search.understood.iter().any(is_text) {
+            let reason = "what is included has no place beside narratives";
+            return Err(SearchError::Unsupported { name: "_summary=text".to_owned(), reason });
+        }
         let selection = |(resource_type, criteria)| Ok(Selection { resource_type, condition: all(criteria)? });
         let selections = self.criteria.into_iter().map(selection).collect::<Result<_, SearchError>>()?;
         Ok(Search { selections, ..self.search })
@@ -164,7 +169,9 @@ impl Draft {
                 return Err(SearchError::Unsupported { name: name.to_owned(), reason });
             }
             // What comes back is settled where formats are, before a search is read.
-            "_format" | "_pretty" => {}
+            "_format" | "_pretty" | "_elements" => {}
+            // The default.
+            "_contained" if value == "false" => {}
             name if NOT_BUILT.contains(&name) => {
                 return Err(SearchError::Unsupported { name: name.to_owned(), reason: "it is not built" });
             }
@@ -245,11 +252,9 @@ impl Draft {
                 self.search.count_cut_to = None;
                 Ok(())
             }
-            "true" | "text" | "data" => {
-                let name = format!("_summary={value}");
-                Err(SearchError::Unsupported { name, reason: "resources are only served whole" })
-            }
-            _ => Err(bad("_summary", value, "`count` or `false`")),
+            // Cut where formats are.
+            "true" | "text" | "data" => Ok(()),
+            _ => Err(bad("_summary", value, "`true`, `text`, `data`, `count` or `false`")),
         }
     }
 }
@@ -353,8 +358,8 @@ mod tests {
         assert_eq!(search("_summary=count&_count=5").count, 0);
         assert_eq!(search("_count=5&_summary=count").count, 0);
         assert_eq!(search("_summary=false&_count=5").count, 5);
-        check_refused("_summary=true", "only served whole");
         check_refused("_summary=x", "`count` or `false`");
+        check_refused("_summary=text&_include=*", "beside narratives");
     }
 
     #[test]
@@ -386,14 +391,14 @@ mod tests {
 
     #[test]
     fn what_is_not_built_is_refused_with_its_name() {
-        check_refused("_elements=code", "`_elements`");
+        check_refused("_contained=true", "`_contained`");
         check_refused("_include:iter=Observation:subject", "did you mean `iterate`?");
         check_refused("_nonsense=1", "`_nonsense` is not a search parameter of Observation");
     }
 
     #[test]
     fn lenient_leaves_unknown_parameters_out_and_says_so() {
-        let search = read("cod=1&status=final&_elements=code&cod.x=1", Handling::Lenient).unwrap();
+        let search = read("cod=1&status=final&_score=code&cod.x=1", Handling::Lenient).unwrap();
         assert_eq!(search.ignored.len(), 3);
         assert_eq!(search.understood, [("status".to_owned(), "final".to_owned())]);
         assert!(matches!(&search.selections[0].condition, Condition::All(criteria) if criteria.len() == 1));

@@ -1,6 +1,6 @@
 //! What the definitions say of a member by its name, which is the same in JSON and in XML.
 
-use crate::r4::definitions::elements::{Element, Shape, elements_of};
+use crate::r4::definitions::elements::{Element, elements_of};
 use crate::r4::resource_type::ResourceType;
 
 /// A member that a context may have.
@@ -32,23 +32,9 @@ pub(super) enum Kind {
 /// The member of this name in a context (a resource type, data type or inner element).
 pub(super) fn member(context: &str, name: &str) -> Option<Member> {
     elements_of(context).iter().enumerate().find_map(|(place, element)| {
-        let data_type = type_under(element, name)?;
+        let data_type = element.type_under(name)?;
         Some(Member { place, repeats: element.repeats, kind: kind(context, element, data_type) })
     })
-}
-
-/// The type of an element if this is its name; that of a choice has the type behind: `valueQuantity`.
-fn type_under(element: &Element, name: &str) -> Option<&'static str> {
-    let rest = name.strip_prefix(element.name)?;
-    match element.shape {
-        Shape::Plain => element.types.first().copied().filter(|_| rest.is_empty()),
-        Shape::Choice => element.types.iter().copied().find(|data_type| is_capitalised(rest, data_type)),
-    }
-}
-
-fn is_capitalised(text: &str, data_type: &str) -> bool {
-    let (mut own, mut other) = (text.chars(), data_type.chars());
-    own.next() == other.next().map(|first| first.to_ascii_uppercase()) && own.as_str() == other.as_str()
 }
 
 fn kind(context: &str, element: &'static Element, data_type: &'static str) -> Kind {

@@ -29,7 +29,6 @@ pub(crate) struct Element {
     /// The types of resources a `Reference` or `canonical` may point to, sorted; empty for all of them.
     pub(crate) targets: Vec<&'static str>,
     /// Whether it is part of a summary, <https://hl7.org/fhir/R4/search.html#summary>.
-    #[allow(dead_code, reason = "for `_summary`")]
     pub(crate) summary: bool,
     /// The value set its code must be from.
     pub(crate) binding: Option<&'static ValueSet>,
@@ -109,10 +108,24 @@ pub(crate) fn element_of(context: &str, name: &str) -> Option<&'static Element> 
 }
 
 impl Element {
+    /// Its type, if this is the name of its member; that of a choice has the type behind: `valueQuantity`.
+    pub(crate) fn type_under(&self, member: &str) -> Option<&'static str> {
+        let rest = member.strip_prefix(self.name)?;
+        match self.shape {
+            Shape::Plain => self.types.first().copied().filter(|_| rest.is_empty()),
+            Shape::Choice => self.types.iter().copied().find(|data_type| is_capitalised(rest, data_type)),
+        }
+    }
+
     /// The code system of a `code` that is bound to exactly one, else empty.
     pub(crate) fn system(&self) -> &'static str {
         if self.types == ["code"] { self.binding.map_or("", ValueSet::only_system) } else { "" }
     }
+}
+
+fn is_capitalised(text: &str, data_type: &str) -> bool {
+    let (mut own, mut other) = (text.chars(), data_type.chars());
+    own.next() == other.next().map(|first| first.to_ascii_uppercase()) && own.as_str() == other.as_str()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod asked;
 mod binary;
 pub(crate) mod cors;
 mod media;
+pub(crate) mod part;
 mod translation;
 
 use axum::body::{Body, HttpBody as _};

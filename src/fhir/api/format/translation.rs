@@ -5,7 +5,6 @@ use bytes::Bytes;
 use super::Asked;
 use super::media::Format;
 use crate::fhir::api::error::{ApiError, Category};
-use crate::fhir::api::resource::parse;
 use crate::fhir::xml::{self, Layout};
 use crate::json;
 
@@ -38,7 +37,7 @@ pub(super) async fn written(text: Bytes, asked: Asked) -> Result<Bytes, ApiError
 }
 
 fn xml_of(text: &[u8], layout: Layout) -> Result<Bytes, ApiError> {
-    let resource = parse(text)?;
+    let resource = json::parse(text).map_err(ApiError::internal)?;
     let written = xml::write(&resource, layout).map_err(|error| {
         ApiError::new(Category::NotAcceptable, format!("This has no XML, for {error}. Ask for JSON."))
     })?;

@@ -98,7 +98,7 @@ impl<'a> Parameters<'a> {
         let mut reading = Reading { others, left: PARAMETERS_MAX };
         let mut given = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if !matches!(name.as_ref(), "_format" | "_pretty") {
+            if !matches!(name.as_ref(), "_format" | "_pretty" | "_summary" | "_elements") {
                 given.push(reading.of_query(name.into_owned(), value.into_owned(), inputs)?);
             }
         }
