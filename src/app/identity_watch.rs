@@ -29,7 +29,8 @@ pub(super) fn watch(freshness: Arc<Freshness>) -> Watch {
             | IndexValue::String { .. }
             | IndexValue::Uri { .. }
             | IndexValue::Composite { .. }
-            | IndexValue::Display { .. } => None,
+            | IndexValue::Display { .. }
+            | IndexValue::Series { .. } => None,
         });
         freshness.note(change.key.resource_type.as_str(), &change.key.id, values);
     };

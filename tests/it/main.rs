@@ -31,6 +31,7 @@ mod fhir_filter;
 mod fhir_formats;
 mod fhir_history;
 mod fhir_hostile;
+mod fhir_lastn;
 mod fhir_limits;
 mod fhir_number;
 mod fhir_patch;

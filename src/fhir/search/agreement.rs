@@ -62,7 +62,7 @@ fn print(value: &IndexValue) -> String {
         IndexValue::Token { system, code } if system.is_empty() => escape(code),
         IndexValue::Token { system, code } => format!("{}|{}", escape(system), escape(code)),
         IndexValue::Reference { target } => escape(target),
-        IndexValue::Uri { uri } => escape(uri),
+        IndexValue::Uri { uri } | IndexValue::Series { subject: uri, .. } => escape(uri),
         IndexValue::String { exact, .. } => escape(exact),
         IndexValue::Number { value } => value.to_string(),
         IndexValue::Quantity { system, code, value, .. } => format!("{value}|{}|{}", escape(system), escape(code)),

@@ -248,7 +248,9 @@ mod tests {
         match value {
             IndexValue::Token { code, .. } => code.clone(),
             IndexValue::Quantity { value, .. } | IndexValue::Number { value } => value.to_string(),
-            IndexValue::Reference { target: text } | IndexValue::Uri { uri: text } => text.clone(),
+            IndexValue::Reference { target: text }
+            | IndexValue::Uri { uri: text }
+            | IndexValue::Series { concept: text, .. } => text.clone(),
             IndexValue::String { exact, .. } => exact.clone(),
             IndexValue::Display { folded } => folded.clone(),
             IndexValue::Date { start, end } => format!("{start}..{end}"),

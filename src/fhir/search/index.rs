@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 use super::composite::Composite;
 use super::path::{Compiled, Path, Predicate, Step, compile, enter};
 use super::special::{self, Special};
-use super::{date, number, quantity, reference, string, token, uri};
+use super::{date, number, quantity, reference, series, string, token, uri};
 use crate::fhir::store::{IndexEntry, IndexValue, Parameter};
 use crate::json::Node;
 use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter, search_parameters};
@@ -28,6 +28,9 @@ pub(crate) fn entries(resource_type: ResourceType, resource: &Node<'_>) -> Vec<I
     plan.run(resource, |_| true, &mut entries);
     entries.sort_unstable_by(compare);
     entries.dedup_by(|left, right| compare(left, right) == Ordering::Equal);
+    if resource_type.as_str() == "Observation" {
+        entries.extend(series::extract(resource, &entries));
+    }
     entries
 }
 
@@ -49,7 +52,8 @@ pub(crate) fn targets(resource_type: ResourceType, parameter: &str, resource: &N
             | IndexValue::String { .. }
             | IndexValue::Uri { .. }
             | IndexValue::Composite { .. }
-            | IndexValue::Display { .. } => None,
+            | IndexValue::Display { .. }
+            | IndexValue::Series { .. } => None,
         })
         .collect()
 }
@@ -361,7 +365,7 @@ fn compare(left: &IndexEntry, right: &IndexEntry) -> Ordering {
 }
 
 fn compare_values(left: &IndexValue, right: &IndexValue) -> Ordering {
-    use IndexValue::{Composite, Date, Display, Number, Quantity, Range, Reference, String, Token, Uri};
+    use IndexValue::{Composite, Date, Display, Number, Quantity, Range, Reference, Series, String, Token, Uri};
     match (left, right) {
         (Token { system, code }, Token { system: other_system, code: other_code }) => {
             code.cmp(other_code).then_with(|| system.cmp(other_system))
@@ -390,6 +394,9 @@ fn compare_values(left: &IndexValue, right: &IndexValue) -> Ordering {
             compare_lists(parts, other, |part, other| compare_lists(part, other, compare_values))
         }
         (Display { folded }, Display { folded: other }) => folded.cmp(other),
+        (Series { subject, concept, end }, Series { subject: other_subject, concept: other_concept, end: other }) => {
+            (subject, concept, end).cmp(&(other_subject, other_concept, other))
+        }
         (
             Token { .. }
             | Reference { .. }
@@ -400,7 +407,8 @@ fn compare_values(left: &IndexValue, right: &IndexValue) -> Ordering {
             | String { .. }
             | Uri { .. }
             | Composite { .. }
-            | Display { .. },
+            | Display { .. }
+            | Series { .. },
             _,
         ) => rank(left).cmp(&rank(right)),
     }
@@ -423,6 +431,7 @@ fn rank(value: &IndexValue) -> u8 {
         IndexValue::Composite { .. } => 7,
         IndexValue::Display { .. } => 8,
         IndexValue::Range { .. } => 9,
+        IndexValue::Series { .. } => 10,
     }
 }
 
@@ -520,6 +529,7 @@ mod tests {
                     IndexValue::Uri { uri } => uri,
                     IndexValue::Composite { parts } => format!("{} parts", parts.len()),
                     IndexValue::Display { folded } => folded,
+                    IndexValue::Series { subject, concept, end } => format!("{subject} {concept} {end}"),
                 };
                 format!("{} {value}", entry.parameter)
             })
@@ -551,6 +561,7 @@ mod tests {
                 "subject Patient/p",
                 "subject:identifier mrn|9",
                 "value-quantity 65|http://unitsofmeasure.org|/min|beats/min",
+                r#"$series Patient/p [["http://loinc.org","8867-4"]] 1999999"#,
             ]
         );
     }

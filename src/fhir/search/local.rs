@@ -11,7 +11,7 @@ pub(crate) fn localize_entries(entries: &mut [IndexEntry], base: &str) {
 
 fn localize_value(value: &mut IndexValue, base: &str) {
     match value {
-        IndexValue::Reference { target } => localize_target(target, base),
+        IndexValue::Reference { target } | IndexValue::Series { subject: target, .. } => localize_target(target, base),
         IndexValue::Composite { parts } => {
             parts.iter_mut().flatten().for_each(|value| localize_value(value, base));
         }

@@ -19,7 +19,7 @@ pub(crate) mod seal;
 
 mod composite;
 pub(crate) mod date;
-mod escape;
+pub(crate) mod escape;
 mod expression;
 mod filter;
 mod number;
@@ -27,6 +27,7 @@ mod path;
 mod prefix;
 mod quantity;
 pub(crate) mod reference;
+pub(crate) mod series;
 mod special;
 mod string;
 mod token;

@@ -12,7 +12,9 @@ use std::pin::Pin;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
-use super::{Code, CodeSet, Condition, Draft, HistoryQuery, Method, Page, Query, ResourceKey, Version};
+use super::{
+    Code, CodeSet, Condition, Dated, Draft, HistoryQuery, Method, Newest, Page, Parameter, Query, ResourceKey, Version,
+};
 use crate::r4::resource_type::ResourceType;
 
 /// Why the store could not do what was asked.
@@ -77,6 +79,24 @@ pub(crate) trait Reader {
     /// # Errors
     /// When the cursor is not of this search, or the database fails.
     fn find(&self, query: &Query) -> Result<Page, StoreError>;
+
+    /// The concepts of the series about a subject, at most `limit`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn concepts(
+        &self,
+        resource_type: ResourceType,
+        parameter: &Parameter,
+        subject: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError>;
+
+    /// The newest matches in the series of a subject, those of each kind newest first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn newest(&self, newest: &Newest) -> Result<Vec<Dated>, StoreError>;
 
     /// How many resources a condition finds.
     ///

@@ -174,6 +174,15 @@ pub(crate) enum IndexValue {
         /// Case-folded, accents removed.
         folded: String,
     },
+    /// A place among the resources that say something of one concept about one subject.
+    Series {
+        /// The subject, in the form of a reference.
+        subject: String,
+        /// The concept.
+        concept: String,
+        /// When it was so, in microseconds since 1970; `i64::MIN` if that is not known.
+        end: i64,
+    },
 }
 
 /// Which resources: a tree of tests on index values.
@@ -483,6 +492,32 @@ pub(crate) enum SortKind {
     String,
     /// URIs.
     Uri,
+}
+
+/// What is asked of the series of one subject: the newest matches of each of several kinds.
+#[derive(Clone, Debug)]
+pub(crate) struct Newest {
+    /// Which resources.
+    pub(crate) selection: Selection,
+    /// The parameter of the series.
+    pub(crate) parameter: Parameter,
+    /// About whom.
+    pub(crate) subject: String,
+    /// Concepts that count as one kind.
+    pub(crate) kinds: Vec<Vec<String>>,
+    /// How many of each kind. More come along if they are as new as the last of these and it is known how new that is.
+    pub(crate) count: usize,
+    /// Most matches of a kind whatever their time.
+    pub(crate) most: usize,
+}
+
+/// A match and when it was so.
+#[derive(Clone, Debug)]
+pub(crate) struct Dated {
+    /// As in `IndexValue::Series`.
+    pub(crate) end: i64,
+    /// The match.
+    pub(crate) version: Version,
 }
 
 /// Where a page ended: the sort values of its last resource and its place in the order of writing. Opaque to all but

@@ -9,6 +9,7 @@
 
 mod everything;
 mod expand;
+mod lastn;
 mod lookup;
 mod meta;
 pub(crate) mod parameters;
@@ -160,6 +161,16 @@ static OPERATIONS: &[Operation] = &[
         inputs: validate::INPUTS,
         others: Others::Refused,
         handler: validate::validate,
+    },
+    Operation {
+        name: "lastn",
+        levels: &[Level::Type],
+        types: Types::Only(&["Observation"]),
+        definition: "http://hl7.org/fhir/OperationDefinition/Observation-lastn",
+        effect: Effect::Reads,
+        inputs: lastn::INPUTS,
+        others: Others::Search,
+        handler: lastn::lastn,
     },
 ];
 

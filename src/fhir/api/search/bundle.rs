@@ -9,13 +9,18 @@ use crate::r4::outcome::{Issue, Severity, outcome};
 
 /// The Bundle, as JSON.
 pub(crate) fn write(base: &str, search: &Search, found: &Found) -> Vec<u8> {
+    write_linked(base, &links(base, search, found), search, found)
+}
+
+/// The Bundle with links of other relations or to other places than those of a search in a type.
+pub(crate) fn write_linked(base: &str, links: &[(&str, String)], search: &Search, found: &Found) -> Vec<u8> {
     let bodies = found.matches.iter().chain(&found.included).filter_map(|version| version.body.as_ref());
     let mut bundle = Vec::with_capacity(512 + bodies.map(|body| body.len() + 256).sum::<usize>());
     bundle.extend_from_slice(br#"{"resourceType":"Bundle","type":"searchset""#);
     if let Some(total) = found.total {
         bundle.extend_from_slice(format!(r#","total":{total}"#).as_bytes());
     }
-    write_links(&mut bundle, base, search, found);
+    write_links(&mut bundle, links);
     let mut entries = Entries { bundle, opened: false };
     for version in &found.matches {
         entries.resource(base, version, "match");
@@ -29,7 +34,7 @@ pub(crate) fn write(base: &str, search: &Search, found: &Found) -> Vec<u8> {
     entries.close()
 }
 
-fn write_links(bundle: &mut Vec<u8>, base: &str, search: &Search, found: &Found) {
+fn links(base: &str, search: &Search, found: &Found) -> Vec<(&'static str, String)> {
     let first = link(base, search, None);
     let own = match &search.cursor {
         Some(cursor) => with_cursor(&first, cursor),
@@ -37,10 +42,12 @@ fn write_links(bundle: &mut Vec<u8>, base: &str, search: &Search, found: &Found)
     };
     let mut links = vec![("self", own), ("first", first)];
     links.extend(found.next.as_ref().map(|cursor| ("next", link(base, search, Some(cursor)))));
-    let links: Vec<String> = links
-        .into_iter()
-        .map(|(relation, url)| format!(r#"{{"relation":"{relation}","url":{}}}"#, text(&url)))
-        .collect();
+    links
+}
+
+fn write_links(bundle: &mut Vec<u8>, links: &[(&str, String)]) {
+    let links: Vec<String> =
+        links.iter().map(|(relation, url)| format!(r#"{{"relation":"{relation}","url":{}}}"#, text(url))).collect();
     bundle.extend_from_slice(format!(r#","link":[{}]"#, links.join(",")).as_bytes());
 }
 

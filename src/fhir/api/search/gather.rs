@@ -93,9 +93,33 @@ pub(crate) fn gather_with(
         }
         Total::IfCheap | Total::None => None,
     };
-    let mut following = Following::new(reader, base, admitted, &found.versions);
-    let included = following.follow(&search.includes, &found.versions)?;
-    Ok(Found { matches: found.versions, included, inclusion: following.inclusion, total, next: found.next })
+    let (included, inclusion) = follow_with(reader, base, admitted, &search.includes, &found.versions)?;
+    Ok(Found { matches: found.versions, included, inclusion, total, next: found.next })
+}
+
+/// What comes along with these matches, and whether that is all of it.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) fn follow(
+    reader: &dyn Reader,
+    base: &str,
+    includes: &[Include],
+    matches: &[Version],
+) -> Result<(Vec<Version>, Inclusion), ApiError> {
+    follow_with(reader, base, &|_any| true, includes, matches)
+}
+
+fn follow_with(
+    reader: &dyn Reader,
+    base: &str,
+    admitted: &dyn Fn(&Version) -> bool,
+    includes: &[Include],
+    matches: &[Version],
+) -> Result<(Vec<Version>, Inclusion), ApiError> {
+    let mut following = Following::new(reader, base, admitted, matches);
+    let included = following.follow(includes, matches)?;
+    Ok((included, following.inclusion))
 }
 
 fn count(reader: &dyn Reader, search: &Search) -> Result<u64, ApiError> {

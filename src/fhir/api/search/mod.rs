@@ -114,7 +114,10 @@ fn is_form(headers: &HeaderMap) -> bool {
 }
 
 /// `Prefer: handling=lenient`. Without it a search is strict: a condition that is left out shows what nobody asked for.
-fn handling(headers: &HeaderMap) -> Result<Handling, ApiError> {
+///
+/// # Errors
+/// When it is neither strict nor lenient.
+pub(crate) fn handling(headers: &HeaderMap) -> Result<Handling, ApiError> {
     let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
     for preference in preferences.flat_map(|value| value.split([',', ';'])) {
         match preference.trim().split_once('=') {

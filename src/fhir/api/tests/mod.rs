@@ -14,6 +14,7 @@ use crate::database::Database;
 use crate::fhir::store::sqlite::{SCHEMA, SqliteStore};
 
 mod bundles;
+mod lastn;
 mod operations;
 
 /// The service on an empty store.

@@ -53,6 +53,11 @@ pub(super) enum Value<'a> {
     Composite {
         parts: Parts<'a>,
     },
+    Series {
+        subject: i64,
+        concept: i64,
+        end: i64,
+    },
 }
 
 /// The parts of a composite value, packed: each the number of its values and the values.
@@ -124,6 +129,12 @@ impl Value<'_> {
                 packed.push(9);
                 integer(packed, text);
             }
+            Self::Series { subject, concept, end } => {
+                packed.push(11);
+                integer(packed, subject);
+                integer(packed, concept);
+                integer(packed, end);
+            }
         }
     }
 }
@@ -185,6 +196,7 @@ fn take_value<'a>(rest: &mut &'a [u8]) -> Option<Value<'a>> {
         8 => Value::Composite { parts: Parts(take_bytes(rest)?) },
         9 => Value::Display { text: take_integer(rest)? },
         10 => Value::Range { unit: take_integer(rest)?, low: take_float(rest)?, high: take_float(rest)? },
+        11 => Value::Series { subject: take_integer(rest)?, concept: take_integer(rest)?, end: take_integer(rest)? },
         _ => return None,
     })
 }
@@ -266,6 +278,7 @@ mod tests {
                 Value::Uri { uri: &other },
                 Value::Composite { parts: Parts::new(&parts) },
                 Value::Display { text: a },
+                Value::Series { subject: a, concept: b, end: a },
             ]
             .map(|value| Entry { parameter, value });
             let mut packed = Vec::new();

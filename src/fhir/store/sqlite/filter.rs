@@ -305,7 +305,8 @@ fn target(entry: &Entry<'_>) -> Option<i64> {
         | Value::String { .. }
         | Value::Uri { .. }
         | Value::Composite { .. }
-        | Value::Display { .. } => None,
+        | Value::Display { .. }
+        | Value::Series { .. } => None,
     }
 }
 
@@ -413,7 +414,8 @@ fn is_one_of(codes: &HashMap<i64, HashSet<String>>, value: &Value<'_>) -> bool {
         | Value::String { .. }
         | Value::Uri { .. }
         | Value::Composite { .. }
-        | Value::Display { .. } => false,
+        | Value::Display { .. }
+        | Value::Series { .. } => false,
     }
 }
 

@@ -432,7 +432,8 @@ fn each_of_type(
     Ok(())
 }
 
-fn version(reading: Reading<'_>, number: i64) -> Result<Option<Version>, StoreError> {
+/// The current version of the resource with this number.
+pub(super) fn version(reading: Reading<'_>, number: i64) -> Result<Option<Version>, StoreError> {
     let Some(resource_type) = reading.types.type_of(number) else {
         return Ok(None);
     };

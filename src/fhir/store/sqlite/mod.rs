@@ -15,6 +15,7 @@ mod names;
 mod order;
 mod probes;
 mod read;
+mod series;
 mod types;
 mod write;
 

@@ -8,9 +8,11 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::names::{Names, number_of, number_of_parameter};
 use super::types::Types;
-use super::{find, history};
+use super::{find, history, series};
 use crate::fhir::store::interface::{Head, Reader, StoreError, Terminology};
-use crate::fhir::store::{Condition, HistoryQuery, Method, Page, Parameter, Query, ResourceKey, Version};
+use crate::fhir::store::{
+    Condition, Dated, HistoryQuery, Method, Newest, Page, Parameter, Query, ResourceKey, Version,
+};
 use crate::r4::resource_type::ResourceType;
 
 /// A look at the store as it is in one transaction.
@@ -96,6 +98,20 @@ impl Reader for Reading<'_> {
 
     fn find(&self, query: &Query) -> Result<Page, StoreError> {
         find::find(*self, query)
+    }
+
+    fn concepts(
+        &self,
+        resource_type: ResourceType,
+        parameter: &Parameter,
+        subject: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        series::concepts(*self, resource_type, parameter, subject, limit)
+    }
+
+    fn newest(&self, newest: &Newest) -> Result<Vec<Dated>, StoreError> {
+        series::newest(*self, newest)
     }
 
     fn count(&self, resource_type: ResourceType, condition: &Condition) -> Result<u64, StoreError> {

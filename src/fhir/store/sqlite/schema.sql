@@ -92,3 +92,10 @@ CREATE TABLE index_uri(
     parameter INTEGER NOT NULL, uri TEXT NOT NULL, resource INTEGER NOT NULL,
     PRIMARY KEY(parameter, uri, resource)
 ) WITHOUT ROWID;
+
+-- What resources say of a concept about a subject, by time: the newest of each kind are the last rows of their stretches.
+CREATE TABLE index_series(
+    parameter INTEGER NOT NULL, subject INTEGER NOT NULL, concept INTEGER NOT NULL, "end" INTEGER NOT NULL,
+    resource INTEGER NOT NULL,
+    PRIMARY KEY(parameter, subject, concept, "end", resource)
+) WITHOUT ROWID;

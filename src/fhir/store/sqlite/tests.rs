@@ -698,7 +698,7 @@ fn sorted(by: &SortBy, descending: bool, stored: &Stored) -> Option<Sorted> {
             amount(system, code, unit, if descending { *high } else { *low })
         }
         IndexValue::String { folded, .. } => Sorted::Text(folded.clone()),
-        IndexValue::Uri { uri } => Sorted::Text(uri.clone()),
+        IndexValue::Uri { uri } | IndexValue::Series { concept: uri, .. } => Sorted::Text(uri.clone()),
         IndexValue::Composite { .. } | IndexValue::Display { .. } => unreachable!(),
     });
     let compare = |one: &Sorted, other: &Sorted| one.partial_cmp(other).unwrap();

@@ -17,7 +17,8 @@ use crate::database::interrupted_after;
 use crate::fhir::store::interface::{Head, Reader, StoreError, Writer};
 use crate::fhir::store::watch::Changes;
 use crate::fhir::store::{
-    Condition, Draft, DraftBody, HistoryQuery, IndexEntry, IndexValue, Method, Page, Query, ResourceKey, Version,
+    Condition, Dated, Draft, DraftBody, HistoryQuery, IndexEntry, IndexValue, Method, Newest, Page, Parameter, Query,
+    ResourceKey, Version,
 };
 use crate::r4::resource_type::ResourceType;
 
@@ -236,6 +237,11 @@ fn single<'v>(
         IndexValue::String { folded, exact } => Value::String { folded, exact },
         IndexValue::Uri { uri } => Value::Uri { uri },
         IndexValue::Display { folded } => Value::Display { text: names.number(connection, &display_text(folded))? },
+        IndexValue::Series { subject, concept, end } => Value::Series {
+            subject: names.number(connection, subject)?,
+            concept: names.number(connection, concept)?,
+            end: *end,
+        },
         IndexValue::Composite { .. } => return Ok(None),
     }))
 }
@@ -324,6 +330,20 @@ impl Reader for Writing<'_> {
         self.in_time(|| self.reading.find(query))
     }
 
+    fn concepts(
+        &self,
+        resource_type: ResourceType,
+        parameter: &Parameter,
+        subject: &str,
+        limit: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        self.in_time(|| self.reading.concepts(resource_type, parameter, subject, limit))
+    }
+
+    fn newest(&self, newest: &Newest) -> Result<Vec<Dated>, StoreError> {
+        self.in_time(|| self.reading.newest(newest))
+    }
+
     fn count(&self, resource_type: ResourceType, condition: &Condition) -> Result<u64, StoreError> {
         self.in_time(|| self.reading.count(resource_type, condition))
     }
@@ -388,6 +408,12 @@ fn add_row(connection: &Connection, resource: i64, entry: &Entry<'_>) -> rusqlit
             .prepare_cached("INSERT OR IGNORE INTO index_uri(parameter, uri, resource) VALUES (?1, ?2, ?3)")?
             .execute((parameter, uri, resource)),
         Value::Composite { .. } | Value::Display { .. } => Ok(0),
+        Value::Series { subject, concept, end } => connection
+            .prepare_cached(
+                r#"INSERT OR IGNORE INTO index_series(parameter, subject, concept, "end", resource)
+                   VALUES (?1, ?2, ?3, ?4, ?5)"#,
+            )?
+            .execute((parameter, subject, concept, end, resource)),
     }
     .map(|_rows| ())
 }
@@ -430,6 +456,12 @@ fn remove_row(connection: &Connection, resource: i64, entry: &Entry<'_>) -> rusq
             .prepare_cached("DELETE FROM index_uri WHERE parameter = ?1 AND uri = ?2 AND resource = ?3")?
             .execute((parameter, uri, resource)),
         Value::Composite { .. } | Value::Display { .. } => Ok(0),
+        Value::Series { subject, concept, end } => connection
+            .prepare_cached(
+                r#"DELETE FROM index_series WHERE parameter = ?1 AND subject = ?2 AND concept = ?3 AND "end" = ?4
+                   AND resource = ?5"#,
+            )?
+            .execute((parameter, subject, concept, end, resource)),
     }
     .map(|_rows| ())
 }

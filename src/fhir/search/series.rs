@@ -1,0 +1,190 @@
+//! Series: the Observations about one subject that say something of the same concept, in the order of their time. They
+//! are what "the newest of each kind" (`$lastn`) is read from
+//! (<https://hl7.org/fhir/R4/observation-operation-lastn.html>).
+//!
+//! A concept is all of `Observation.code`: its codings, or its text if it has none. Concepts that share a coding mean
+//! the same, and so do those that share one with either, see `groups`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::{Deserialize, Serialize};
+
+use crate::fhir::store::{IndexEntry, IndexValue};
+use crate::json::Node;
+
+/// The name under which series are indexed; no search parameter has it.
+pub(crate) const SERIES: &str = "$series";
+
+/// What an Observation says something of.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Concept {
+    /// System (empty for none) and code of each coding, in order, each once; none if there is no text either.
+    Codings(Vec<(String, String)>),
+    Text(String),
+}
+
+/// The place of an Observation in its series, from what else it is found by.
+pub(super) fn extract(observation: &Node<'_>, entries: &[IndexEntry]) -> Vec<IndexEntry> {
+    let Ok(concept) = serde_json::to_string(&Concept::of(observation)) else {
+        return Vec::new();
+    };
+    let end = entries.iter().filter(|entry| &*entry.parameter == "date").filter_map(end).max();
+    let subjects = entries.iter().filter(|entry| &*entry.parameter == "subject").filter_map(target);
+    let place = |subject: &str| IndexValue::Series {
+        subject: subject.to_owned(),
+        concept: concept.clone(),
+        // What has no time is older than all that has one.
+        end: end.unwrap_or(i64::MIN),
+    };
+    subjects.map(|subject| IndexEntry { parameter: SERIES.into(), value: place(subject) }).collect()
+}
+
+/// Concepts that mean the same, together. Concepts are as in the index.
+pub(crate) fn groups(concepts: Vec<String>) -> Vec<Vec<String>> {
+    let mut first_with: HashMap<(String, String), usize> = HashMap::new();
+    let mut parents: Vec<usize> = (0..concepts.len()).collect();
+    for (index, concept) in concepts.iter().enumerate() {
+        for coding in codings(concept) {
+            let first = *first_with.entry(coding).or_insert(index);
+            let (root, other) = (root(&mut parents, index), root(&mut parents, first));
+            parents.get_mut(root).into_iter().for_each(|parent| *parent = other);
+        }
+    }
+    let mut groups: BTreeMap<usize, Vec<String>> = BTreeMap::new();
+    for (index, concept) in concepts.into_iter().enumerate() {
+        groups.entry(root(&mut parents, index)).or_default().push(concept);
+    }
+    groups.into_values().collect()
+}
+
+fn codings(concept: &str) -> Vec<(String, String)> {
+    match serde_json::from_str(concept) {
+        Ok(Concept::Codings(codings)) => codings,
+        Ok(Concept::Text(_)) | Err(_) => Vec::new(),
+    }
+}
+
+/// The one that stands for all that were joined with `index`; each step shortens the way for the next.
+fn root(parents: &mut [usize], mut index: usize) -> usize {
+    while let Some(parent) = parents.get(index).copied().filter(|parent| *parent != index) {
+        let above = parents.get(parent).copied().unwrap_or(parent);
+        parents.get_mut(index).into_iter().for_each(|parent| *parent = above);
+        index = above;
+    }
+    index
+}
+
+impl Concept {
+    fn of(observation: &Node<'_>) -> Self {
+        let code = observation.member("code").unwrap_or(&Node::Null);
+        let part = |node: &Node<'_>, name| node.member(name).and_then(Node::as_str).unwrap_or_default().to_owned();
+        let codings = code.member("coding").map(Node::elements).unwrap_or_default();
+        let mut codings: Vec<_> = codings.iter().map(|coding| (part(coding, "system"), part(coding, "code"))).collect();
+        codings.retain(|(_, code)| !code.is_empty());
+        codings.sort_unstable();
+        codings.dedup();
+        let text = part(code, "text");
+        if codings.is_empty() && !text.is_empty() { Self::Text(text) } else { Self::Codings(codings) }
+    }
+}
+
+fn end(entry: &IndexEntry) -> Option<i64> {
+    if let IndexValue::Date { end, .. } = entry.value { Some(end) } else { None }
+}
+
+fn target(entry: &IndexEntry) -> Option<&str> {
+    if let IndexValue::Reference { target } = &entry.value { Some(target) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::{SERIES, groups};
+    use crate::fhir::search::index::entries;
+    use crate::fhir::store::IndexValue;
+    use crate::json;
+    use crate::r4::resource_type::ResourceType;
+
+    fn concept(codes: &[&str]) -> String {
+        let codings: Vec<(&str, &str)> = codes.iter().map(|code| ("urn:s", *code)).collect();
+        serde_json::to_string(&codings).unwrap()
+    }
+
+    #[track_caller]
+    fn check(concepts: &[&[&str]], expected: &[&[usize]]) {
+        let concepts: Vec<String> = concepts.iter().map(|codes| concept(codes)).collect();
+        let expected: BTreeSet<BTreeSet<String>> =
+            expected.iter().map(|group| group.iter().map(|index| concepts[*index].clone()).collect()).collect();
+        let found = groups(concepts).into_iter().map(|group| group.into_iter().collect());
+        assert_eq!(found.collect::<BTreeSet<BTreeSet<String>>>(), expected);
+    }
+
+    #[test]
+    fn what_shares_a_coding_directly_or_through_others_is_one_group() {
+        check(&[&["a"], &["b"], &["c"]], &[&[0], &[1], &[2]]);
+        check(&[&["a"], &["b"], &["a", "c"]], &[&[0, 2], &[1]]);
+        check(&[&["a"], &["b"], &["a", "b"]], &[&[0, 1, 2]]);
+        check(&[&["a", "b"], &["c", "d"], &["e"], &["b", "c"]], &[&[0, 1, 3], &[2]]);
+    }
+
+    #[test]
+    fn texts_are_one_group_to_the_letter_and_systems_count() {
+        let texts = ["textM", "Text", "t e x t"].map(|text| serde_json::to_string(text).unwrap());
+        assert_eq!(groups(texts.to_vec()).len(), 3);
+        let codings = [r#"[["urn:s","a"]]"#, r#"[["urn:t","a"]]"#, r#"[["","a"]]"#, r#""a""#].map(str::to_owned);
+        assert_eq!(groups(codings.to_vec()).len(), 4);
+    }
+
+    proptest! {
+        #[test]
+        fn groups_are_the_connected_parts(sets in prop::collection::btree_set(prop::collection::btree_set(0_u8..12, 1..4), 0..14)) {
+            let concept = |set: &BTreeSet<u8>| {
+                let codings: Vec<_> = set.iter().map(|code| ("urn:s".to_owned(), code.to_string())).collect();
+                serde_json::to_string(&codings).unwrap()
+            };
+            let found: BTreeSet<BTreeSet<String>> =
+                groups(sets.iter().map(concept).collect()).into_iter().map(|group| group.into_iter().collect()).collect();
+            let mut parts: Vec<(BTreeSet<u8>, BTreeSet<String>)> =
+                sets.iter().map(|set| (set.clone(), BTreeSet::from([concept(set)]))).collect();
+            while let Some((one, other)) = (0..parts.len())
+                .flat_map(|one| (0..one).map(move |other| (one, other)))
+                .find(|(one, other)| !parts[*one].0.is_disjoint(&parts[*other].0))
+            {
+                let (codes, concepts) = parts.remove(one);
+                parts[other].0.extend(codes);
+                parts[other].1.extend(concepts);
+            }
+            prop_assert_eq!(found, parts.into_iter().map(|(_, concepts)| concepts).collect::<BTreeSet<_>>());
+        }
+    }
+
+    #[track_caller]
+    fn check_place(observation: &str, expected: Option<(&str, &str, i64)>) {
+        let node = json::parse(observation.as_bytes()).unwrap();
+        let found = entries(ResourceType::OBSERVATION, &node);
+        let place = found.iter().find(|entry| &*entry.parameter == SERIES).map(|entry| entry.value.clone());
+        let expected = expected.map(|(subject, concept, end)| IndexValue::Series {
+            subject: subject.to_owned(),
+            concept: concept.to_owned(),
+            end,
+        });
+        assert_eq!(place, expected);
+    }
+
+    #[test]
+    fn an_observation_has_its_place_by_subject_code_and_time() {
+        check_place(
+            r#"{"code":{"coding":[{"system":"urn:s","code":"b"},{"code":"a"},{"display":"x"}],"text":"t"},
+                "subject":{"reference":"Patient/1/_history/2"},"effectiveDateTime":"1970-01-01T00:00:01.000Z"}"#,
+            Some(("Patient/1", r#"[["","a"],["urn:s","b"]]"#, 1_000_999)),
+        );
+        let text = r#"{"code":{"text":"t"},"subject":{"reference":"Patient/1"}}"#;
+        check_place(text, Some(("Patient/1", r#""t""#, i64::MIN)));
+        check_place(r#"{"subject":{"reference":"Patient/1"}}"#, Some(("Patient/1", "[]", i64::MIN)));
+        check_place(r#"{"code":{"text":"t"}}"#, None);
+    }
+}

@@ -1,0 +1,131 @@
+//! Series: what resources say of a concept about a subject, read from the newest back.
+//!
+//! The rows of a series are in the order of time, so the newest of a kind are found without a look at the others, unless
+//! the condition refuses many of them.
+
+use std::cmp::Reverse;
+
+use super::filter::{Candidate, Filter, ready};
+use super::find::version;
+use super::names::text_of;
+use super::read::Reading;
+use crate::fhir::store::interface::StoreError;
+use crate::fhir::store::{Dated, Newest, Parameter};
+use crate::r4::resource_type::ResourceType;
+
+/// The concepts of the series about a subject, at most `limit`. Each is one step into the index.
+pub(super) fn concepts(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    parameter: &Parameter,
+    subject: &str,
+    limit: usize,
+) -> Result<Vec<String>, StoreError> {
+    let (Some(parameter), Some(subject)) =
+        (reading.number_of_parameter(resource_type, parameter)?, reading.number_of(subject)?)
+    else {
+        return Ok(Vec::new());
+    };
+    let mut statement = reading.connection.prepare_cached(NEXT_CONCEPT)?;
+    let mut concepts = Vec::new();
+    let mut last = i64::MIN;
+    while concepts.len() < limit {
+        let next: Option<i64> = statement.query_row((parameter, subject, last), |row| row.get(0))?;
+        let Some(next) = next else { break };
+        concepts.extend(text_of(reading.connection, next)?);
+        last = next;
+    }
+    Ok(concepts)
+}
+
+/// The newest matches of each kind.
+pub(super) fn newest(reading: Reading<'_>, newest: &Newest) -> Result<Vec<Dated>, StoreError> {
+    let (Some(parameter), Some(subject)) = (
+        reading.number_of_parameter(newest.selection.resource_type, &newest.parameter)?,
+        reading.number_of(&newest.subject)?,
+    ) else {
+        return Ok(Vec::new());
+    };
+    let walk = Walk {
+        reading,
+        parameter,
+        subject,
+        filter: ready(reading, newest.selection.resource_type, &newest.selection.condition)?,
+        newest,
+    };
+    let mut found = Vec::new();
+    for kind in &newest.kinds {
+        for place in walk.kind(kind)? {
+            let version = version(reading, place.number)?;
+            found.extend(version.map(|version| Dated { end: place.end, version }));
+        }
+    }
+    Ok(found)
+}
+
+struct Walk<'a> {
+    reading: Reading<'a>,
+    parameter: i64,
+    subject: i64,
+    filter: Filter,
+    newest: &'a Newest,
+}
+
+/// Newest is greatest; of two that are as new the one first written later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Place {
+    end: i64,
+    number: i64,
+}
+
+impl Walk<'_> {
+    fn kind(&self, concepts: &[String]) -> Result<Vec<Place>, StoreError> {
+        let mut places = Vec::new();
+        for concept in concepts {
+            self.concept(concept, &mut places)?;
+        }
+        places.sort_unstable_by_key(|place| Reverse(*place));
+        let mut kept = Vec::with_capacity(places.len());
+        for place in places {
+            if self.is_enough(&kept, place) {
+                break;
+            }
+            kept.push(place);
+        }
+        Ok(kept)
+    }
+
+    /// The newest matches of one concept; among them are those that are among the newest of its kind.
+    fn concept(&self, concept: &str, places: &mut Vec<Place>) -> Result<(), StoreError> {
+        let Some(concept) = self.reading.number_of(concept)? else {
+            return Ok(());
+        };
+        let mut found = Vec::new();
+        let mut statement = self.reading.connection.prepare_cached(NEWEST_IN_SERIES)?;
+        let mut rows = statement.query((self.parameter, self.subject, concept))?;
+        while let Some(row) = rows.next()? {
+            let place = Place { end: row.get(4)?, number: row.get(0)? };
+            if self.is_enough(&found, place) {
+                break;
+            }
+            let candidate = Candidate::from_row(row, self.newest.selection.resource_type)?;
+            if self.filter.passes(self.reading, &candidate)? {
+                found.push(place);
+            }
+        }
+        places.append(&mut found);
+        Ok(())
+    }
+
+    /// Whether what was found leaves no room for the place that comes next.
+    fn is_enough(&self, found: &[Place], next: Place) -> bool {
+        let is_tie = found.last().is_some_and(|last| last.end == next.end && next.end != i64::MIN);
+        found.len() >= self.newest.most || (found.len() >= self.newest.count && !is_tie)
+    }
+}
+
+const NEXT_CONCEPT: &str =
+    "SELECT min(concept) FROM index_series WHERE parameter = ?1 AND subject = ?2 AND concept > ?3";
+const NEWEST_IN_SERIES: &str = r#"SELECT r.number, r.id, r.changed, r.entries, s."end"
+    FROM index_series s CROSS JOIN resources r ON r.number = s.resource
+    WHERE s.parameter = ?1 AND s.subject = ?2 AND s.concept = ?3 ORDER BY s."end" DESC, s.resource DESC"#;
