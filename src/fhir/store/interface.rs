@@ -120,6 +120,13 @@ pub(crate) trait Writer: Reader {
     /// When the database fails. The write must then end in an error as well.
     fn put(&mut self, draft: Draft) -> Result<Version, StoreError>;
 
+    /// Writes the current version anew: other content under the same number, time and method, for what is said of a
+    /// version and not by it. `None` when there is nothing to amend.
+    ///
+    /// # Errors
+    /// When the database fails. The write must then end in an error as well.
+    fn amend(&mut self, draft: Draft) -> Result<Option<Version>, StoreError>;
+
     /// Deletes, which is a version of its own. `None` when there is nothing to delete.
     ///
     /// # Errors

@@ -287,6 +287,24 @@ impl Writer for Writing<'_> {
         })
     }
 
+    fn amend(&mut self, draft: Draft) -> Result<Option<Version>, StoreError> {
+        let Some(current) = self.current_row(&draft.key)?.filter(|current| current.body.is_some()) else {
+            return Ok(None);
+        };
+        let entries = self.pack(draft.key.resource_type, &draft.index)?;
+        let last_updated = timestamp(current.changed)?;
+        let body = assemble(&draft.key.id, current.version, last_updated, &draft.body);
+        self.connection()
+            .prepare_cached("UPDATE bodies SET body = ?2 WHERE number = ?1")?
+            .execute((current.body, &body))?;
+        self.connection()
+            .prepare_cached("UPDATE resources SET entries = ?2 WHERE number = ?1")?
+            .execute((current.number, &entries))?;
+        self.change_rows(current.number, &unpack(&current.entries), &unpack(&entries))?;
+        self.changes.add(&draft.key, draft.index);
+        self.reading.current(&draft.key)
+    }
+
     fn delete(&mut self, key: &ResourceKey) -> Result<Option<Version>, StoreError> {
         let Some(current) = self.current_row(key)?.filter(|current| current.body.is_some()) else {
             return Ok(None);
