@@ -59,7 +59,7 @@ async fn the_capability_statement_names_every_operation_where_it_is_called() {
         operations.map(|operation| operation["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let of_observation = operations("Observation");
-    for name in ["lastn", "meta", "meta-add", "meta-delete", "validate"] {
+    for name in ["lastn", "stats", "meta", "meta-add", "meta-delete", "validate"] {
         assert!(of_observation.iter().any(|known| known == name), "{name}: {of_observation:?}");
     }
     assert!(!operations("Patient").contains(&"lastn".to_owned()));

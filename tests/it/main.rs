@@ -43,6 +43,7 @@ mod fhir_reference;
 mod fhir_rest;
 mod fhir_search;
 mod fhir_special;
+mod fhir_stats;
 mod fhir_string;
 mod fhir_summary;
 mod fhir_system_search;

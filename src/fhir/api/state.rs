@@ -77,7 +77,7 @@ pub(crate) struct ApiState {
     pub(crate) store: Arc<dyn Store>,
     /// Bounds and names.
     pub(crate) settings: Arc<ApiSettings>,
-    /// Dates what is made up for an answer.
+    /// The time of operations that are about now, and of what is made up for an answer.
     pub(crate) clock: Clock,
     /// Since when the service has been there, for its CapabilityStatement.
     pub(crate) started_at: Timestamp,

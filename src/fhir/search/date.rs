@@ -11,11 +11,11 @@ use crate::json::Node;
 
 /// The microseconds since 1970 that a date covers, both ends inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Interval {
+pub(crate) struct Interval {
     /// First microsecond.
-    pub(super) start: i64,
+    pub(crate) start: i64,
     /// Last microsecond.
-    pub(super) end: i64,
+    pub(crate) end: i64,
 }
 
 /// How a data type holds a time.
@@ -57,7 +57,8 @@ fn point(node: &Node<'_>) -> Option<Interval> {
     interval(node.as_str()?)
 }
 
-fn period(node: &Node<'_>) -> Option<Interval> {
+/// What a Period covers; an end that is missing is open. `None` when both are, or what is there is no date.
+pub(crate) fn period(node: &Node<'_>) -> Option<Interval> {
     let start = node.member("start").map(point);
     let end = node.member("end").map(point);
     let (start, end) = match (start, end) {
@@ -145,7 +146,7 @@ const MICROS_PER_MINUTE: i64 = 60 * MICROS_PER_SECOND;
 const MICROS_PER_SECOND: i64 = 1_000_000;
 
 /// The interval of a date, dateTime or instant as R4 writes them, or of a minute, as searches may.
-pub(super) fn interval(text: &str) -> Option<Interval> {
+pub(crate) fn interval(text: &str) -> Option<Interval> {
     let (date, time) = match text.split_once('T') {
         Some((date, time)) => (date, Some(time)),
         None => (text, None),

@@ -25,7 +25,7 @@ pub(super) fn unescape(text: &str) -> Option<String> {
 }
 
 /// Puts escapes before every character that needs one.
-pub(super) fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     text.chars().fold(String::new(), |mut escaped, character| {
         if r"\,|$".contains(character) {
             escaped.push('\\');

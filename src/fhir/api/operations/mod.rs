@@ -13,6 +13,7 @@ mod lastn;
 mod lookup;
 mod meta;
 pub(crate) mod parameters;
+mod stats;
 mod subsumes;
 mod terminology;
 mod validate;
@@ -191,6 +192,16 @@ static OPERATIONS: &[Operation] = &[
         inputs: lastn::INPUTS,
         others: Others::Search,
         handler: lastn::lastn,
+    },
+    Operation {
+        name: "stats",
+        levels: &[Level::Type],
+        types: Types::Only(&["Observation"]),
+        definition: "http://hl7.org/fhir/OperationDefinition/Observation-stats",
+        effect: Effect::Reads,
+        inputs: stats::INPUTS,
+        others: Others::Refused,
+        handler: stats::stats,
     },
 ];
 
