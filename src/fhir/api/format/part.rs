@@ -162,7 +162,7 @@ fn element_named(text: &str, place: Place) -> Result<Named, ApiError> {
     let choice = known().find(|element| element.shape == Shape::Choice && element.type_under(name).is_some());
     let near =
         choice.map(|element| element.name.to_owned()).or_else(|| nearest(name, known().map(|element| element.name)));
-    let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    let hint = near.map_or_else(|| ".".to_owned(), |near| format!("; did you mean `{near}`?"));
     let detail = format!(
         "`_elements` names `{name}`, which is no element at the root of the resource{hint} Separate names with commas; \
          `Patient.name` is of that type alone."
