@@ -2,9 +2,10 @@
 
 use std::io::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::config::SERVICE;
+use crate::support::hl7_validator;
 use crate::support::process::Vitalwire;
 
 const XML: (&str, &str) = ("content-type", "application/fhir+xml");
@@ -107,4 +108,47 @@ async fn a_search_as_xml_keeps_its_pages() {
     let next = page.text.split_once("<relation value=\"next\"/><url value=\"").unwrap().1.split_once('"').unwrap().0;
     let rest = fhir.get(&next.replace("&amp;", "&")).await.check(200);
     assert_eq!(rest.text.matches("<fullUrl").count(), 1, "{rest:?}");
+}
+
+/// The members of a resource but its `meta`, whose instants parsers write in their own time zone.
+fn content(mut resource: Value) -> Value {
+    resource.as_object_mut().unwrap().remove("meta");
+    resource
+}
+
+#[tokio::test]
+async fn the_official_parsers_read_in_our_xml_what_is_in_our_json() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    let division = "<div xmlns=\"http://www.w3.org/1999/xhtml\"><p>65.0 <b>bpm</b></p></div>";
+    let resources = [
+        json!({
+            "resourceType": "Patient", "id": "a", "language": "de",
+            "text": { "status": "generated", "div": division },
+            "contained": [{ "resourceType": "Organization", "id": "o", "name": "A & \"B\" <C>" }],
+            "extension": [{ "url": "http://x/e", "extension": [{ "url": "f", "valueDecimal": 1.5 }] }],
+            "identifier": [{ "id": "i1", "system": "urn:s", "value": "1" }],
+            "active": true,
+            "name": [{ "family": "Müller 李", "given": ["A", null], "_given": [null, { "extension": [{ "url": "http://x/g", "valueBoolean": false }] }] }],
+            "birthDate": "1970-01", "_birthDate": { "extension": [{ "url": "http://x/b", "valueTime": "12:00:00" }] },
+            "multipleBirthInteger": 2, "managingOrganization": { "reference": "#o" },
+        }),
+        json!({
+            "resourceType": "Observation", "id": "b", "status": "final", "code": { "text": "line\nbreak\ttab" },
+            "effectivePeriod": { "start": "2026-01-02T03:04:05+01:00" },
+            "valueSampledData": { "origin": { "value": 0 }, "period": 10, "dimensions": 1, "data": "1 2 E" },
+            "component": [{ "code": { "text": "c" }, "valueQuantity": { "value": 65.00, "comparator": "<" } }],
+        }),
+        json!({
+            "resourceType": "Questionnaire", "id": "c", "status": "draft",
+            "item": [{ "linkId": "1", "type": "group", "item": [{ "linkId": "1.1", "type": "choice", "answerOption": [{ "valueCoding": { "code": "x" } }, { "valueInteger": 3 }] }] }],
+        }),
+    ];
+    for resource in resources {
+        fhir.put(&resource).await.check(201);
+        let path = format!("{}/{}", resource["resourceType"].as_str().unwrap(), resource["id"].as_str().unwrap());
+        let xml = fhir.raw("GET", &path, &[ACCEPT_XML], "").await.check(200).text;
+        assert_eq!(content(hl7_validator::json_of(&xml)), content(fhir.get(&path).await.json()), "{xml}");
+    }
 }

@@ -27,11 +27,19 @@ struct Validator {
 /// What is wrong with a resource, empty when nothing is. Warnings do not count: LOINC is not part of R4, so none of its
 /// codes can be looked up here.
 pub(crate) fn errors(resource: &Value) -> Vec<String> {
-    let validator = VALIDATOR.get_or_init(|| Mutex::new(Validator::start()));
-    let answer = validator.lock().unwrap().ask(resource);
+    let answer = ask(&resource.to_string());
     let issues: Vec<Value> = serde_json::from_str(&answer).unwrap();
     let errors = issues.iter().filter(|issue| !matches!(issue["severity"].as_str(), Some("information" | "warning")));
     errors.map(|issue| format!("{}: {} ({})", issue["location"], issue["message"], issue["id"])).collect()
+}
+
+/// The JSON of a resource in XML on one line, as the official parsers have it.
+pub(crate) fn json_of(xml: &str) -> Value {
+    serde_json::from_str(&ask(xml)).unwrap()
+}
+
+fn ask(resource: &str) -> String {
+    VALIDATOR.get_or_init(|| Mutex::new(Validator::start())).lock().unwrap().ask(resource)
 }
 
 impl Validator {
@@ -59,7 +67,7 @@ impl Validator {
         Self { resources, answers }
     }
 
-    fn ask(&mut self, resource: &Value) -> String {
+    fn ask(&mut self, resource: &str) -> String {
         writeln!(self.resources, "{resource}").unwrap();
         let answer = self.answers.recv_timeout(ANSWER_MAX);
         answer.unwrap_or_else(|error| panic!("no answer, {error}; {BUILT}/log says why"))

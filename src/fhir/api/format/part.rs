@@ -35,11 +35,11 @@ enum Place {
 /// Cuts what a read gives to the part that was asked for.
 pub(crate) async fn cut(request: Request, next: Next) -> Response {
     let path = request.uri().path();
-    let place = Place::of(path.strip_prefix(MOUNT).unwrap_or(path));
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if !is_read && !path.ends_with("/_search") {
         return next.run(request).await;
     }
+    let place = Place::of(path.strip_prefix(MOUNT).unwrap_or(path));
     let query = request.uri().query().unwrap_or_default();
     let asked = match subset(form_urlencoded::parse(query.as_bytes()), place) {
         Ok(asked) => asked,

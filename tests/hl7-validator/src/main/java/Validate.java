@@ -1,4 +1,5 @@
 import ca.uhn.fhir.context.FhirContext;
+import ca.uhn.fhir.parser.StrictErrorHandler;
 import ca.uhn.fhir.validation.FhirValidator;
 import ca.uhn.fhir.validation.SingleValidationMessage;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -17,8 +18,8 @@ import org.hl7.fhir.common.hapi.validation.validator.FhirInstanceValidator;
 import org.hl7.fhir.r5.utils.validation.constants.BestPracticeWarningLevel;
 
 /**
- * Reads one R4 resource a line and answers each with one line: a JSON array of what the validator finds, an object an
- * issue with severity, location, message and id. Ends when its input does.
+ * Reads one R4 resource a line and answers each with one line: to JSON, an array of what the validator finds, an object an
+ * issue with severity, location, message and id; to XML, the resource in JSON. Ends when its input does.
  */
 public final class Validate {
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -30,7 +31,18 @@ public final class Validate {
         FhirValidator validator = validator();
         BufferedReader resources = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String resource = resources.readLine(); resource != null; resource = resources.readLine()) {
-            answers.println(JSON.writeValueAsString(issues(validator, resource)));
+            answers.println(
+                    resource.startsWith("<") ? json(resource) : JSON.writeValueAsString(issues(validator, resource)));
+        }
+    }
+
+    private static String json(String xml) {
+        FhirContext context = FhirContext.forR4Cached();
+        try {
+            return context.newJsonParser().encodeResourceToString(
+                    context.newXmlParser().setParserErrorHandler(new StrictErrorHandler()).parseResource(xml));
+        } catch (RuntimeException failure) {
+            return JSON.createObjectNode().put("failure", failure.toString()).toString();
         }
     }
 
