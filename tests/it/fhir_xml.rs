@@ -97,6 +97,24 @@ async fn what_is_not_the_xml_of_a_resource_is_refused_with_its_place() {
 }
 
 #[tokio::test]
+async fn a_patch_of_paths_may_be_xml() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    fhir.put(&json!({ "resourceType": "Patient", "id": "p", "active": true })).await.check(201);
+    let patch = r#"<Parameters xmlns="http://hl7.org/fhir"><parameter><name value="operation"/>
+        <part><name value="type"/><valueCode value="replace"/></part>
+        <part><name value="path"/><valueString value="Patient.active"/></part>
+        <part><name value="value"/><valueBoolean value="false"/></part></parameter></Parameters>"#;
+    fhir.raw("PATCH", "Patient/p", &[XML], patch).await.check(200);
+    assert_eq!(fhir.get("Patient/p").await.json()["active"], false);
+    let statement = fhir.get("metadata").await.check(200).json();
+    for format in ["application/fhir+xml", "application/fhir+json", "application/json-patch+json"] {
+        assert!(statement["patchFormat"].as_array().unwrap().contains(&json!(format)), "{format}");
+    }
+}
+
+#[tokio::test]
 async fn a_search_as_xml_keeps_its_pages() {
     let directory = tempfile::tempdir().unwrap();
     let product = Vitalwire::serve(directory.path(), SERVICE);

@@ -55,6 +55,7 @@ pub(crate) async fn capabilities(State(state): State<ApiState>, headers: HeaderM
         "implementation": { "description": env!("CARGO_PKG_DESCRIPTION"), "url": state.base_url(&headers)? },
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
+        "patchFormat": ["application/json-patch+json", "application/fhir+json", "application/fhir+xml"],
         "rest": [{
             "mode": "server",
             "resource": resources,
