@@ -1,5 +1,6 @@
 //! The command line: what may be typed, and which part of the program answers it.
 
+mod bench;
 mod check;
 mod dead_letters;
 mod demo;
@@ -39,6 +40,8 @@ enum Command {
     Send(send::Arguments),
     /// Look at what a running process could not process, replay it, or discard it
     DeadLetters(dead_letters::Arguments),
+    /// Measure how fast a FHIR server is on this machine: this program, or any other by its address
+    Bench(bench::Arguments),
     /// Check mapping files, and try them on sample events; nothing runs and nothing is stored
     Mapping(mapping::Arguments),
 }
@@ -96,6 +99,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Check(arguments) => runtime.block_on(check::run(arguments)),
         Command::Send(arguments) => runtime.block_on(send::run(arguments)),
         Command::DeadLetters(arguments) => runtime.block_on(dead_letters::run(arguments)),
+        Command::Bench(arguments) => runtime.block_on(bench::run(arguments)),
         Command::Mapping(arguments) => mapping::run(&arguments),
     };
     // Queries still running on the blocking pool after the drain have nobody left to answer.

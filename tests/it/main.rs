@@ -12,6 +12,7 @@
 mod authentication;
 mod backpressure;
 mod bad_input;
+mod bench;
 mod check;
 mod dead_letter_replay;
 mod dead_letters;

@@ -55,6 +55,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("remote", &[]),
     ("send", &["sources::replay", "sources::backoff", "secret"]),
     ("demo", &["clock"]),
+    ("bench", &[]),
     ("workbench", &["model", "mapping", "convert", "json"]),
     ("app", &["*"]),
     ("cli", &["*"]),

@@ -1,0 +1,62 @@
+//! `vitalwire bench`: figures of a FHIR server on this machine.
+
+use std::path::PathBuf;
+
+use super::{Failure, say};
+use crate::bench::{self, BenchOptions};
+
+/// What may be typed.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    measure: Measure,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Measure {
+    /// Write Observations in transactions of a hundred and one by one; tells rates and processor time
+    Ingest {
+        #[command(flatten)]
+        what: What,
+        /// Observations written in transactions; a fifth as many are written one by one
+        #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u64).range(100..))]
+        written: u64,
+    },
+    /// Ask what clinicians' tools ask most; tells latencies
+    Search {
+        #[command(flatten)]
+        what: What,
+        /// Requests of each kind
+        #[arg(long, value_name = "N", default_value = "500", value_parser = clap::value_parser!(u64).range(1..))]
+        requests: u64,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct What {
+    /// A FHIR server that runs already, by its base URL; its store is written to. Without it, this program is measured in a
+    /// process of its own
+    #[arg(long, value_name = "URL")]
+    server: Option<String>,
+    /// Where the measured process keeps its data until the end; its disk is part of what is measured
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Observations stored before measuring
+    #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u64).range(2_000..))]
+    stored: u64,
+}
+
+/// Measures and reports.
+pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let measured = match arguments.measure {
+        Measure::Ingest { what, written } => bench::ingest(&what.options(written), say).await,
+        Measure::Search { what, requests } => bench::search(&what.options(requests), say).await,
+    };
+    measured.map_err(|error| Failure::other(&error))
+}
+
+impl What {
+    fn options(self, measured: u64) -> BenchOptions {
+        BenchOptions { server: self.server, directory: self.directory, stored: self.stored, measured }
+    }
+}
