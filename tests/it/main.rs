@@ -63,6 +63,7 @@ mod mapping_reload;
 mod metrics;
 mod mqtt_listener;
 mod mqtt_source;
+mod real_clients;
 mod redelivery;
 mod shutdown;
 mod startup;

@@ -156,7 +156,8 @@ fn element_named(text: &str, place: Place) -> Result<Named, ApiError> {
         None => ResourceType::all().collect(),
     };
     let known = || types.iter().flat_map(|it| elements_of(it.as_str()));
-    if known().any(|element| element.name == name) {
+    // The type is always there. Client libraries that think in JSON ask for it all the same.
+    if name == "resourceType" || known().any(|element| element.name == name) {
         return Ok(Named { resource_type, element: name.to_owned() });
     }
     let choice = known().find(|element| element.shape == Shape::Choice && element.type_under(name).is_some());
@@ -222,6 +223,8 @@ mod tests {
             Ok(Some(Subset::Elements(vec![named("", "value"), named("Patient", "name"), named("", "status")]))),
         );
         check("/", "_elements=birthDate", Ok(Some(Subset::Elements(vec![named("", "birthDate")]))));
+        let type_too = Subset::Elements(vec![named("", "name"), named("", "resourceType")]);
+        check("/Patient", "_elements=name,resourceType", Ok(Some(type_too)));
     }
 
     #[test]
