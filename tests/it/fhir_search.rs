@@ -308,13 +308,27 @@ async fn the_capability_statement_tells_the_truth() {
     let statement = fhir.get("metadata").await.check(200).json();
     assert_eq!((&statement["fhirVersion"], &statement["kind"]), (&json!("4.0.1"), &json!("instance")));
     assert_eq!(statement["implementation"]["url"], format!("{}/fhir", product.http));
-    let resources = statement["rest"][0]["resource"].as_array().unwrap();
+    let rest = &statement["rest"][0];
+    let system = ["batch", "history-system", "search-system", "transaction"];
+    assert_eq!(names(rest, "interaction", "code"), system.into());
+    assert_eq!(names(rest, "searchParam", "name"), ["_filter", "_list"].into());
+    for compartment in rest["compartment"].as_array().unwrap() {
+        let name = compartment.as_str().unwrap().rsplit('/').next().unwrap();
+        let of = ["Patient", "Encounter", "Device", "Practitioner", "RelatedPerson"]
+            .into_iter()
+            .find(|of| of.eq_ignore_ascii_case(name))
+            .unwrap();
+        fhir.get(&format!("{of}/1/Observation")).await.check(200);
+    }
+    assert_eq!(rest["compartment"].as_array().unwrap().len(), 5);
+    let resources = rest["resource"].as_array().unwrap();
     assert_eq!(resources.len(), 146);
     let everything: BTreeSet<&str> =
         resources.iter().flat_map(|resource| names(resource, "searchParam", "name")).collect();
     for (at, resource) in resources.iter().enumerate() {
         let name = resource["type"].as_str().unwrap();
-        let claimed = ["create", "delete", "history-instance", "read", "search-type", "update", "vread"];
+        let claimed =
+            ["create", "delete", "history-instance", "history-type", "read", "search-type", "update", "vread"];
         let patched = (name != "Binary").then_some("patch");
         assert_eq!(names(resource, "interaction", "code"), claimed.into_iter().chain(patched).collect());
         assert_eq!(resource["versioning"], "versioned", "an update without If-Match is taken");
@@ -329,6 +343,7 @@ async fn the_capability_statement_tells_the_truth() {
         assert_eq!(fhir.ids(&format!("{name}?_id=one"), "match").await, ["one"]);
         fhir.raw("DELETE", &path, &[], "").await.check(204);
         assert_eq!(fhir.get(&format!("{path}/_history")).await.check(200).json()["total"], 3);
+        assert_eq!(fhir.get(&format!("{name}/_history")).await.check(200).json()["total"], 4);
 
         let parameters = resource["searchParam"].as_array().unwrap();
         let searches = parameters.iter().map(|parameter| {

@@ -16,12 +16,17 @@ use super::policies::VersioningPolicy;
 use super::respond;
 use super::state::{ApiSettings, ApiState};
 use crate::fhir::search;
+use crate::r4::definitions::compartments::compartment;
 use crate::r4::definitions::search_parameters::{ParameterKind, search_parameters};
 use crate::r4::resource_type::ResourceType;
 
 /// The interactions on a resource, by their codes.
-const INTERACTIONS: [&str; 8] =
-    ["read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type"];
+const INTERACTIONS: [&str; 9] =
+    ["read", "vread", "update", "patch", "delete", "history-instance", "history-type", "create", "search-type"];
+/// The interactions on the whole server.
+const SYSTEM_INTERACTIONS: [&str; 4] = ["transaction", "batch", "search-system", "history-system"];
+/// Parameters of every search that are not of the definitions of a type.
+const OF_EVERY_SEARCH: [&str; 2] = ["_filter", "_list"];
 
 /// The same for all requests, and large.
 static RESOURCES: LazyLock<Vec<(ResourceType, Value)>> =
@@ -59,11 +64,19 @@ pub(crate) async fn capabilities(State(state): State<ApiState>, headers: HeaderM
         "rest": [{
             "mode": "server",
             "resource": resources,
-            "interaction": [{ "code": "transaction" }, { "code": "batch" }],
+            "interaction": SYSTEM_INTERACTIONS.map(|code| json!({ "code": code })),
+            "searchParam": OF_EVERY_SEARCH.map(|name| json!({ "name": name, "type": "special" })),
+            "compartment": compartments(),
         }],
     });
     let body = serde_json::to_vec(&statement).map_err(ApiError::internal)?;
     Ok(respond::json(StatusCode::OK, body.into()))
+}
+
+/// The definitions of all compartments.
+fn compartments() -> Vec<String> {
+    let types = ResourceType::all().filter(|resource_type| compartment(*resource_type).is_some());
+    types.map(|of| format!("http://hl7.org/fhir/CompartmentDefinition/{}", of.as_str().to_lowercase())).collect()
 }
 
 /// What is said of a type, with what the operator decided about it.
@@ -72,7 +85,7 @@ fn with_policies(resource_type: ResourceType, resource: &Value, settings: &ApiSe
     let policy = settings.versioning.of(resource_type);
     let keeps_versions = policy != VersioningPolicy::NoVersion;
     let is_offered = |code: &str| match code {
-        "vread" | "history-instance" => keeps_versions,
+        "vread" | "history-instance" | "history-type" => keeps_versions,
         "patch" => patch::is_patchable(resource_type),
         _ => true,
     };
