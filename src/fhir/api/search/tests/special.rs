@@ -59,7 +59,8 @@ impl Ask {
     fn holds(&self, person: &Person) -> bool {
         match self {
             Self::Family(operator, text) => {
-                let (family, text) = (plain(person.family), plain(text));
+                // Punctuation tells no name, but may be all that is searched for.
+                let (family, text) = (plain(person.family).replace('\'', ""), plain(text));
                 match *operator {
                     "eq" => family == text,
                     "co" => family.contains(&text),
