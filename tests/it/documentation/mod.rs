@@ -19,9 +19,10 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use self::markdown::{Block, Part, Row, anchors, code_spans, links, parts};
-use crate::support::process::{run, vitalwire};
+use crate::support::config::SERVICE;
+use crate::support::process::{Vitalwire, run, vitalwire};
 
-const DOCUMENTS: [&str; 7] = [
+const DOCUMENTS: [&str; 8] = [
     "README.md",
     "templates/README.md",
     "templates/reference.md",
@@ -29,6 +30,7 @@ const DOCUMENTS: [&str; 7] = [
     "docs/metrics.md",
     "docs/dead-letters.md",
     "docs/fhir-servers.md",
+    "docs/fhir.md",
 ];
 
 fn repository(path: &str) -> PathBuf {
@@ -219,6 +221,45 @@ fn every_link_leads_somewhere() {
         }
     }
     assert!(dead.is_empty(), "{}", dead.join("\n"));
+}
+
+/// Whether there is such a test of the binary (`file::name`), or such a file of tests.
+fn is_test(named: &str) -> bool {
+    match named.split_once("::") {
+        Some((file, name)) => {
+            let tests = fs::read_to_string(repository(&format!("tests/it/{file}.rs"))).unwrap_or_default();
+            tests.contains(&format!("fn {name}("))
+        }
+        None => repository(named).exists(),
+    }
+}
+
+#[test]
+fn what_the_fhir_service_does_has_a_test() {
+    let mut without = Vec::new();
+    for row in text(&repository("docs/fhir.md")).lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [_, supported, tests] = cells.as_slice() else { panic!("{row}") };
+        let tests = code_spans(tests);
+        if (supported.starts_with("yes") && tests.is_empty()) || !tests.iter().all(|test| is_test(test)) {
+            without.push(row.to_owned());
+        }
+    }
+    assert!(without.is_empty(), "{}", without.join("\n"));
+}
+
+#[test]
+fn every_operation_of_the_fhir_service_is_documented() {
+    let directory = tempfile::tempdir().unwrap();
+    let server = Vitalwire::serve(directory.path(), SERVICE);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let statement = runtime.block_on(async { server.fhir().get("metadata").await.check(200).json() });
+    let resources = statement["rest"][0]["resource"].as_array().unwrap();
+    let operations = resources.iter().flat_map(|resource| resource["operation"].as_array().unwrap());
+    let documented = text(&repository("docs/fhir.md"));
+    for name in operations.map(|operation| operation["name"].as_str().unwrap()) {
+        assert!(documented.contains(&format!("`${name}`")), "docs/fhir.md does not name ${name}");
+    }
 }
 
 #[test]
