@@ -188,6 +188,14 @@ impl Database {
         self.readers.read_long(job).await
     }
 
+    /// As `read`, on the caller's own thread; only for what a few steps into an index find.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub(crate) async fn read_here<T>(&self, job: impl FnOnce(&Connection) -> T) -> Result<T, DatabaseError> {
+        self.readers.read_here(job).await
+    }
+
     /// Takes no more work, finishes what waits, moves the log into the database file and closes it. Every clone then
     /// answers [`DatabaseError::Closed`], and the data directory is free.
     pub(crate) async fn close(&self) {

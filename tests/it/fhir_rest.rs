@@ -158,6 +158,8 @@ const REFUSED: &[(&str, &str, &str, &str, u16, &str, &str)] = &[
         "not-supported",
         "`If-None-Exist`",
     ),
+    ("GET", "Patient/p?active=true", "", "", 400, "not-supported", "`active`"),
+    ("GET", "Patient/p/_history/1?active=true", "", "", 400, "not-supported", "`active`"),
     ("PUT", "Patient/q?active=true", "", r#"{"resourceType":"Patient","id":"q"}"#, 400, "not-supported", "`active`"),
     ("POST", "", "", r#"{"resourceType":"Bundle","type":"history"}"#, 400, "value", "`transaction`"),
     ("POST", "Patient/_search", "content-type: text/plain", "name=x", 415, "not-supported", "x-www-form-urlencoded"),

@@ -58,7 +58,7 @@ async fn respond(
 ) -> Result<Response, ApiError> {
     let base_url = state.base_url(headers)?;
     let history = History::read(&state.settings, of, &query.unwrap_or_default())?;
-    let bundle = state.store.read(move |reader| history.answer(reader, &base_url)).await?;
+    let bundle = state.search(move |reader| history.answer(reader, &base_url)).await?;
     Ok(json(StatusCode::OK, bundle.into()))
 }
 

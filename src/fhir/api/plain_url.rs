@@ -1,7 +1,7 @@
 //! URLs of interactions that take no parameters.
 //!
 //! A parameter that is passed over may be a condition: who creates with `POST Patient?identifier=...` believes that a Patient
-//! with this identifier is not written twice.
+//! with this identifier is not written twice, and who reads with `Patient/1?active=true` that the Patient is active.
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
@@ -12,20 +12,35 @@ use super::error::{ApiError, Category};
 /// There are no parameters in the URL but those about the form of the answer (`_format`, `_pretty`).
 pub(crate) struct PlainUrl;
 
+/// As `PlainUrl`, and those about the part that is read (`_summary`, `_elements`).
+pub(crate) struct PlainReadUrl;
+
 impl<S: Send + Sync> FromRequestParts<S> for PlainUrl {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let mut names = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).map(|(name, _)| name);
-        match names.find(|name| !matches!(name.as_ref(), "_format" | "_pretty")) {
-            None => Ok(Self),
-            Some(name) => Err(ApiError::new(
-                Category::NotSupported,
-                format!(
-                    "This interaction takes no parameter `{name}`; nothing was done. The condition of a create is the header \
-                     `If-None-Exist`; those of other writes stand in the URL of the type, without an id."
-                ),
-            )),
+        let hint = "The condition of a create is the header `If-None-Exist`; those of other writes stand in the URL of the type, \
+                    without an id.";
+        takes_only(parts, &["_format", "_pretty"], hint).map(|()| Self)
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for PlainReadUrl {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let hint = "Search in the type for what fulfils a condition.";
+        takes_only(parts, &["_format", "_pretty", "_summary", "_elements"], hint).map(|()| Self)
+    }
+}
+
+fn takes_only(parts: &Parts, known: &[&str], hint: &str) -> Result<(), ApiError> {
+    let mut names = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).map(|(name, _)| name);
+    match names.find(|name| !known.contains(&name.as_ref())) {
+        None => Ok(()),
+        Some(name) => {
+            let detail = format!("This interaction takes no parameter `{name}`; nothing was done. {hint}");
+            Err(ApiError::new(Category::NotSupported, detail))
         }
     }
 }

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
 use super::error::{ApiError, Category};
+use super::plain_url::PlainReadUrl;
 use super::preconditions::ReadConditions;
 use super::respond::{empty, insert_version_headers, json};
 use super::state::ApiState;
@@ -16,6 +17,7 @@ use crate::fhir::store::{ResourceKey, Version};
 pub(crate) async fn read(
     State(state): State<ApiState>,
     KeyInPath(key): KeyInPath,
+    _: PlainReadUrl,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let conditions = ReadConditions::in_headers(&headers)?;

@@ -5,6 +5,7 @@ use axum::response::Response;
 use http::HeaderMap;
 
 use super::error::ApiError;
+use super::plain_url::PlainReadUrl;
 use super::preconditions::ReadConditions;
 use super::read::{deleted, unless_known};
 use super::state::ApiState;
@@ -16,6 +17,7 @@ use crate::fhir::store::{ResourceKey, Version};
 pub(crate) async fn vread(
     State(state): State<ApiState>,
     VersionInPath(key, number): VersionInPath,
+    _: PlainReadUrl,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let conditions = ReadConditions::in_headers(&headers)?;

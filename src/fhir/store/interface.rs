@@ -2,8 +2,8 @@
 //!
 //! Work is handed in as a function. One that reads sees a committed state that does not move under it. One that writes
 //! runs alone, sees all that was written before it, and takes effect as a whole once its caller has the answer: an
-//! error from the function, or from the store, leaves nothing behind. Functions run on the store's own threads, so
-//! whatever can be computed beforehand (parsing, indexing) belongs in front of the call.
+//! error from the function, or from the store, leaves nothing behind. Searches and writes run on the store's own
+//! threads, so whatever can be computed beforehand (parsing, indexing) belongs in front of the call.
 
 use std::error::Error;
 use std::future::Future;
@@ -158,7 +158,7 @@ pub(crate) type JobEnd<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>>
 
 /// A place for resources. Callers use the functions `read` and `write` of `dyn Store`, which carry results of any type.
 pub(crate) trait Store: Send + Sync {
-    /// Runs a job on a committed state.
+    /// Runs a job on a committed state, on the caller's own thread: it takes no more than a few steps into an index.
     fn run_read(&self, job: ReadJob) -> JobEnd<'_>;
 
     /// Runs a job on a committed state that may take long; jobs of `run_read` do not wait for it.
@@ -169,7 +169,7 @@ pub(crate) trait Store: Send + Sync {
 }
 
 impl dyn Store {
-    /// Runs a function that reads.
+    /// Runs a function that reads a resource or two, by their ids.
     ///
     /// # Errors
     /// What the function returns, or the store's own failure.

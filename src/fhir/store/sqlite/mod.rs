@@ -102,7 +102,7 @@ impl Store for SqliteStore {
         Box::pin(async move {
             let job =
                 move |connection: &Connection| job(&Reading { connection, types: &types, terminology, names: None });
-            self.database.read(job).await?;
+            self.database.read_here(job).await?;
             Ok(())
         })
     }
