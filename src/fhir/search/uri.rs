@@ -44,10 +44,13 @@ pub(super) fn split_version(value: &str) -> Option<(&str, &str)> {
     }
 }
 
+/// The URNs in which this program's connectors tell, level by level, what an Observation was made from.
+const OWN_NAMESPACE: &str = "urn:vitalwire:";
+
 /// A URI as a search value.
 pub(super) fn test(value: &str, mode: UriMode) -> Result<Test, BadValue> {
     match unescape(value) {
-        Some(uri) if mode != UriMode::Exact && uri.starts_with("urn:") => {
+        Some(uri) if mode != UriMode::Exact && uri.starts_with("urn:") && !uri.starts_with(OWN_NAMESPACE) => {
             Err(BadValue { expected: "a URL; a URN has nothing above or below it" })
         }
         Some(uri) if !uri.is_empty() => Ok(Test::Uri { uri, mode }),
