@@ -6,14 +6,18 @@
 //! the same, and so do those that share one with either, see `groups`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fhir::store::{IndexEntry, IndexValue};
+use crate::fhir::store::{Condition, IndexEntry, IndexValue, Parameter, Test};
 use crate::json::Node;
 
 /// The name under which series are indexed; no search parameter has it.
-pub(crate) const SERIES: &str = "$series";
+pub(crate) static SERIES: LazyLock<Parameter> = LazyLock::new(|| "$series".into());
+
+/// The parameter of what an Observation is about.
+const CODE: &str = "code";
 
 /// What an Observation says something of.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,7 +30,7 @@ enum Concept {
 
 /// The place of an Observation in its series, from what else it is found by.
 pub(super) fn extract(observation: &Node<'_>, entries: &[IndexEntry]) -> Vec<IndexEntry> {
-    let Ok(concept) = serde_json::to_string(&Concept::of(observation)) else {
+    let Ok(concept) = serde_json::to_string(&Concept::of(observation, entries)) else {
         return Vec::new();
     };
     let end = entries.iter().filter(|entry| &*entry.parameter == "date").filter_map(end).max();
@@ -37,7 +41,7 @@ pub(super) fn extract(observation: &Node<'_>, entries: &[IndexEntry]) -> Vec<Ind
         // What has no time is older than all that has one.
         end: end.unwrap_or(i64::MIN),
     };
-    subjects.map(|subject| IndexEntry { parameter: SERIES.into(), value: place(subject) }).collect()
+    subjects.map(|subject| IndexEntry { parameter: SERIES.clone(), value: place(subject) }).collect()
 }
 
 /// Concepts that mean the same, together. Concepts are as in the index.
@@ -58,6 +62,31 @@ pub(crate) fn groups(concepts: Vec<String>) -> Vec<Vec<String>> {
     groups.into_values().collect()
 }
 
+/// Whether something of this concept may fulfil a condition: `false` if the condition asks for a code that it has not.
+/// Concepts are made of the very values that are searched as `code`, so the two cannot disagree.
+pub(crate) fn may_fulfil(concept: &str, condition: &Condition) -> bool {
+    match condition {
+        Condition::All(parts) => parts.iter().all(|part| may_fulfil(concept, part)),
+        Condition::Any(parts) => parts.iter().any(|part| may_fulfil(concept, part)),
+        Condition::Has(parameter, Test::Token { system, code: Some(code) }) if &**parameter == CODE => {
+            let is_asked = |(of, known): &(String, String)| known == code && system.as_ref().is_none_or(|it| it == of);
+            codings(concept).iter().any(is_asked)
+        }
+        // What says nothing of the code, or something that another code may fulfil too.
+        Condition::Has(..)
+        | Condition::Not(_)
+        | Condition::Id(_)
+        | Condition::LastUpdated { .. }
+        | Condition::Words(_)
+        | Condition::Near { .. }
+        | Condition::Present(_)
+        | Condition::Coded(..)
+        | Condition::Linked { .. }
+        | Condition::LinkedFrom { .. } => true,
+    }
+}
+
+/// The codings of a concept, none if it is a text.
 fn codings(concept: &str) -> Vec<(String, String)> {
     match serde_json::from_str(concept) {
         Ok(Concept::Codings(codings)) => codings,
@@ -76,17 +105,20 @@ fn root(parents: &mut [usize], mut index: usize) -> usize {
 }
 
 impl Concept {
-    fn of(observation: &Node<'_>) -> Self {
-        let code = observation.member("code").unwrap_or(&Node::Null);
-        let part = |node: &Node<'_>, name| node.member(name).and_then(Node::as_str).unwrap_or_default().to_owned();
-        let codings = code.member("coding").map(Node::elements).unwrap_or_default();
-        let mut codings: Vec<_> = codings.iter().map(|coding| (part(coding, "system"), part(coding, "code"))).collect();
-        codings.retain(|(_, code)| !code.is_empty());
+    fn of(observation: &Node<'_>, entries: &[IndexEntry]) -> Self {
+        let mut codings: Vec<_> = entries.iter().filter(|entry| &*entry.parameter == CODE).filter_map(coding).collect();
         codings.sort_unstable();
-        codings.dedup();
-        let text = part(code, "text");
-        if codings.is_empty() && !text.is_empty() { Self::Text(text) } else { Self::Codings(codings) }
+        let text = observation.member("code").and_then(|code| code.member("text")).and_then(Node::as_str);
+        match text.filter(|text| codings.is_empty() && !text.is_empty()) {
+            Some(text) => Self::Text(text.to_owned()),
+            None => Self::Codings(codings),
+        }
     }
+}
+
+fn coding(entry: &IndexEntry) -> Option<(String, String)> {
+    let IndexValue::Token { system, code } = &entry.value else { return None };
+    (!code.is_empty()).then(|| (system.clone(), code.clone()))
 }
 
 fn end(entry: &IndexEntry) -> Option<i64> {
@@ -166,7 +198,7 @@ mod tests {
     fn check_place(observation: &str, expected: Option<(&str, &str, i64)>) {
         let node = json::parse(observation.as_bytes()).unwrap();
         let found = entries(ResourceType::OBSERVATION, &node);
-        let place = found.iter().find(|entry| &*entry.parameter == SERIES).map(|entry| entry.value.clone());
+        let place = found.iter().find(|entry| entry.parameter == *SERIES).map(|entry| entry.value.clone());
         let expected = expected.map(|(subject, concept, end)| IndexValue::Series {
             subject: subject.to_owned(),
             concept: concept.to_owned(),

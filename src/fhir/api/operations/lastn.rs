@@ -17,7 +17,7 @@ use crate::fhir::api::search::bundle::write_linked;
 use crate::fhir::api::search::gather::{Found, follow};
 use crate::fhir::search::parse::Search;
 use crate::fhir::search::scope::Scope;
-use crate::fhir::search::series::{SERIES, groups};
+use crate::fhir::search::series::{SERIES, groups, may_fulfil};
 use crate::fhir::store::interface::Reader;
 use crate::fhir::store::{Condition, Dated, Newest, Query, Selection, Test, Version};
 
@@ -91,15 +91,15 @@ fn of_selection(
     dated: &mut Vec<Dated>,
 ) -> Result<(), ApiError> {
     for subject in subjects(reader, &selection.condition)? {
-        let concepts = reader.concepts(selection.resource_type, &SERIES.into(), &subject, CONCEPTS_MAX + 1)?;
+        let concepts = reader.concepts(selection.resource_type, &SERIES, &subject, CONCEPTS_MAX + 1)?;
         if concepts.len() > CONCEPTS_MAX {
             return Err(too_much(CONCEPTS_MAX, "kinds of Observations. Ask with a search, in pages"));
         }
         dated.extend(reader.newest(&Newest {
             selection: selection.clone(),
-            parameter: SERIES.into(),
+            parameter: SERIES.clone(),
             subject,
-            kinds: groups(concepts),
+            kinds: kinds(concepts, &selection.condition),
             count,
             most: ANSWER_MAX + 1,
         })?);
@@ -108,6 +108,14 @@ fn of_selection(
         }
     }
     Ok(())
+}
+
+/// Groups of concepts, without those of which nothing can be a match: to read them would be in vain.
+fn kinds(concepts: Vec<String>, condition: &Condition) -> Vec<Vec<String>> {
+    let mut kinds = groups(concepts);
+    kinds.iter_mut().for_each(|kind| kind.retain(|concept| may_fulfil(concept, condition)));
+    kinds.retain(|kind| !kind.is_empty());
+    kinds
 }
 
 fn too_much(bound: usize, of_what: &str) -> ApiError {

@@ -5,8 +5,6 @@
 //! and a function in a file of its own. The function gets a `Call`, whose parameters are those of the row and of the
 //! kinds it names, does all it can outside the store, and answers with the `Work` that is left.
 
-#![allow(dead_code, reason = "a framework whose operations come one by one")]
-
 mod everything;
 mod expand;
 mod lastn;

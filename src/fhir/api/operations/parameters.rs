@@ -13,7 +13,7 @@ use crate::fhir::api::error::{ApiError, Category};
 use crate::fhir::api::resource::parse;
 use crate::json::Node;
 
-/// Most parameters of one call, parts included.
+/// Most parameters of one call.
 const PARAMETERS_MAX: usize = 1_000;
 
 /// A parameter that an operation takes.
@@ -38,8 +38,6 @@ pub(crate) enum Kind {
     Type(&'static str),
     /// A resource; only in a body.
     Resource,
-    /// Parameters of its own; only in a body.
-    Parts(&'static [Input]),
 }
 
 /// How often a parameter may come.
@@ -62,7 +60,7 @@ pub(crate) enum Others {
     Search,
 }
 
-/// The parameters of a call, or the parts of one of them.
+/// The parameters of a call.
 #[derive(Debug, Default)]
 pub(crate) struct Parameters<'a>(Vec<Given<'a>>);
 
@@ -81,7 +79,8 @@ enum Value<'a> {
     /// A value with elements, and the name of its type.
     Type(String, Node<'a>),
     Resource(Cow<'a, [u8]>),
-    Parts(Parameters<'a>),
+    /// Parameters of its own, which no operation here takes.
+    Parts,
 }
 
 impl<'a> Parameters<'a> {
@@ -89,12 +88,7 @@ impl<'a> Parameters<'a> {
     ///
     /// # Errors
     /// When they are not those of the inputs.
-    pub(super) fn read(
-        query: &str,
-        body: &'a [u8],
-        inputs: &'static [Input],
-        others: Others,
-    ) -> Result<Self, ApiError> {
+    pub(super) fn read(query: &str, body: &'a [u8], inputs: &[Input], others: Others) -> Result<Self, ApiError> {
         let mut reading = Reading { others, left: PARAMETERS_MAX };
         let mut given = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -105,7 +99,7 @@ impl<'a> Parameters<'a> {
         if !body.trim_ascii().is_empty() {
             given.extend(reading.of_body(body, inputs)?);
         }
-        check_times(&given, inputs, "Parameters")?;
+        check_times(&given, inputs)?;
         Ok(Self(given))
     }
 
@@ -118,7 +112,7 @@ impl<'a> Parameters<'a> {
     pub(crate) fn texts(&self, name: &str) -> impl Iterator<Item = &str> {
         self.named(name).filter_map(|given| match &given.value {
             Value::Text(text) => Some(text.as_ref()),
-            Value::Type(..) | Value::Resource(_) | Value::Parts(_) => None,
+            Value::Type(..) | Value::Resource(_) | Value::Parts => None,
         })
     }
 
@@ -136,7 +130,7 @@ impl<'a> Parameters<'a> {
     pub(crate) fn values(&self, name: &str) -> impl Iterator<Item = &Node<'a>> {
         self.named(name).filter_map(|given| match &given.value {
             Value::Type(_, node) => Some(node),
-            Value::Text(_) | Value::Resource(_) | Value::Parts(_) => None,
+            Value::Text(_) | Value::Resource(_) | Value::Parts => None,
         })
     }
 
@@ -144,15 +138,7 @@ impl<'a> Parameters<'a> {
     pub(crate) fn resources(&self, name: &str) -> impl Iterator<Item = &[u8]> {
         self.named(name).filter_map(|given| match &given.value {
             Value::Resource(text) => Some(text.as_ref()),
-            Value::Text(_) | Value::Type(..) | Value::Parts(_) => None,
-        })
-    }
-
-    /// The parts of an input of kind `Parts`, in order.
-    pub(crate) fn parts(&self, name: &str) -> impl Iterator<Item = &Parameters<'a>> {
-        self.named(name).filter_map(|given| match &given.value {
-            Value::Parts(parts) => Some(parts),
-            Value::Text(_) | Value::Type(..) | Value::Resource(_) => None,
+            Value::Text(_) | Value::Type(..) | Value::Parts => None,
         })
     }
 
@@ -162,7 +148,7 @@ impl<'a> Parameters<'a> {
         others
             .filter_map(|given| match &given.value {
                 Value::Text(text) => Some((given.name.clone().into_owned(), text.clone().into_owned())),
-                Value::Type(..) | Value::Resource(_) | Value::Parts(_) => None,
+                Value::Type(..) | Value::Resource(_) | Value::Parts => None,
             })
             .collect()
     }
@@ -195,7 +181,7 @@ impl Reading {
         Ok(given)
     }
 
-    fn of_body<'a>(&mut self, body: &'a [u8], inputs: &'static [Input]) -> Result<Vec<Given<'a>>, ApiError> {
+    fn of_body<'a>(&mut self, body: &'a [u8], inputs: &[Input]) -> Result<Vec<Given<'a>>, ApiError> {
         let node = parse(body)?;
         if node.member("resourceType").and_then(Node::as_str) != Some("Parameters") {
             let input = inputs.iter().find(|input| matches!(input.kind, Kind::Resource)).ok_or_else(|| {
@@ -205,34 +191,28 @@ impl Reading {
             let value = Value::Resource(Cow::Borrowed(body));
             return Ok(vec![Given { name: input.name.into(), value, location: String::new() }]);
         }
-        self.of_members(&node, "parameter", "Parameters", inputs)
-    }
-
-    /// The parameters under `member` of an object, which is the resource or one of its parameters.
-    fn of_members<'a>(
-        &mut self,
-        object: &Node<'a>,
-        member: &str,
-        location: &str,
-        inputs: &'static [Input],
-    ) -> Result<Vec<Given<'a>>, ApiError> {
-        let location = format!("{location}.{member}");
-        let elements = match object.member(member) {
+        let known = |member: &str| matches!(member, "resourceType" | "id" | "meta" | "language" | "parameter");
+        if let Some((member, _)) = node.members().iter().find(|(member, _)| !known(member)) {
+            let detail = format!("`{member}` says nothing to an operation. Send `parameter`.");
+            return Err(ApiError::new(Category::Structure, detail).at(format!("Parameters.{member}")));
+        }
+        let elements = match node.member("parameter") {
             None => &[][..],
             Some(Node::Array(elements)) => elements,
             Some(_) => {
-                return Err(ApiError::new(Category::Structure, "Parameters stand in an array.").at(location));
+                let detail = "Parameters stand in an array.";
+                return Err(ApiError::new(Category::Structure, detail).at("Parameters.parameter"));
             }
         };
-        let elements = elements.iter().enumerate();
-        elements.map(|(index, element)| self.of_element(element, format!("{location}[{index}]"), inputs)).collect()
+        let location = |index| format!("Parameters.parameter[{index}]");
+        elements.iter().enumerate().map(|(index, element)| self.of_element(element, location(index), inputs)).collect()
     }
 
     fn of_element<'a>(
         &mut self,
         element: &Node<'a>,
         location: String,
-        inputs: &'static [Input],
+        inputs: &[Input],
     ) -> Result<Given<'a>, ApiError> {
         self.count()?;
         let bad = |detail: &str| ApiError::new(Category::Structure, detail).at(&location);
@@ -248,7 +228,7 @@ impl Reading {
         };
         let value = match (member.as_ref(), node) {
             ("resource", resource) => Value::Resource(Cow::Owned(resource.to_string().into_bytes())),
-            ("part", _) => Value::Parts(self.parts(element, &location, parts_of(inputs, name))?),
+            ("part", _) => Value::Parts,
             (member, Node::Object(_)) => Value::Type(member.trim_start_matches("value").to_owned(), node.clone()),
             (_, Node::String(text) | Node::Number(text)) => Value::Text(text.clone()),
             (_, Node::Bool(value)) => Value::Text(Cow::Borrowed(if *value { "true" } else { "false" })),
@@ -259,17 +239,6 @@ impl Reading {
         let given = Given { name: Cow::Owned(name.to_owned()), value, location };
         self.check_kind(&given, inputs)?;
         Ok(given)
-    }
-
-    fn parts<'a>(
-        &mut self,
-        element: &Node<'a>,
-        location: &str,
-        inputs: &'static [Input],
-    ) -> Result<Parameters<'a>, ApiError> {
-        let parts = self.of_members(element, "part", location, inputs)?;
-        check_times(&parts, inputs, location)?;
-        Ok(Parameters(parts))
     }
 
     fn count(&mut self) -> Result<(), ApiError> {
@@ -303,9 +272,8 @@ impl Reading {
             (Kind::Text, _) => "a primitive value that is not empty".to_owned(),
             (Kind::Type(expected), Value::Type(name, _)) if name == expected => return Ok(()),
             (Kind::Type(expected), _) => format!("a {expected}, sent in a `Parameters` body"),
-            (Kind::Resource, Value::Resource(_)) | (Kind::Parts(_), Value::Parts(_)) => return Ok(()),
+            (Kind::Resource, Value::Resource(_)) => return Ok(()),
             (Kind::Resource, _) => "a resource, sent in the body".to_owned(),
-            (Kind::Parts(_), _) => "a list of parts, sent in a `Parameters` body".to_owned(),
         };
         refused(Category::Value, format!("The value of `{name}` is {expected}."))
     }
@@ -323,20 +291,13 @@ fn input<'i>(inputs: &'i [Input], name: &str) -> Option<&'i Input> {
     inputs.iter().find(|input| input.name == name)
 }
 
-fn parts_of(inputs: &'static [Input], name: &str) -> &'static [Input] {
-    match input(inputs, name).map(|input| &input.kind) {
-        Some(Kind::Parts(parts)) => parts,
-        None | Some(Kind::Boolean | Kind::Integer | Kind::Text | Kind::Type(_) | Kind::Resource) => &[],
-    }
-}
-
 fn unknown(name: &str, inputs: &[Input]) -> String {
     let known: Vec<String> = inputs.iter().map(|input| format!("`{}`", input.name)).collect();
     let taken = if known.is_empty() { "no parameters".to_owned() } else { known.join(", ") };
     format!("`{name}` is not a parameter of this operation, which takes {taken}.")
 }
 
-fn check_times(given: &[Given<'_>], inputs: &[Input], location: &str) -> Result<(), ApiError> {
+fn check_times(given: &[Given<'_>], inputs: &[Input]) -> Result<(), ApiError> {
     for input in inputs {
         let mut of_input = given.iter().filter(|given| given.name == input.name);
         let detail = match (input.times, of_input.next(), of_input.next()) {
@@ -345,7 +306,7 @@ fn check_times(given: &[Given<'_>], inputs: &[Input], location: &str) -> Result<
             (Times::Optional | Times::Required | Times::Many, ..) => continue,
         };
         let category = if input.times == Times::Required { Category::Required } else { Category::Value };
-        return Err(ApiError::new(category, detail).at(location));
+        return Err(ApiError::new(category, detail).at("Parameters"));
     }
     Ok(())
 }
@@ -369,13 +330,12 @@ pub(crate) fn output<'a>(name: &'a str, member: &'a str, value: impl Into<Node<'
 mod tests {
     use super::{Input, Kind, Others, Parameters, Times};
 
-    const PARTS: &[Input] = &[Input { name: "code", kind: Kind::Text, times: Times::Required }];
+    const CODE: &[Input] = &[Input { name: "code", kind: Kind::Text, times: Times::Required }];
     const INPUTS: &[Input] = &[
         Input { name: "max", kind: Kind::Integer, times: Times::Optional },
         Input { name: "deep", kind: Kind::Boolean, times: Times::Optional },
         Input { name: "coding", kind: Kind::Type("Coding"), times: Times::Many },
         Input { name: "resource", kind: Kind::Resource, times: Times::Optional },
-        Input { name: "property", kind: Kind::Parts(PARTS), times: Times::Many },
     ];
 
     #[track_caller]
@@ -392,15 +352,13 @@ mod tests {
         let body = br#"{"resourceType":"Parameters","parameter":[
             {"name":"deep","valueBoolean":true},
             {"name":"coding","valueCoding":{"code":"a"}}, {"name":"coding","valueCoding":{"code":"b"}},
-            {"name":"resource","resource":{"resourceType":"Patient","multipleBirthInteger":1}},
-            {"name":"property","part":[{"name":"code","valueCode":"x"}]}]}"#;
+            {"name":"resource","resource":{"resourceType":"Patient","multipleBirthInteger":1}}]}"#;
         let parameters = Parameters::read("max=3&_format=json", body, INPUTS, Others::Refused).unwrap();
         assert_eq!((parameters.integer("max"), parameters.boolean("deep")), (Some(3), Some(true)));
         let codes: Vec<_> = parameters.values("coding").map(|coding| coding.member("code").unwrap().as_str()).collect();
         assert_eq!(codes, [Some("a"), Some("b")]);
         let resource = parameters.resources("resource").next().unwrap();
         assert_eq!(resource, br#"{"resourceType":"Patient","multipleBirthInteger":1}"#);
-        assert_eq!(parameters.parts("property").next().unwrap().text("code"), Some("x"));
         assert_eq!(parameters.text("absent"), None);
     }
 
@@ -410,7 +368,7 @@ mod tests {
         let parameters = Parameters::read("deep=false", body, INPUTS, Others::Refused).unwrap();
         assert_eq!(parameters.resources("resource").next(), Some(&body[..]));
         assert_eq!(parameters.boolean("deep"), Some(false));
-        assert!(Parameters::read("", body, PARTS, Others::Refused).is_err(), "no input takes a resource");
+        assert!(Parameters::read("", body, CODE, Others::Refused).is_err(), "no input takes a resource");
     }
 
     #[test]
@@ -429,21 +387,22 @@ mod tests {
         check_refused("deep=yes", "", "`true` or `false`");
         check_refused("coding=a%7Cb", "", "a Coding, sent in a `Parameters` body");
         check_refused("", r#"{"name":"coding","valueQuantity":{"value":1}}"#, "a Coding");
-        check_refused("", r#"{"name":"property","valueString":"x"}"#, "a list of parts");
+        check_refused("", r#"{"name":"coding","part":[{"name":"code","valueCode":"x"}]}"#, "a Coding");
         check_refused("", r#"{"name":"resource","valueString":"x"}"#, "a resource");
     }
 
     #[test]
-    fn numbers_of_occurrence_are_kept_in_parts_too() {
+    fn numbers_of_occurrence_are_kept() {
         check_refused("max=1&max=2", "", "`max` may stand only once");
         check_refused("max=1", r#"{"name":"max","valueInteger":1}"#, "only once");
-        check_refused("", r#"{"name":"property","part":[{"name":"size","valueInteger":1}]}"#, "parameter[0].part[0]");
-        check_refused("", r#"{"name":"property","part":[]}"#, "`code` is missing");
+        assert!(Parameters::read("", b"", CODE, Others::Refused).is_err(), "`code` is missing");
         assert!(Parameters::read(&"max=1&".repeat(2_000), b"", INPUTS, Others::Search).is_err());
     }
 
     #[test]
     fn a_malformed_parameters_is_refused() {
+        let misspelled = br#"{"resourceType":"Parameters","paramter":[]}"#;
+        assert!(Parameters::read("", misspelled, INPUTS, Others::Refused).is_err());
         check_refused("", r#"{"valueInteger":1}"#, "`name`");
         check_refused("", r#"{"name":"max"}"#, "exactly one");
         check_refused("", r#"{"name":"max","valueInteger":1,"valueString":"1"}"#, "exactly one");

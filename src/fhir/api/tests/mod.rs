@@ -12,6 +12,7 @@ use super::state::{ApiSettings, ApiState, MOUNT};
 use crate::clock::Clock;
 use crate::database::Database;
 use crate::fhir::store::sqlite::{SCHEMA, SqliteStore};
+use crate::fhir::terminology;
 
 mod bundles;
 mod lastn;
@@ -80,6 +81,7 @@ impl Bench {
         let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
         let clock = Clock::stopped("2026-01-02T03:04:05.678Z".parse().unwrap());
         let store = SqliteStore::open(database, clock.clone()).await.unwrap();
+        let store = store.with_terminology(terminology::search::codes);
         let state = ApiState::new(Arc::new(store), &clock, settings);
         Self { router: router(state), clock, _directory: directory }
     }

@@ -5,9 +5,10 @@
 
 use std::cmp::Reverse;
 
-use super::filter::{Candidate, Filter, ready};
-use super::find::version;
+use super::filter::{Filter, ready};
+use super::find::{passes_by_number, version};
 use super::names::text_of;
+use super::probes::Probes;
 use super::read::Reading;
 use crate::fhir::store::interface::StoreError;
 use crate::fhir::store::{Dated, Newest, Parameter};
@@ -100,17 +101,26 @@ impl Walk<'_> {
         let Some(concept) = self.reading.number_of(concept)? else {
             return Ok(());
         };
+        let resource_type = self.newest.selection.resource_type;
         let mut found = Vec::new();
+        let mut probes: Option<Probes<'_>> = None;
         let mut statement = self.reading.connection.prepare_cached(NEWEST_IN_SERIES)?;
         let mut rows = statement.query((self.parameter, self.subject, concept))?;
         while let Some(row) = rows.next()? {
-            let place = Place { end: row.get(4)?, number: row.get(0)? };
+            let place = Place { end: row.get(0)?, number: row.get(1)? };
             if self.is_enough(&found, place) {
                 break;
             }
-            let candidate = Candidate::from_row(row, self.newest.selection.resource_type)?;
-            if self.filter.passes(self.reading, &candidate)? {
+            if let Some(probes) = &mut probes
+                && !probes.may_pass(place.number)?
+            {
+                continue;
+            }
+            if passes_by_number(self.reading, resource_type, place.number, &self.filter)? {
                 found.push(place);
+            } else if probes.is_none() {
+                // Where one is refused, more will be: what refuses them is asked first from here on.
+                probes = Some(Probes::of(self.reading, resource_type, &self.filter)?);
             }
         }
         places.append(&mut found);
@@ -126,6 +136,5 @@ impl Walk<'_> {
 
 const NEXT_CONCEPT: &str =
     "SELECT min(concept) FROM index_series WHERE parameter = ?1 AND subject = ?2 AND concept > ?3";
-const NEWEST_IN_SERIES: &str = r#"SELECT r.number, r.id, r.changed, r.entries, s."end"
-    FROM index_series s CROSS JOIN resources r ON r.number = s.resource
-    WHERE s.parameter = ?1 AND s.subject = ?2 AND s.concept = ?3 ORDER BY s."end" DESC, s.resource DESC"#;
+const NEWEST_IN_SERIES: &str = r#"SELECT "end", resource FROM index_series
+    WHERE parameter = ?1 AND subject = ?2 AND concept = ?3 ORDER BY "end" DESC, resource DESC"#;
