@@ -16,6 +16,7 @@ use super::policies::VersioningPolicy;
 use super::respond;
 use super::state::{ApiSettings, ApiState};
 use crate::fhir::search;
+use crate::fhir::search::registry::Registry;
 use crate::r4::definitions::compartments::compartment;
 use crate::r4::definitions::search_parameters::{ParameterKind, search_parameters};
 use crate::r4::resource_type::ResourceType;
@@ -37,7 +38,9 @@ static REVERSE_INCLUDES: LazyLock<HashMap<ResourceType, Vec<String>>> = LazyLock
     let mut includes: HashMap<ResourceType, Vec<String>> = HashMap::new();
     for source in ResourceType::all() {
         for parameter in search_parameters(source) {
-            if parameter.kind == ParameterKind::Reference && search::plan::supported(source, &parameter.code).is_ok() {
+            if parameter.kind == ParameterKind::Reference
+                && search::plan::supported(Registry::r4(), source, &parameter.code).is_ok()
+            {
                 for target in &parameter.targets {
                     includes.entry(*target).or_default().push(format!("{}:{}", source.as_str(), parameter.code));
                 }
@@ -102,14 +105,17 @@ fn with_policies(resource_type: ResourceType, resource: &Value, settings: &ApiSe
 fn resource(resource_type: ResourceType) -> Value {
     let supported = search_parameters(resource_type)
         .iter()
-        .filter(|parameter| search::plan::supported(resource_type, &parameter.code).is_ok());
+        .filter(|parameter| search::plan::supported(Registry::r4(), resource_type, &parameter.code).is_ok());
     let includes: Vec<String> = supported
         .clone()
         .filter(|parameter| parameter.kind == ParameterKind::Reference)
         .map(|parameter| format!("{}:{}", resource_type.as_str(), parameter.code))
         .collect();
     let parameters: Vec<Value> = supported
-        .map(|parameter| json!({ "name": parameter.code.as_ref(), "type": parameter.kind.as_str() }))
+        .map(|parameter| {
+            let (name, definition) = (parameter.code.as_ref(), parameter.url.as_ref());
+            json!({ "name": name, "definition": definition, "type": parameter.kind.as_str() })
+        })
         .collect();
     json!({
         "type": resource_type.as_str(),

@@ -37,10 +37,11 @@ pub(crate) async fn conditional_update(
     JsonBody(text): JsonBody,
 ) -> Result<Response, ApiError> {
     let base_url = state.base_url(&headers)?;
+    let registry = state.registry().await?;
     let update = ConditionalUpdate {
-        condition: criteria(resource_type, &query.unwrap_or_default(), &base_url)?,
+        condition: criteria(&registry, resource_type, &query.unwrap_or_default(), &base_url)?,
         preconditions: Preconditions::in_headers(&headers)?.of_change(state.settings.versioning.of(resource_type)),
-        sent: Sent::read_as(&text, resource_type, state.rules(&base_url))?,
+        sent: Sent::read_as(&text, resource_type, state.rules(&base_url, &registry))?,
     };
     let done = state.store.write(move |writer| update.apply(writer)).await?;
     Ok(done.into_response(&base_url, Return::in_headers(&headers)))

@@ -37,11 +37,12 @@ pub(crate) async fn create(
     JsonBody(text): JsonBody,
 ) -> Result<Response, ApiError> {
     let base_url = state.base_url(&headers)?;
+    let registry = state.registry().await?;
     let unless_found = match headers.get(IF_NONE_EXIST) {
         None => None,
-        Some(value) => Some(criteria(resource_type, value.to_str().unwrap_or_default(), &base_url)?),
+        Some(value) => Some(criteria(&registry, resource_type, value.to_str().unwrap_or_default(), &base_url)?),
     };
-    let sent = Sent::read_as(&text, resource_type, state.rules(&base_url))?;
+    let sent = Sent::read_as(&text, resource_type, state.rules(&base_url, &registry))?;
     let create = Create { draft: sent.into_draft(new_id(), Method::Post), unless_found };
     let done = state.store.write(move |writer| create.apply(writer)).await?;
     Ok(done.into_response(&base_url, Return::in_headers(&headers)))

@@ -5,6 +5,7 @@ use url::form_urlencoded;
 use super::error::ApiError;
 use super::limits::decode;
 use crate::fhir::search;
+use crate::fhir::search::registry::Registry;
 use crate::fhir::store::interface::{Reader, StoreError};
 use crate::fhir::store::{Condition, Query, Selection, Version};
 use crate::r4::resource_type::ResourceType;
@@ -23,7 +24,12 @@ pub(crate) enum Found {
 ///
 /// # Errors
 /// When it is empty, which would reach any resource of the type, or not understood to the last parameter.
-pub(crate) fn criteria(resource_type: ResourceType, query: &str, base_url: &str) -> Result<Condition, ApiError> {
+pub(crate) fn criteria(
+    registry: &Registry,
+    resource_type: ResourceType,
+    query: &str,
+    base_url: &str,
+) -> Result<Condition, ApiError> {
     let query = query.strip_prefix('?').unwrap_or(query);
     let mut asked = form_urlencoded::Serializer::new(String::new());
     for (name, value) in decode(query.as_bytes())? {
@@ -31,7 +37,7 @@ pub(crate) fn criteria(resource_type: ResourceType, query: &str, base_url: &str)
             asked.append_pair(&name, &value);
         }
     }
-    let mut condition = search::plan::criteria(resource_type, &asked.finish())?;
+    let mut condition = search::plan::criteria(registry, resource_type, &asked.finish())?;
     search::local::localize(&mut condition, base_url);
     Ok(condition)
 }

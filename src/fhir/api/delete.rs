@@ -55,7 +55,8 @@ pub(crate) async fn conditional_delete(
     RawQuery(query): RawQuery,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let condition = criteria(resource_type, &query.unwrap_or_default(), &state.base_url(&headers)?)?;
+    let registry = state.registry().await?;
+    let condition = criteria(&registry, resource_type, &query.unwrap_or_default(), &state.base_url(&headers)?)?;
     let preconditions = Preconditions::in_headers(&headers)?;
     let policy = state.settings.conditional_deletes;
     let delete = ConditionalDelete::new(resource_type, condition, preconditions, policy)?;

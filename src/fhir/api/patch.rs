@@ -3,6 +3,8 @@
 //! What comes of the changes is checked and written like an update. A patch that does not fit the resource as it is, such
 //! as a `test` that fails, gives 422. One that changes nothing makes no new version.
 
+use std::sync::Arc;
+
 use axum::extract::{FromRequest, RawQuery, Request, State};
 use axum::response::Response;
 use base64::Engine as _;
@@ -18,15 +20,15 @@ use super::error::{ApiError, Category};
 use super::plain_url::PlainUrl;
 use super::preconditions::Preconditions;
 use super::read;
-use super::resource::{Rules, Sent, parse};
+use super::resource::{KeptRules, Sent, parse};
 use super::respond::{Done, Return};
 use super::state::ApiState;
 use super::target::{KeyInPath, TypeInPath};
 use super::update::Update;
 use crate::fhir::patch::{Fault, Patch, PatchError};
+use crate::fhir::search::registry::Registry;
 use crate::fhir::store::interface::{Head, Reader, Writer};
 use crate::fhir::store::{Condition, Method, ResourceKey, Version};
-use crate::fhir::structure::Validation;
 use crate::json::Node;
 use crate::r4::resource_type::ResourceType;
 
@@ -44,10 +46,8 @@ pub(crate) struct PatchOf {
     pub(crate) preconditions: Preconditions,
     /// What the resource may grow to.
     pub(crate) bytes_max: usize,
-    /// This server.
-    pub(crate) base_url: String,
-    /// How much of the resource is checked.
-    pub(crate) validation: Validation,
+    /// How the patched resource is read.
+    pub(crate) rules: KeptRules,
 }
 
 /// What comes of a patch.
@@ -108,7 +108,8 @@ pub(crate) async fn patch(
     headers: HeaderMap,
     PatchBody(patch): PatchBody,
 ) -> Result<Response, ApiError> {
-    answer(&state, &headers, Target::Key(key), patch).await
+    let registry = state.registry().await?;
+    answer(&state, &registry, &headers, Target::Key(key), patch).await
 }
 
 /// `PATCH [base]/[type]?[criteria]`
@@ -119,11 +120,18 @@ pub(crate) async fn conditional_patch(
     headers: HeaderMap,
     PatchBody(patch): PatchBody,
 ) -> Result<Response, ApiError> {
-    let condition = criteria(resource_type, &query.unwrap_or_default(), &state.base_url(&headers)?)?;
-    answer(&state, &headers, Target::Condition(resource_type, condition), patch).await
+    let registry = state.registry().await?;
+    let condition = criteria(&registry, resource_type, &query.unwrap_or_default(), &state.base_url(&headers)?)?;
+    answer(&state, &registry, &headers, Target::Condition(resource_type, condition), patch).await
 }
 
-async fn answer(state: &ApiState, headers: &HeaderMap, target: Target, patch: Patch) -> Result<Response, ApiError> {
+async fn answer(
+    state: &ApiState,
+    registry: &Arc<Registry>,
+    headers: &HeaderMap,
+    target: Target,
+    patch: Patch,
+) -> Result<Response, ApiError> {
     let base_url = state.base_url(headers)?;
     let resource_type = target.resource_type();
     let patch = PatchOf {
@@ -131,8 +139,7 @@ async fn answer(state: &ApiState, headers: &HeaderMap, target: Target, patch: Pa
         patch,
         preconditions: Preconditions::in_headers(headers)?.of_change(state.settings.versioning.of(resource_type)),
         bytes_max: state.settings.body_bytes_max,
-        base_url: base_url.clone(),
-        validation: state.settings.validation,
+        rules: state.rules(&base_url, registry).keep(),
     };
     let done = state.store.write(move |writer| patch.apply(writer)).await?;
     Ok(done.into_response(&base_url, Return::in_headers(headers)))
@@ -228,8 +235,7 @@ impl PatchOf {
                 format!("The patch makes the resource larger than the {} bytes this server takes.", self.bytes_max);
             return Err(ApiError::new(Category::TooLarge, detail));
         }
-        let rules = Rules { base_url: &self.base_url, validation: self.validation };
-        let sent = Sent::read_as(&text, key.resource_type, rules)?;
+        let sent = Sent::read_as(&text, key.resource_type, self.rules.rules())?;
         let mut update = Update::new(key, sent, Preconditions::default())?;
         update.draft.method = Method::Patch;
         Ok(Patched::Changed { update, head: current.head(), text })

@@ -7,12 +7,14 @@
 //! What `structure` finds wrong with it is told, all at once.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::error::{ApiError, Category};
 use crate::fhir::search;
+use crate::fhir::search::registry::Registry;
 use crate::fhir::store::{Draft, DraftBody, IndexEntry, Method, ResourceKey};
 use crate::fhir::structure::Validation;
 use crate::fhir::subset::is_part;
@@ -31,6 +33,35 @@ pub(crate) struct Rules<'a> {
     pub(crate) base_url: &'a str,
     /// How much is checked.
     pub(crate) validation: Validation,
+    /// What resources are found by.
+    pub(crate) registry: &'a Arc<Registry>,
+}
+
+/// The same, for work that is done later.
+#[derive(Clone, Debug)]
+pub(crate) struct KeptRules {
+    /// This server.
+    pub(crate) base_url: String,
+    validation: Validation,
+    registry: Arc<Registry>,
+}
+
+impl Rules<'_> {
+    /// The same, for work that is done later.
+    pub(crate) fn keep(&self) -> KeptRules {
+        KeptRules {
+            base_url: self.base_url.to_owned(),
+            validation: self.validation,
+            registry: Arc::clone(self.registry),
+        }
+    }
+}
+
+impl KeptRules {
+    /// The rules.
+    pub(crate) fn rules(&self) -> Rules<'_> {
+        Rules { base_url: &self.base_url, validation: self.validation, registry: &self.registry }
+    }
 }
 
 /// A resource as a client sent it, checked and indexed.
@@ -65,7 +96,7 @@ impl Sent {
         }
         let id = id_of(node, resource_type)?;
         let body = cut(text, resource_type)?;
-        let mut index = search::index::entries(resource_type, node);
+        let mut index = search::index::entries(rules.registry, resource_type, node);
         if index.len() > INDEX_VALUES_MAX {
             let detail = format!("The resource would be found by more than {INDEX_VALUES_MAX} values. Split it.");
             return Err(ApiError::new(Category::TooLarge, detail));
@@ -202,14 +233,18 @@ mod tests {
     use serde_json::Value;
 
     use super::{Rules, Sent};
+    use crate::fhir::search::registry::Registry;
     use crate::fhir::store::{DraftBody, IndexValue};
     use crate::fhir::structure::Validation;
 
-    const JSON: Rules<'static> = Rules { base_url: "http://localhost/fhir", validation: Validation::Json };
+    fn json() -> Rules<'static> {
+        let (base_url, registry) = ("http://localhost/fhir", Registry::r4());
+        Rules { base_url, validation: Validation::Json, registry }
+    }
 
     #[track_caller]
     fn check(text: &str, meta_rest: &str, tail: &str) {
-        let sent = Sent::read(text.as_bytes(), JSON).unwrap();
+        let sent = Sent::read(text.as_bytes(), json()).unwrap();
         assert_eq!(sent.body.head, r#"{"resourceType":"Observation","#);
         assert_eq!(sent.body.meta_rest, meta_rest);
         assert_eq!(sent.body.tail, tail);
@@ -217,7 +252,7 @@ mod tests {
 
     #[track_caller]
     fn check_refused(text: &str, location: &str) {
-        let outcome = String::from_utf8(Sent::read(text.as_bytes(), JSON).unwrap_err().outcome()).unwrap();
+        let outcome = String::from_utf8(Sent::read(text.as_bytes(), json()).unwrap_err().outcome()).unwrap();
         assert!(outcome.contains(location), "{outcome}");
     }
 
@@ -257,7 +292,7 @@ mod tests {
         for reference in ["http://localhost/fhir/Patient/1/_history/2", "http://localhost/fhir/Patient/1", "Patient/1"]
         {
             let text = format!(r#"{{"resourceType":"Observation","subject":{{"reference":"{reference}"}}}}"#);
-            let sent = Sent::read(text.as_bytes(), JSON).unwrap();
+            let sent = Sent::read(text.as_bytes(), json()).unwrap();
             let expected = IndexValue::Reference { target: "Patient/1".to_owned() };
             assert!(sent.index.iter().any(|entry| entry.value == expected), "{reference}");
         }
@@ -310,8 +345,8 @@ mod tests {
 
         #[test]
         fn any_text_is_a_resource_or_refused(text in text()) {
-            drop(Sent::read(text.as_bytes(), Rules { validation: Validation::Structure, ..JSON }));
-            if let Ok(sent) = Sent::read(text.as_bytes(), JSON) {
+            drop(Sent::read(text.as_bytes(), Rules { validation: Validation::Structure, ..json() }));
+            if let Ok(sent) = Sent::read(text.as_bytes(), json()) {
                 let DraftBody { head, meta_rest, tail } = &sent.body;
                 let pieces = [&**head, b"\"id\":\"a\",\"meta\":{\"versionId\":\"1\"", &**meta_rest, b"}", &**tail].concat();
                 let mut stored: Value = serde_json::from_slice(&pieces).unwrap();
@@ -328,7 +363,7 @@ mod tests {
 
         #[test]
         fn any_bytes_are_a_resource_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            drop(Sent::read(&bytes, JSON));
+            drop(Sent::read(&bytes, json()));
         }
     }
 }

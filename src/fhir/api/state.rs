@@ -12,6 +12,7 @@ use super::error::{ApiError, Category};
 use super::policies::{ConditionalDeletes, Versioning};
 use super::resource::Rules;
 use crate::clock::Clock;
+use crate::fhir::search::registry::Registry;
 use crate::fhir::store::interface::{Reader, Store};
 use crate::fhir::structure::Validation;
 
@@ -119,9 +120,17 @@ impl ApiState {
         })
     }
 
+    /// The search parameters of the moment.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn registry(&self) -> Result<Arc<Registry>, ApiError> {
+        Ok(Arc::clone(Registry::r4()))
+    }
+
     /// How resources are read by this service, which is at `base_url`.
-    pub(crate) fn rules<'a>(&self, base_url: &'a str) -> Rules<'a> {
-        Rules { base_url, validation: self.settings.validation }
+    pub(crate) fn rules<'a>(&self, base_url: &'a str, registry: &'a Arc<Registry>) -> Rules<'a> {
+        Rules { base_url, validation: self.settings.validation, registry }
     }
 
     /// The base URL of links in an answer to a request with these headers, without a slash at its end.

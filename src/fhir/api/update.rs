@@ -34,8 +34,9 @@ pub(crate) async fn update(
     JsonBody(text): JsonBody,
 ) -> Result<Response, ApiError> {
     let base_url = state.base_url(&headers)?;
+    let registry = state.registry().await?;
     let preconditions = Preconditions::in_headers(&headers)?.of_change(state.settings.versioning.of(key.resource_type));
-    let sent = Sent::read_as(&text, key.resource_type, state.rules(&base_url))?;
+    let sent = Sent::read_as(&text, key.resource_type, state.rules(&base_url, &registry))?;
     let update = Update::new(key, sent, preconditions)?;
     let done = state.store.write(move |writer| update.apply(writer)).await?;
     Ok(done.into_response(&base_url, Return::in_headers(&headers)))

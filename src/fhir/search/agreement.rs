@@ -7,6 +7,7 @@ use super::escape::escape;
 use super::index::{entries, unsupported};
 use super::path::{Compiled, Path, Step, compile};
 use super::plan::{Budget, criterion};
+use super::registry::Registry;
 use super::special::Special;
 use super::{date, quantity, reference, string, token, uri};
 use crate::fhir::store::{Condition, IndexEntry, IndexValue, Relation, Test, TextMode, UriMode};
@@ -128,7 +129,7 @@ fn check(resource_type: ResourceType, parameter: &SearchParameter, path: &Path) 
     let leaf = sample(path.data_type, &parameter.targets);
     let resource = resource(&path.steps, leaf).to_string();
     let node = json::parse(resource.as_bytes()).unwrap();
-    let entries = entries(resource_type, &node);
+    let entries = entries(Registry::r4(), resource_type, &node);
     // What is only a part of a text is no value of its own.
     let is_whole = |entry: &&IndexEntry| !matches!(&entry.value, IndexValue::String { exact, .. } if exact.is_empty());
     let own = entries.iter().filter(|entry| entry.parameter == parameter.code);
@@ -136,7 +137,7 @@ fn check(resource_type: ResourceType, parameter: &SearchParameter, path: &Path) 
     assert!(own.peek().is_some(), "{name}: {resource} is not indexed: {entries:?}");
     for entry in own {
         let printed = print(&entry.value);
-        let condition = criterion(resource_type, &parameter.code, &printed, &Budget::default())
+        let condition = criterion(Registry::r4(), resource_type, &parameter.code, &printed, &Budget::default())
             .unwrap_or_else(|error| panic!("{name}: {printed} is refused: {error}"));
         assert!(finds(&condition, entry), "{name}: {condition:?} does not find {entry:?}");
     }
@@ -152,7 +153,7 @@ fn every_path_of_every_parameter_is_indexed_and_found_again() {
             if unsupported(parameter).is_some() || has_other_rules {
                 continue;
             }
-            let Compiled::Paths(paths) = compile(resource_type, parameter.expression).unwrap() else { continue };
+            let Compiled::Paths(paths) = compile(resource_type, &parameter.expression).unwrap() else { continue };
             for path in paths.iter().filter(|path| gives_values(parameter.kind, path)) {
                 check(resource_type, parameter, path);
                 checked += 1;

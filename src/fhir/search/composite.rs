@@ -16,6 +16,7 @@ use crate::r4::definitions::search_parameters::{Component, SearchParameter, sear
 use crate::r4::resource_type::ResourceType;
 
 /// A composite parameter of a resource type.
+#[derive(Debug)]
 pub(super) struct Composite {
     /// Its code.
     pub(super) parameter: Parameter,
@@ -25,14 +26,16 @@ pub(super) struct Composite {
 }
 
 /// A part of a composite, as a search sees it.
+#[derive(Debug)]
 pub(super) struct Part {
     /// The parameter whose type it has.
-    pub(super) parameter: &'static SearchParameter,
+    pub(super) parameter: SearchParameter,
     /// Whether all values of the part are found under that parameter as well.
     pub(super) is_indexed: bool,
 }
 
 /// One alternative of the composite's expression.
+#[derive(Debug)]
 struct Place {
     steps: Vec<Step>,
     /// Where each part has its values.
@@ -40,13 +43,14 @@ struct Place {
 }
 
 /// Values of a part.
+#[derive(Debug)]
 struct Source {
     origin: Origin,
     steps: Vec<Step>,
     extraction: Extraction,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Origin {
     /// The element where the composite's expression ends.
     Element,
@@ -60,9 +64,9 @@ impl Composite {
     /// `None` when an expression does not compile; a test sees to it that there is none.
     pub(super) fn of(resource_type: ResourceType, composite: &SearchParameter) -> Option<Self> {
         let parameters: Option<Vec<_>> =
-            composite.components.iter().map(|component| search_parameter(resource_type, component.code)).collect();
+            composite.components.iter().map(|component| search_parameter(resource_type, &component.code)).collect();
         let parameters = parameters?;
-        let paths = compile_paths(resource_type, composite.expression).ok()?;
+        let paths = compile_paths(resource_type, &composite.expression).ok()?;
         let places: Option<Vec<Place>> = paths
             .into_iter()
             .map(|path| {
@@ -82,7 +86,7 @@ impl Composite {
             .collect();
         let places = places?;
         let parts = parameters.into_iter().enumerate().map(|(at, parameter)| Part {
-            parameter,
+            parameter: parameter.clone(),
             is_indexed: places.iter().all(|place| place.is_indexed(resource_type, at, parameter)),
         });
         Some(Self { parameter: composite.code.clone(), parts: parts.collect(), places })
@@ -100,10 +104,10 @@ impl Composite {
     }
 
     /// The condition of `value$value`: each part by itself, for the indexes, and all of them together.
-    pub(super) fn condition(
-        &self,
+    pub(super) fn condition<'c>(
+        &'c self,
         value: &str,
-        part: impl Fn(&'static SearchParameter, &str) -> Result<Condition, BadValue>,
+        part: impl Fn(&'c SearchParameter, &str) -> Result<Condition, BadValue>,
     ) -> Result<Condition, BadValue> {
         let values = split(value, '$');
         if values.len() != self.parts.len() {
@@ -112,7 +116,7 @@ impl Composite {
         let mut all = Vec::with_capacity(values.len() + 1);
         let mut together = Vec::with_capacity(values.len());
         for (known, value) in self.parts.iter().zip(values) {
-            let condition = part(known.parameter, value)?;
+            let condition = part(&known.parameter, value)?;
             let mut tests = Vec::new();
             alternatives(&condition, &mut tests);
             together.push(tests);
@@ -151,7 +155,7 @@ fn sources(
 ) -> Option<Vec<Source>> {
     let (origin, paths) = match component.expression.strip_prefix(FROM_RESOURCE) {
         Some(rest) => (Origin::Resource, compile_paths(resource_type, rest)),
-        None => (Origin::Element, compile_within(resource_type, place, component.expression)),
+        None => (Origin::Element, compile_within(resource_type, place, &component.expression)),
     };
     let sources = paths.ok()?.into_iter().filter_map(|path| {
         Some(Source { origin, extraction: Extraction::of(parameter.kind, &path)?, steps: path.steps })
@@ -183,7 +187,7 @@ impl Place {
 
     /// Whether the parameter of a part is indexed from every source the part has here.
     fn is_indexed(&self, resource_type: ResourceType, part: usize, parameter: &SearchParameter) -> bool {
-        let indexed = compile_paths(resource_type, parameter.expression).unwrap_or_default();
+        let indexed = compile_paths(resource_type, &parameter.expression).unwrap_or_default();
         let sources = self.parts.get(part).map_or(&[][..], Vec::as_slice);
         sources.iter().all(|source| {
             let before = if source.origin == Origin::Resource { &[][..] } else { self.steps.as_slice() };
@@ -200,6 +204,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::super::index::{entries, unsupported};
+    use super::super::registry::Registry;
     use super::Composite;
     use crate::fhir::store::IndexValue;
     use crate::json;
@@ -223,7 +228,7 @@ mod tests {
         let mut count = 0;
         for (name, composite) in composites() {
             for (at, part) in composite.parts.iter().enumerate() {
-                assert_eq!(unsupported(part.parameter), None, "{name}");
+                assert_eq!(unsupported(&part.parameter), None, "{name}");
                 assert!(composite.places.iter().all(|place| !place.parts[at].is_empty()), "{name} {at}");
             }
             assert!(!composite.places.is_empty(), "{name}");
@@ -266,7 +271,7 @@ mod tests {
     fn check(resource_type: &str, parameter: &str, resource: &str, expected: &[&str]) {
         let resource_type = ResourceType::parse(resource_type).unwrap();
         assert!(search_parameter(resource_type, parameter).is_some());
-        let entries = entries(resource_type, &json::parse(resource.as_bytes()).unwrap());
+        let entries = entries(Registry::r4(), resource_type, &json::parse(resource.as_bytes()).unwrap());
         let found = entries.into_iter().filter(|entry| &*entry.parameter == parameter);
         let found: Vec<String> = found.map(|entry| text(&entry.value)).collect();
         assert_eq!(found, expected);

@@ -2,8 +2,9 @@
 
 use super::error::SearchError;
 use super::plan::supported;
+use super::registry::Registry;
 use crate::fhir::store::Parameter;
-use crate::r4::definitions::search_parameters::{ParameterKind, search_parameters};
+use crate::r4::definitions::search_parameters::ParameterKind;
 use crate::r4::resource_type::ResourceType;
 
 /// Resources that come along with the matches.
@@ -40,7 +41,12 @@ pub(crate) enum Reach {
 }
 
 /// Reads an include of a search in one type or in several; `None` when the name is of something else.
-pub(super) fn parse(searched: Option<ResourceType>, name: &str, value: &str) -> Option<Result<Include, SearchError>> {
+pub(super) fn parse(
+    registry: &Registry,
+    searched: Option<ResourceType>,
+    name: &str,
+    value: &str,
+) -> Option<Result<Include, SearchError>> {
     let (base, modifier) = match name.split_once(':') {
         Some((base, modifier)) => (base, Some(modifier)),
         None => (name, None),
@@ -61,10 +67,11 @@ pub(super) fn parse(searched: Option<ResourceType>, name: &str, value: &str) -> 
             }));
         }
     };
-    Some(include(searched, direction, reach, name, value))
+    Some(include(registry, searched, direction, reach, name, value))
 }
 
 fn include(
+    registry: &Registry,
     searched: Option<ResourceType>,
     direction: Direction,
     reach: Reach,
@@ -88,18 +95,19 @@ fn include(
         Direction::Reverse => target.or(searched.filter(|_| reach == Reach::Matches)),
     };
     let parameters = match code {
-        "*" => references(source, target),
-        code => vec![reference(source, code, || bad("a parameter that is a reference"))?],
+        "*" => references(registry, source, target),
+        code => vec![reference(registry, source, code, || bad("a parameter that is a reference"))?],
     };
     Ok(Include { direction, source: Some(source), parameters, target, reach })
 }
 
 fn reference(
+    registry: &Registry,
     source: ResourceType,
     code: &str,
     not_a_reference: impl Fn() -> SearchError,
 ) -> Result<Parameter, SearchError> {
-    let parameter = supported(source, code)?;
+    let parameter = supported(registry, source, code)?;
     match parameter.kind {
         ParameterKind::Reference => Ok(parameter.code.clone()),
         ParameterKind::Number
@@ -114,9 +122,9 @@ fn reference(
 }
 
 /// The reference parameters of a type, to all or to one type.
-pub(crate) fn references(source: ResourceType, target: Option<ResourceType>) -> Vec<Parameter> {
-    search_parameters(source)
-        .iter()
+pub(crate) fn references(registry: &Registry, source: ResourceType, target: Option<ResourceType>) -> Vec<Parameter> {
+    registry
+        .parameters(source)
         .filter(|parameter| parameter.kind == ParameterKind::Reference)
         .filter(|parameter| target.is_none_or(|target| parameter.targets.contains(&target)))
         .map(|parameter| parameter.code.clone())
@@ -126,11 +134,12 @@ pub(crate) fn references(source: ResourceType, target: Option<ResourceType>) -> 
 #[cfg(test)]
 mod tests {
     use super::{Direction, Include, Reach, parse};
+    use crate::fhir::search::registry::Registry;
     use crate::r4::resource_type::ResourceType;
 
     fn read(name: &str, value: &str) -> Result<Include, String> {
         let observation = Some(ResourceType::OBSERVATION);
-        parse(observation, name, value).unwrap().map_err(|error| error.to_string())
+        parse(Registry::r4(), observation, name, value).unwrap().map_err(|error| error.to_string())
     }
 
     #[test]

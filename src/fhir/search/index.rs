@@ -7,10 +7,10 @@
 
 use std::cmp::Ordering;
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
 
 use super::composite::Composite;
 use super::path::{Compiled, Path, Predicate, Step, compile, enter};
+use super::registry::Registry;
 use super::special::{self, Special};
 use super::{date, number, quantity, reference, series, string, token, uri};
 use crate::fhir::store::{IndexEntry, IndexValue, Parameter};
@@ -20,12 +20,11 @@ use crate::r4::resource_type::ResourceType;
 
 /// Everything a resource is found by, each value once. References are as written, except that local ones lose their
 /// version: turning absolute ones to this server into local ones is the caller's, who knows the server's address.
-pub(crate) fn entries(resource_type: ResourceType, resource: &Node<'_>) -> Vec<IndexEntry> {
-    let Some(plan) = PLANS.get(&resource_type) else {
-        return Vec::new();
-    };
+pub(crate) fn entries(registry: &Registry, resource_type: ResourceType, resource: &Node<'_>) -> Vec<IndexEntry> {
     let mut entries = Vec::with_capacity(32);
-    plan.run(resource, |_| true, &mut entries);
+    for plan in registry.plans(resource_type) {
+        plan.run(resource, |_| true, &mut entries);
+    }
     entries.sort_unstable_by(compare);
     entries.dedup_by(|left, right| compare(left, right) == Ordering::Equal);
     if resource_type.as_str() == "Observation" {
@@ -35,9 +34,14 @@ pub(crate) fn entries(resource_type: ResourceType, resource: &Node<'_>) -> Vec<I
 }
 
 /// Where the references under one parameter point, as `entries` has them.
-pub(crate) fn targets(resource_type: ResourceType, parameter: &str, resource: &Node<'_>) -> Vec<String> {
+pub(crate) fn targets(
+    registry: &Registry,
+    resource_type: ResourceType,
+    parameter: &str,
+    resource: &Node<'_>,
+) -> Vec<String> {
     let mut entries = Vec::new();
-    if let Some(plan) = PLANS.get(&resource_type) {
+    for plan in registry.plans(resource_type) {
         plan.run(resource, |code| code == parameter, &mut entries);
     }
     entries
@@ -68,22 +72,15 @@ pub(crate) enum Written {
 }
 
 /// Where the references under one parameter point, with the versions that `targets` leaves out.
-pub(crate) fn written_targets(resource_type: ResourceType, parameter: &str, resource: &Node<'_>) -> Vec<Written> {
+pub(crate) fn written_targets(
+    registry: &Registry,
+    resource_type: ResourceType,
+    parameter: &str,
+    resource: &Node<'_>,
+) -> Vec<Written> {
     let mut written = Vec::new();
-    let Some(plan) = PLANS.get(&resource_type) else {
-        return written;
-    };
-    for (name, member) in resource.members() {
-        let leaves = plan.members.get(name.as_ref()).map_or(&[][..], Vec::as_slice);
-        for leaf in leaves.iter().filter(|leaf| leaf.owners.iter().any(|(owner, _)| owner.as_ref() == parameter)) {
-            let Extraction::Reference(form) = leaf.extraction else { continue };
-            enter(member, leaf.index, &leaf.rest, &mut |node| {
-                written.extend(form.written(node).map(|text| match form {
-                    reference::Form::Reference => Written::Reference(text.to_owned()),
-                    reference::Form::Canonical => Written::Canonical(text.to_owned()),
-                }));
-            });
-        }
+    for plan in registry.plans(resource_type) {
+        plan.write_targets(parameter, resource, &mut written);
     }
     written
 }
@@ -95,8 +92,9 @@ pub(super) fn unsupported(parameter: &SearchParameter) -> Option<&'static str> {
 }
 
 /// The composite parameter of this name.
-pub(super) fn composite(resource_type: ResourceType, code: &str) -> Option<&'static Composite> {
-    PLANS.get(&resource_type)?.composites.iter().find(|composite| &*composite.parameter == code)
+pub(super) fn composite<'r>(registry: &'r Registry, resource_type: ResourceType, code: &str) -> Option<&'r Composite> {
+    let mut composites = registry.plans(resource_type).flat_map(|plan| &plan.composites);
+    composites.find(|composite| &*composite.parameter == code)
 }
 
 /// The name under which the identifiers of references are indexed.
@@ -115,21 +113,22 @@ pub(super) fn of_type_parameter(code: &str) -> Parameter {
 }
 
 /// Where the elements under a token parameter have their system and code.
-pub(super) fn token_forms(resource_type: ResourceType, parameter: &str) -> &'static [token::Form] {
-    PLANS.get(&resource_type).and_then(|plan| plan.token_forms.get(parameter)).map_or(&[], Vec::as_slice)
+pub(super) fn token_forms<'r>(
+    registry: &'r Registry,
+    resource_type: ResourceType,
+    parameter: &str,
+) -> &'r [token::Form] {
+    registry.plans(resource_type).find_map(|plan| plan.token_forms.get(parameter)).map_or(&[], Vec::as_slice)
 }
 
 /// Whether an element under a reference parameter can have an identifier.
-pub(super) fn has_identifiers(resource_type: ResourceType, parameter: &str) -> bool {
-    PLANS.get(&resource_type).is_some_and(|plan| plan.identified.contains(parameter))
+pub(super) fn has_identifiers(registry: &Registry, resource_type: ResourceType, parameter: &str) -> bool {
+    registry.plans(resource_type).any(|plan| plan.identified.contains(parameter))
 }
 
-static PLANS: LazyLock<HashMap<ResourceType, Plan>> =
-    LazyLock::new(|| ResourceType::all().map(|resource_type| (resource_type, Plan::of(resource_type))).collect());
-
 /// How one resource type is indexed.
-#[derive(Default)]
-struct Plan {
+#[derive(Debug, Default)]
+pub(super) struct Plan {
     /// By the member a path starts with.
     members: HashMap<String, Vec<Leaf>>,
     /// Booleans about the whole resource.
@@ -142,6 +141,7 @@ struct Plan {
 }
 
 /// One path, from the value of the member it starts with.
+#[derive(Debug)]
 struct Leaf {
     /// Whose path it is; `code` and `combo-code` share theirs.
     owners: Vec<(Parameter, Beside)>,
@@ -151,7 +151,7 @@ struct Leaf {
 }
 
 /// What else an element with codes is found by.
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Beside {
     /// Where its texts go.
     texts: Option<Parameter>,
@@ -175,7 +175,8 @@ pub(super) enum Extraction {
 }
 
 impl Plan {
-    fn of(resource_type: ResourceType) -> Self {
+    /// How a type is indexed by what R4 defines.
+    pub(super) fn of(resource_type: ResourceType) -> Self {
         let mut plan = Self::default();
         for parameter in search_parameters(resource_type) {
             if unsupported(parameter).is_none() && !KEPT_BY_THE_STORE.contains(&parameter.code.as_ref()) {
@@ -213,7 +214,7 @@ impl Plan {
         if parameter.kind == ParameterKind::Composite {
             return self.composites.extend(Composite::of(resource_type, parameter));
         }
-        match compile(resource_type, parameter.expression) {
+        match compile(resource_type, &parameter.expression) {
             Ok(Compiled::Paths(paths)) => {
                 for path in paths {
                     self.add_path(parameter, path);
@@ -275,6 +276,23 @@ impl Plan {
             composite.extract(resource, &mut |value| {
                 entries.push(IndexEntry { parameter: composite.parameter.clone(), value });
             });
+        }
+    }
+}
+
+impl Plan {
+    fn write_targets(&self, parameter: &str, resource: &Node<'_>, written: &mut Vec<Written>) {
+        for (name, member) in resource.members() {
+            let leaves = self.members.get(name.as_ref()).map_or(&[][..], Vec::as_slice);
+            for leaf in leaves.iter().filter(|leaf| leaf.owners.iter().any(|(owner, _)| owner.as_ref() == parameter)) {
+                let Extraction::Reference(form) = leaf.extraction else { continue };
+                enter(member, leaf.index, &leaf.rest, &mut |node| {
+                    written.extend(form.written(node).map(|text| match form {
+                        reference::Form::Reference => Written::Reference(text.to_owned()),
+                        reference::Form::Canonical => Written::Canonical(text.to_owned()),
+                    }));
+                });
+            }
         }
     }
 }
@@ -441,6 +459,7 @@ mod tests {
 
     use super::{Extraction, KEPT_BY_THE_STORE, Special, entries, targets, unsupported};
     use crate::fhir::search::path::{Compiled, compile};
+    use crate::fhir::search::registry::Registry;
     use crate::fhir::store::IndexValue;
     use crate::json;
     use crate::r4::definitions::search_parameters::{ParameterKind, search_parameters};
@@ -475,7 +494,7 @@ mod tests {
                 }
                 let name = format!("{}.{}", resource_type.as_str(), parameter.code);
                 let compiled =
-                    compile(resource_type, parameter.expression).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+                    compile(resource_type, &parameter.expression).unwrap_or_else(|error| panic!("{name}: {error:?}"));
                 let Compiled::Paths(paths) = compiled else { continue };
                 assert!(
                     paths.iter().any(|path| Extraction::of(parameter.kind, path).is_some()),
@@ -515,7 +534,7 @@ mod tests {
 
     fn found(resource_type: &str, resource: &str) -> Vec<String> {
         let resource = json::parse(resource.as_bytes()).unwrap();
-        entries(ResourceType::parse(resource_type).unwrap(), &resource)
+        entries(Registry::r4(), ResourceType::parse(resource_type).unwrap(), &resource)
             .into_iter()
             .map(|entry| {
                 let value = match entry.value {
@@ -595,8 +614,9 @@ mod tests {
     #[test]
     fn targets_are_those_of_one_parameter() {
         let observation = json::parse(OBSERVATION.as_bytes()).unwrap();
-        assert_eq!(targets(ResourceType::OBSERVATION, "subject", &observation), ["Patient/p"]);
-        assert_eq!(targets(ResourceType::OBSERVATION, "encounter", &observation), [""; 0]);
+        let targets = |parameter| targets(Registry::r4(), ResourceType::OBSERVATION, parameter, &observation);
+        assert_eq!(targets("subject"), ["Patient/p"]);
+        assert_eq!(targets("encounter"), [""; 0]);
     }
 
     #[test]

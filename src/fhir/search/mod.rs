@@ -14,6 +14,7 @@ pub(crate) mod local;
 pub(crate) mod page;
 pub(crate) mod parse;
 pub(crate) mod plan;
+pub(crate) mod registry;
 pub(crate) mod scope;
 pub(crate) mod seal;
 

@@ -53,6 +53,7 @@ mod tests {
     use url::Url;
 
     use super::super::parse::{Handling, PageSize, Search, parse};
+    use super::super::registry::Registry;
     use super::super::scope::Scope;
     use super::{link, open};
     use crate::fhir::store::Cursor;
@@ -62,7 +63,7 @@ mod tests {
         let url = Url::parse(&format!("http://x/fhir/Observation?{query}")).unwrap();
         let pairs = url.query_pairs().into_owned().collect();
         let page_size = PageSize { default: 50, max: 1_000 };
-        parse(Scope::Type(ResourceType::OBSERVATION), pairs, page_size, Handling::Strict).unwrap()
+        parse(Registry::r4(), Scope::Type(ResourceType::OBSERVATION), pairs, page_size, Handling::Strict).unwrap()
     }
 
     fn follow(link: &str) -> Search {

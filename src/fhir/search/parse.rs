@@ -3,9 +3,12 @@
 //! What stands beside the criteria (order, size of a page, includes, totals) is read here; criteria go to `plan`.
 //! Result parameters that are not built (`_contained`, `_score`, ...) are refused like unknown ones.
 
+use std::sync::Arc;
+
 use super::error::SearchError;
 use super::include::{self, Include};
 use super::plan::{Budget, CRITERIA_MAX, all, criterion, supported};
+use super::registry::Registry;
 use super::scope::Scope;
 use super::special::Special;
 use crate::fhir::store::{Condition, Selection, SortBy, SortKey, SortKind};
@@ -15,6 +18,8 @@ use crate::r4::resource_type::ResourceType;
 /// A search that is understood.
 #[derive(Clone, Debug)]
 pub(crate) struct Search {
+    /// The parameters by which it was read.
+    pub(crate) registry: Arc<Registry>,
     /// Where is searched.
     pub(crate) scope: Scope,
     /// Which resources of which types.
@@ -78,6 +83,7 @@ const INCLUDES_MAX: usize = 32;
 /// # Errors
 /// When anything is not understood, unless it is an unknown parameter and `handling` allows to leave it out.
 pub(crate) fn parse(
+    registry: &Arc<Registry>,
     scope: Scope,
     pairs: Vec<(String, String)>,
     page_size: PageSize,
@@ -87,7 +93,7 @@ pub(crate) fn parse(
         return Err(SearchError::TooMany { parts: "parameters", most: CRITERIA_MAX });
     }
     let types = scope.types(&pairs)?;
-    let mut draft = Draft::new(scope, &types, page_size);
+    let mut draft = Draft::new(registry, scope, &types, page_size);
     for (name, value) in pairs {
         match draft.take(&name, &value) {
             Ok(Taken::Cursor) => draft.search.cursor = Some(value),
@@ -122,12 +128,13 @@ const ONCE: [&str; 6] = ["_sort", "_count", "_total", "_summary", "_cursor", "_t
 const NOT_BUILT: [&str; 4] = ["_contained", "_containedType", "_score", "_at"];
 
 impl Draft {
-    fn new(scope: Scope, types: &[ResourceType], page_size: PageSize) -> Self {
+    fn new(registry: &Arc<Registry>, scope: Scope, types: &[ResourceType], page_size: PageSize) -> Self {
         let of_scope = |only: &ResourceType| (*only, scope.condition(*only).into_iter().collect());
         Self {
             criteria: types.iter().map(of_scope).collect(),
             budget: Budget::default(),
             search: Search {
+                registry: Arc::clone(registry),
                 scope,
                 selections: Vec::new(),
                 order: Vec::new(),
@@ -192,7 +199,7 @@ impl Draft {
     }
 
     fn include_or_criterion(&mut self, name: &str, value: &str) -> Result<(), SearchError> {
-        match include::parse(self.search.scope.only_type(), name, value) {
+        match include::parse(&self.search.registry, self.search.scope.only_type(), name, value) {
             Some(include) => self.search.includes.push(include?),
             None => self.criterion(name, value)?,
         }
@@ -205,8 +212,10 @@ impl Draft {
     /// Either all types have it or none, so that leaving out what one does not know never shows more of another.
     fn criterion(&mut self, name: &str, value: &str) -> Result<(), SearchError> {
         let types = self.criteria.iter().map(|(resource_type, _)| *resource_type);
-        let planned =
-            types.map(|only| criterion(only, name, value, &self.budget)).collect::<Result<Vec<_>, SearchError>>()?;
+        let registry = &self.search.registry;
+        let planned = types
+            .map(|only| criterion(registry, only, name, value, &self.budget))
+            .collect::<Result<Vec<_>, SearchError>>()?;
         for ((_, criteria), condition) in self.criteria.iter_mut().zip(planned) {
             criteria.push(condition);
         }
@@ -215,7 +224,8 @@ impl Draft {
 
     /// The same in all types.
     fn order(&self, value: &str) -> Result<Vec<SortKey>, SearchError> {
-        let mut orders = self.criteria.iter().map(|(resource_type, _)| order(*resource_type, value));
+        let mut orders =
+            self.criteria.iter().map(|(resource_type, _)| order(&self.search.registry, *resource_type, value));
         let first = orders.next().unwrap_or_else(|| Ok(Vec::new()))?;
         for other in orders {
             if other? != first {
@@ -259,15 +269,15 @@ impl Draft {
     }
 }
 
-fn order(resource_type: ResourceType, value: &str) -> Result<Vec<SortKey>, SearchError> {
+fn order(registry: &Registry, resource_type: ResourceType, value: &str) -> Result<Vec<SortKey>, SearchError> {
     let keys: Vec<&str> = value.split(',').collect();
     if keys.len() > SORT_KEYS_MAX {
         return Err(SearchError::TooMany { parts: "keys in `_sort`", most: SORT_KEYS_MAX });
     }
-    keys.into_iter().map(|key| sort_key(resource_type, key)).collect()
+    keys.into_iter().map(|key| sort_key(registry, resource_type, key)).collect()
 }
 
-fn sort_key(resource_type: ResourceType, key: &str) -> Result<SortKey, SearchError> {
+fn sort_key(registry: &Registry, resource_type: ResourceType, key: &str) -> Result<SortKey, SearchError> {
     let (name, descending) = match key.strip_prefix('-') {
         Some(name) => (name, true),
         None => (key, false),
@@ -279,7 +289,7 @@ fn sort_key(resource_type: ResourceType, key: &str) -> Result<SortKey, SearchErr
         "_id" => SortBy::Id,
         "_lastUpdated" => SortBy::LastUpdated,
         name => {
-            let parameter = supported(resource_type, name)?;
+            let parameter = supported(registry, resource_type, name)?;
             SortBy::Value(
                 parameter.code.clone(),
                 sort_kind(parameter).ok_or_else(|| {
@@ -319,6 +329,7 @@ mod tests {
 
     use super::super::plan::TESTS_MAX;
     use super::{Handling, PageSize, Search, Total, parse};
+    use crate::fhir::search::registry::Registry;
     use crate::fhir::search::scope::Scope;
     use crate::fhir::store::{Condition, SortBy, SortKey, SortKind};
     use crate::r4::resource_type::ResourceType;
@@ -330,7 +341,7 @@ mod tests {
     fn read_in(scope: Scope, query: &str, handling: Handling) -> Result<Search, String> {
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
         let page_size = PageSize { default: 50, max: 1_000 };
-        parse(scope, pairs, page_size, handling).map_err(|error| error.to_string())
+        parse(Registry::r4(), scope, pairs, page_size, handling).map_err(|error| error.to_string())
     }
 
     fn search(query: &str) -> Search {
@@ -513,7 +524,7 @@ mod tests {
         ) {
             let page_size = PageSize { default: 50, max: 1_000 };
             let resource_type = ResourceType::parse(resource_type).unwrap();
-            if let Ok(search) = parse(Scope::Type(resource_type), asked.clone(), page_size, handling) {
+            if let Ok(search) = parse(Registry::r4(), Scope::Type(resource_type), asked.clone(), page_size, handling) {
                 prop_assert!(search.selections.iter().all(|selection| selection.condition.size() <= TESTS_MAX));
                 prop_assert!(handling == Handling::Lenient || search.ignored.is_empty());
                 let told = search.understood.len() + search.ignored.len() + usize::from(search.cursor.is_some());

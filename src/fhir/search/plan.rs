@@ -13,10 +13,11 @@ use super::filter::operator::Operator;
 use super::index::{
     composite, has_identifiers, identifier_parameter, of_type_parameter, text_parameter, token_forms, unsupported,
 };
+use super::registry::Registry;
 use super::special::Special;
 use super::{date, filter, number, quantity, reference, string, token, uri};
 use crate::fhir::store::{CodeSet, Condition, TextMode, UriMode};
-use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter, search_parameter, search_parameters};
+use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter};
 use crate::r4::resource_type::ResourceType;
 
 /// Most links of a chain, forwards and backwards together.
@@ -36,11 +37,15 @@ pub(super) const TESTS_MAX: usize = 10_000;
 ///
 /// # Errors
 /// When anything in it is not understood, and when it says nothing at all: everything is not a condition.
-pub(crate) fn criteria(resource_type: ResourceType, query: &str) -> Result<Condition, SearchError> {
+pub(crate) fn criteria(
+    registry: &Registry,
+    resource_type: ResourceType,
+    query: &str,
+) -> Result<Condition, SearchError> {
     let budget = Budget::default();
     let conditions = form_urlencoded::parse(query.as_bytes())
         .take(CRITERIA_MAX + 1)
-        .map(|(name, value)| criterion(resource_type, &name, &value, &budget))
+        .map(|(name, value)| criterion(registry, resource_type, &name, &value, &budget))
         .collect::<Result<Vec<_>, _>>()?;
     if conditions.len() > CRITERIA_MAX {
         return Err(SearchError::TooMany { parts: "parameters", most: CRITERIA_MAX });
@@ -85,36 +90,39 @@ impl Default for Budget {
 
 /// One criterion.
 pub(super) fn criterion(
+    registry: &Registry,
     resource_type: ResourceType,
     name: &str,
     value: &str,
     budget: &Budget,
 ) -> Result<Condition, SearchError> {
     match name {
-        "_filter" => filter::condition(resource_type, value, budget),
-        name => asked_of(resource_type, name, Asked::Value(value), budget),
+        "_filter" => filter::condition(registry, resource_type, value, budget),
+        name => asked_of(registry, resource_type, name, Asked::Value(value), budget),
     }
 }
 
 /// One comparison of a `_filter`; the path is as the name of a criterion, without a modifier at its end.
 pub(super) fn comparison(
+    registry: &Registry,
     resource_type: ResourceType,
     path: &str,
     operator: Operator,
     value: &str,
     budget: &Budget,
 ) -> Result<Condition, SearchError> {
-    asked_of(resource_type, path, Asked::Compared(operator, value), budget)
+    asked_of(registry, resource_type, path, Asked::Compared(operator, value), budget)
 }
 
 fn asked_of(
+    registry: &Registry,
     resource_type: ResourceType,
     name: &str,
     asked: Asked<'_>,
     budget: &Budget,
 ) -> Result<Condition, SearchError> {
     let Budget { types_left, tests_left } = budget;
-    Scope { resource_type, links_left: CHAIN_LINKS_MAX, types_left, tests_left }.criterion(name, asked)
+    Scope { registry, resource_type, links_left: CHAIN_LINKS_MAX, types_left, tests_left }.criterion(name, asked)
 }
 
 /// What is asked of the values at the end of a chain.
@@ -127,9 +135,13 @@ enum Asked<'a> {
 }
 
 /// The parameter of this name, if one can search by it.
-pub(crate) fn supported(resource_type: ResourceType, name: &str) -> Result<&'static SearchParameter, SearchError> {
-    let Some(parameter) = search_parameter(resource_type, name) else {
-        let known = search_parameters(resource_type).iter().map(|parameter| parameter.code.as_ref());
+pub(crate) fn supported<'r>(
+    registry: &'r Registry,
+    resource_type: ResourceType,
+    name: &str,
+) -> Result<&'r SearchParameter, SearchError> {
+    let Some(parameter) = registry.parameter(resource_type, name) else {
+        let known = registry.parameters(resource_type).map(|parameter| parameter.code.as_ref());
         let nearest = nearest(name, known);
         return Err(SearchError::UnknownParameter { name: name.to_owned(), resource_type, nearest });
     };
@@ -142,13 +154,14 @@ pub(crate) fn supported(resource_type: ResourceType, name: &str) -> Result<&'sta
 /// Where in a chain a name is read.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
+    registry: &'a Registry,
     resource_type: ResourceType,
     links_left: usize,
     types_left: &'a Cell<usize>,
     tests_left: &'a Cell<usize>,
 }
 
-impl Scope<'_> {
+impl<'a> Scope<'a> {
     fn criterion(self, name: &str, asked: Asked<'_>) -> Result<Condition, SearchError> {
         if let Some(reverse) = name.strip_prefix("_has:") {
             return self.reverse(name, reverse, asked);
@@ -164,11 +177,11 @@ impl Scope<'_> {
             Some((code, modifier)) => (code, Some(modifier)),
             None => (link, None),
         };
-        let parameter = supported(self.resource_type, code)?;
+        let parameter = supported(self.registry, self.resource_type, code)?;
         match rest {
             Some(rest) => self.chain(parameter, modifier, rest, asked),
             None => {
-                let subject = Subject { resource_type: self.resource_type, parameter };
+                let subject = self.subject(parameter);
                 let condition = asked.of(subject, modifier)?;
                 let tests_left = self.tests_left.get().checked_sub(condition.size()).ok_or_else(too_many_tests)?;
                 self.tests_left.set(tests_left);
@@ -185,7 +198,7 @@ impl Scope<'_> {
             return Err(malformed("write `_has:Type:reference:parameter`"));
         };
         let source = ResourceType::parse(source).ok_or_else(|| malformed("no resource type of that name"))?;
-        let parameter = supported(source, code)?;
+        let parameter = supported(self.registry, source, code)?;
         if parameter.kind != ParameterKind::Reference || !parameter.targets.contains(&self.resource_type) {
             return Err(malformed("that parameter does not point to this type"));
         }
@@ -197,7 +210,7 @@ impl Scope<'_> {
     /// rest.
     fn chain(
         self,
-        parameter: &'static SearchParameter,
+        parameter: &'a SearchParameter,
         modifier: Option<&str>,
         rest: &str,
         asked: Asked<'_>,
@@ -209,7 +222,7 @@ impl Scope<'_> {
         if Special::of(parameter).is_some() {
             return Err(refused("what a resource inside a Bundle says is not searched; it is found by its id"));
         }
-        let subject = Subject { resource_type: self.resource_type, parameter };
+        let subject = self.subject(parameter);
         let only = modifier.map(|name| Modifier::target(subject, name)).transpose()?;
         let types = only.as_ref().map_or(parameter.targets.as_slice(), std::slice::from_ref);
         let mut linked: Vec<(Vec<ResourceType>, Condition)> = Vec::new();
@@ -242,6 +255,10 @@ impl Scope<'_> {
         }
     }
 
+    fn subject(self, parameter: &'a SearchParameter) -> Subject<'a> {
+        Subject { registry: self.registry, resource_type: self.resource_type, parameter }
+    }
+
     fn behind(self, resource_type: ResourceType) -> Result<Self, SearchError> {
         let links_left = self
             .links_left
@@ -272,7 +289,7 @@ fn listed(value: &str) -> Result<Condition, SearchError> {
 }
 
 impl Asked<'_> {
-    fn of(self, subject: Subject, modifier: Option<&str>) -> Result<Condition, SearchError> {
+    fn of(self, subject: Subject<'_>, modifier: Option<&str>) -> Result<Condition, SearchError> {
         match (self, modifier) {
             (Self::Value(value), _) => subject.criterion(modifier, value),
             (Self::Compared(operator, value), None) => operator.condition(subject, value),
@@ -320,7 +337,7 @@ const KEPT_BY_THE_STORE: [&str; 2] = ["_id", "_lastUpdated"];
 
 impl Modifier {
     /// A reference to one of the types the parameter may point to.
-    fn target(subject: Subject, name: &str) -> Result<ResourceType, SearchError> {
+    fn target(subject: Subject<'_>, name: &str) -> Result<ResourceType, SearchError> {
         ResourceType::parse(name)
             .filter(|target| subject.parameter.targets.contains(target))
             .ok_or_else(|| subject.unknown_modifier(name))
@@ -329,14 +346,16 @@ impl Modifier {
 
 /// The parameter at the end of a criterion, as one type has it.
 #[derive(Clone, Copy)]
-pub(super) struct Subject {
+pub(super) struct Subject<'a> {
+    /// All parameters.
+    registry: &'a Registry,
     /// The type of the resources.
     pub(super) resource_type: ResourceType,
     /// The parameter.
-    pub(super) parameter: &'static SearchParameter,
+    pub(super) parameter: &'a SearchParameter,
 }
 
-impl Subject {
+impl<'a> Subject<'a> {
     /// The condition of a criterion's values.
     pub(super) fn criterion(self, modifier: Option<&str>, value: &str) -> Result<Condition, SearchError> {
         let modifier = self.modifier(modifier)?;
@@ -350,7 +369,7 @@ impl Subject {
         if self.parameter.code.as_ref() == "_id" {
             return self.each(&values, id).map(Condition::Id);
         }
-        let mut alternatives = match composite(self.resource_type, &self.parameter.code) {
+        let mut alternatives = match composite(self.registry, self.resource_type, &self.parameter.code) {
             Some(composite) => self.each(&values, |value| {
                 composite
                     .condition(value, |part, value| Self { parameter: part, ..self }.alternative(Modifier::None, value))
@@ -399,7 +418,7 @@ impl Subject {
             ParameterKind::String => {
                 modifiers.extend([("exact", Modifier::Exact), ("contains", Modifier::Contains)]);
             }
-            ParameterKind::Reference if has_identifiers(self.resource_type, &self.parameter.code) => {
+            ParameterKind::Reference if has_identifiers(self.registry, self.resource_type, &self.parameter.code) => {
                 modifiers.push(("identifier", Modifier::Identifier));
             }
             ParameterKind::Uri => modifiers.extend([("below", Modifier::Below), ("above", Modifier::Above)]),
@@ -410,8 +429,8 @@ impl Subject {
     }
 
     /// Those that mean something for at least one of the elements.
-    fn token_modifiers(self) -> impl Iterator<Item = (&'static str, Modifier)> {
-        let forms = token_forms(self.resource_type, &self.parameter.code);
+    fn token_modifiers(self) -> impl Iterator<Item = (&'static str, Modifier)> + use<> {
+        let forms = token_forms(self.registry, self.resource_type, &self.parameter.code);
         let any = |is: fn(token::Form) -> bool| forms.iter().any(|form| is(*form));
         let is_coded = any(token::Form::is_coded);
         let has_hierarchy = is_coded && !any(token::Form::is_media_type);
@@ -480,7 +499,7 @@ impl Subject {
 
     fn token(self, modifier: Modifier, value: &str) -> Result<Condition, BadValue> {
         let code = &self.parameter.code;
-        let forms = token_forms(self.resource_type, code);
+        let forms = token_forms(self.registry, self.resource_type, code);
         let coded = |set| Condition::Coded(code.clone(), set);
         match modifier {
             Modifier::Text => Ok(Condition::Has(text_parameter(code), token::text_test(value)?)),
@@ -507,9 +526,9 @@ impl Subject {
         let mode = uri_mode(modifier);
         let is_url = mode == UriMode::Exact && self.parameter.code.as_ref() == "url";
         if let (true, Some((url, version))) = (is_url, uri::split_version(value))
-            && let Some(parameter) = search_parameter(self.resource_type, "version")
+            && let Some(parameter) = self.registry.parameter(self.resource_type, "version")
         {
-            let forms = token_forms(self.resource_type, &parameter.code);
+            let forms = token_forms(self.registry, self.resource_type, &parameter.code);
             let is_of_version = token::condition(&parameter.code, forms, version)?;
             return Ok(Condition::All(vec![has(uri::test(url, mode)?), is_of_version]));
         }
@@ -582,12 +601,14 @@ fn uri_mode(modifier: Modifier) -> UriMode {
 #[cfg(test)]
 mod tests {
     use super::{CRITERIA_MAX, criteria};
+    use crate::fhir::search::registry::Registry;
     use crate::fhir::store::{Code, CodeSet, Condition, Relation, Test, TextMode, UriMode};
     use crate::r4::resource_type::ResourceType;
 
     fn plan(search: &str) -> Result<Condition, String> {
         let (resource_type, query) = search.split_once('?').unwrap();
-        criteria(ResourceType::parse(resource_type).unwrap(), query).map_err(|error| error.to_string())
+        let resource_type = ResourceType::parse(resource_type).unwrap();
+        criteria(Registry::r4(), resource_type, query).map_err(|error| error.to_string())
     }
 
     #[track_caller]

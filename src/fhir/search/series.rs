@@ -137,6 +137,7 @@ mod tests {
 
     use super::{SERIES, groups};
     use crate::fhir::search::index::entries;
+    use crate::fhir::search::registry::Registry;
     use crate::fhir::store::IndexValue;
     use crate::json;
     use crate::r4::resource_type::ResourceType;
@@ -197,7 +198,7 @@ mod tests {
     #[track_caller]
     fn check_place(observation: &str, expected: Option<(&str, &str, i64)>) {
         let node = json::parse(observation.as_bytes()).unwrap();
-        let found = entries(ResourceType::OBSERVATION, &node);
+        let found = entries(Registry::r4(), ResourceType::OBSERVATION, &node);
         let place = found.iter().find(|entry| entry.parameter == *SERIES).map(|entry| entry.value.clone());
         let expected = expected.map(|(subject, concept, end)| IndexValue::Series {
             subject: subject.to_owned(),

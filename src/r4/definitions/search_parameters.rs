@@ -1,5 +1,6 @@
 //! The search parameters of R4, by resource type.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
@@ -7,8 +8,10 @@ use super::table;
 use crate::r4::resource_type::ResourceType;
 
 /// A search parameter as one resource type has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SearchParameter {
+    /// Its canonical URL.
+    pub(crate) url: Arc<str>,
     /// Its name in a query.
     pub(crate) code: Arc<str>,
     /// Its type.
@@ -16,7 +19,7 @@ pub(crate) struct SearchParameter {
     /// How the expression is meant to be used.
     pub(crate) usage: Usage,
     /// FHIRPath; may hold alternatives that start at other resource types. Empty for parameters without one.
-    pub(crate) expression: &'static str,
+    pub(crate) expression: Cow<'static, str>,
     /// The types a reference may point to, sorted.
     pub(crate) targets: Vec<ResourceType>,
     /// The parts of a composite, in order.
@@ -24,12 +27,12 @@ pub(crate) struct SearchParameter {
 }
 
 /// One part of a composite parameter.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Component {
     /// The parameter of the same resource type whose type the part has.
-    pub(crate) code: &'static str,
+    pub(crate) code: Cow<'static, str>,
     /// FHIRPath from where the composite's own expression ends.
-    pub(crate) expression: &'static str,
+    pub(crate) expression: Cow<'static, str>,
 }
 
 /// The types of search parameters, <https://hl7.org/fhir/R4/search.html#ptypes>.
@@ -66,6 +69,9 @@ pub(crate) enum Usage {
     Nearby,
 }
 
+/// What the URLs of R4's own parameters begin with.
+const URLS: &str = "http://hl7.org/fhir/SearchParameter/";
+
 static PARAMETERS: LazyLock<HashMap<&'static str, Vec<SearchParameter>>> = LazyLock::new(by_type);
 
 /// The parameters of a resource type, those of `Resource` and `DomainResource` included, sorted by code.
@@ -82,7 +88,7 @@ pub(crate) fn search_parameter(resource_type: ResourceType, code: &str) -> Optio
 
 fn by_type() -> HashMap<&'static str, Vec<SearchParameter>> {
     let mut rows: HashMap<&'static str, Vec<Row>> = HashMap::new();
-    for row in table::rows::<7>(include_str!("search-parameters.tsv")) {
+    for row in table::rows::<8>(include_str!("search-parameters.tsv")) {
         let [_, _, bases, ..] = row;
         for base in table::list(bases, ',') {
             rows.entry(base).or_default().push(row);
@@ -99,19 +105,20 @@ fn by_type() -> HashMap<&'static str, Vec<SearchParameter>> {
         .collect()
 }
 
-/// `code type bases usage targets expression components`
-type Row = [&'static str; 7];
+/// `code type bases usage targets expression components id`
+type Row = [&'static str; 8];
 
-fn parse_row([code, kind, _, usage, targets, expression, components]: Row) -> Option<SearchParameter> {
+fn parse_row([code, kind, _, usage, targets, expression, components, id]: Row) -> Option<SearchParameter> {
     Some(SearchParameter {
+        url: format!("{URLS}{id}").into(),
         code: code.into(),
         kind: ParameterKind::parse(kind)?,
         usage: Usage::parse(usage)?,
-        expression,
+        expression: expression.into(),
         targets: table::list(targets, ',').filter_map(ResourceType::parse).collect(),
         components: table::list(components, ';')
             .filter_map(|component| component.split_once('='))
-            .map(|(code, expression)| Component { code, expression })
+            .map(|(code, expression)| Component { code: code.into(), expression: expression.into() })
             .collect(),
     })
 }
@@ -172,7 +179,7 @@ mod tests {
 
     #[test]
     fn all_1375_parameters_of_r4_load() {
-        let rows: Vec<_> = table::rows::<7>(include_str!("search-parameters.tsv")).map(parse_row).collect();
+        let rows: Vec<_> = table::rows::<8>(include_str!("search-parameters.tsv")).map(parse_row).collect();
         assert_eq!(rows.len(), 1375);
         assert!(rows.iter().all(Option::is_some));
     }
@@ -205,8 +212,8 @@ mod tests {
         assert_eq!(
             composite.components,
             [
-                Component { code: "component-code", expression: "code" },
-                Component { code: "component-value-quantity", expression: "value.as(Quantity)" },
+                Component { code: "component-code".into(), expression: "code".into() },
+                Component { code: "component-value-quantity".into(), expression: "value.as(Quantity)".into() },
             ]
         );
     }

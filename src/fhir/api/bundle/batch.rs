@@ -115,7 +115,8 @@ async fn call_all(state: &ApiState, calls: Vec<(usize, operations::Asked)>, base
 }
 
 async fn call(state: &ApiState, asked: &operations::Asked, base_url: &str) -> Result<Answer, ApiError> {
-    let work = asked.prepare(state, base_url, &HeaderMap::new())?;
+    let registry = state.registry().await?;
+    let work = asked.prepare(state, &registry, base_url, &HeaderMap::new())?;
     operations::carry_out(work, state).await.map(Answer::from)
 }
 

@@ -269,8 +269,10 @@ impl Asked<'_> {
             let detail = "A create takes no parameters in its `url`. Its condition is `request.ifNoneExist`.";
             return Err(ApiError::new(Category::NotSupported, detail).at("request.url"));
         }
-        let unless_found =
-            self.if_none_exist.as_deref().map(|query| criteria(resource_type, query, here.rules.base_url));
+        let unless_found = self
+            .if_none_exist
+            .as_deref()
+            .map(|query| criteria(here.rules.registry, resource_type, query, here.rules.base_url));
         let sent = self.sent(entry, resource_type, here)?;
         Ok(Create { draft: sent.into_draft(new_id(), Method::Post), unless_found: unless_found.transpose()? })
     }
@@ -279,7 +281,7 @@ impl Asked<'_> {
         if let Some(query) = url.query {
             let resource_type = type_named(url.path)?;
             let preconditions = self.preconditions()?.of_change(here.settings.versioning.of(resource_type));
-            let condition = criteria(resource_type, query, here.rules.base_url)?;
+            let condition = criteria(here.rules.registry, resource_type, query, here.rules.base_url)?;
             let sent = self.sent(entry, resource_type, here)?;
             return Ok(Action::ConditionalUpdate(ConditionalUpdate { sent, condition, preconditions }));
         }
@@ -293,7 +295,10 @@ impl Asked<'_> {
         let target = match url.query {
             Some(query) => {
                 let resource_type = type_named(url.path)?;
-                patch::Target::Condition(resource_type, criteria(resource_type, query, here.rules.base_url)?)
+                patch::Target::Condition(
+                    resource_type,
+                    criteria(here.rules.registry, resource_type, query, here.rules.base_url)?,
+                )
             }
             None => patch::Target::Key(key_in(url.path)?),
         };
@@ -302,9 +307,8 @@ impl Asked<'_> {
             preconditions: self.preconditions()?.of_change(here.settings.versioning.of(target.resource_type())),
             target,
             bytes_max: here.settings.body_bytes_max,
-            base_url: here.rules.base_url.to_owned(),
             // What a patch adds is not looked at for links.
-            validation: here.settings.validation,
+            rules: Rules { validation: here.settings.validation, ..here.rules }.keep(),
         })
     }
 
@@ -314,7 +318,7 @@ impl Asked<'_> {
             return Ok(Action::Delete(Delete { key: key_in(url.path)?, preconditions }));
         };
         let resource_type = type_named(url.path)?;
-        let condition = criteria(resource_type, query, here.rules.base_url)?;
+        let condition = criteria(here.rules.registry, resource_type, query, here.rules.base_url)?;
         let policy = here.settings.conditional_deletes;
         ConditionalDelete::new(resource_type, condition, preconditions, policy).map(Action::ConditionalDelete)
     }

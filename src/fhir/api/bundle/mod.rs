@@ -12,6 +12,8 @@ mod respond;
 mod settled;
 mod transaction;
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::response::Response;
 use bytes::Bytes;
@@ -39,17 +41,16 @@ pub(crate) async fn bundle(
 ) -> Result<Response, ApiError> {
     let base_url = state.base_url(&headers)?;
     let prefer = Return::in_headers(&headers).unwrap_or(Return::Minimal);
-    let (reading_base, reading_state) = (base_url.clone(), state.clone());
+    let registry = state.registry().await?;
+    let (rules, settings) = (state.rules(&base_url, &registry).keep(), Arc::clone(&state.settings));
     // Reading hundreds of resources would hold up other requests on this thread.
-    let (kind, requests) = tokio::task::spawn_blocking(move || {
-        let here = Here { rules: reading_state.rules(&reading_base), settings: &reading_state.settings };
-        read(&text, here)
-    })
-    .await
-    .map_err(ApiError::internal)??;
+    let (kind, requests) =
+        tokio::task::spawn_blocking(move || read(&text, Here { rules: rules.rules(), settings: &settings }))
+            .await
+            .map_err(ApiError::internal)??;
     let answer = match kind {
         Kind::Batch => batch::run(&state, requests, &base_url, prefer).await?,
-        Kind::Transaction => transaction::run(&state, requests, &base_url, prefer).await?,
+        Kind::Transaction => transaction::run(&state, requests, state.rules(&base_url, &registry), prefer).await?,
     };
     Ok(json(StatusCode::OK, answer.into()))
 }

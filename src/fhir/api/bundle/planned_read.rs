@@ -10,6 +10,7 @@ use crate::fhir::api::history::History;
 use crate::fhir::api::limits::decode;
 use crate::fhir::api::operations::Work;
 use crate::fhir::api::preconditions::{ReadConditions, etag};
+use crate::fhir::api::resource::Rules;
 use crate::fhir::api::state::ApiState;
 use crate::fhir::api::target::{scope_named, type_named, version_named};
 use crate::fhir::api::{read, search, vread};
@@ -40,7 +41,7 @@ pub(super) enum Target {
 
 impl Target {
     /// What a read asks for.
-    pub(super) fn of(state: &ApiState, base_url: &str, read: Read) -> Result<Self, ApiError> {
+    pub(super) fn of(state: &ApiState, rules: Rules<'_>, read: Read) -> Result<Self, ApiError> {
         let Read { url, none_match, modified_since, .. } = read;
         let (path, query) = url.split_once('?').unwrap_or((&url, ""));
         if let Some(of) = lineage(path) {
@@ -49,7 +50,7 @@ impl Target {
         }
         if let Some(scope) = scope_in(path) {
             let parameters = decode(query.as_bytes())?;
-            let search = search::read(state, base_url, scope?, parameters, Handling::Strict)?;
+            let search = search::read(state, rules, scope?, parameters, Handling::Strict)?;
             return Ok(Self::Search(Box::new(search)));
         }
         let (path, version) = match path.split_once("/_history/") {

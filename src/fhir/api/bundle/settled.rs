@@ -107,7 +107,7 @@ impl Settled {
         }
         for condition in self.links.iter().filter_map(Link::condition) {
             if !replacements.contains_key(condition) {
-                replacements.insert(condition.to_owned(), meant_by(condition, writer, rules.base_url)?);
+                replacements.insert(condition.to_owned(), meant_by(condition, writer, rules)?);
             }
         }
         let text = links::replace(&self.text, &self.links, replacements);
@@ -165,10 +165,10 @@ fn found_by(create: &Create, reader: &dyn Reader) -> Result<Option<Version>, Api
 }
 
 /// The resource that a conditional reference means.
-fn meant_by(link: &str, reader: &dyn Reader, base_url: &str) -> Result<Linked, ApiError> {
+fn meant_by(link: &str, reader: &dyn Reader, rules: Rules<'_>) -> Result<Linked, ApiError> {
     let (type_name, query) = link.split_once('?').unwrap_or((link, ""));
     let resource_type = type_named(type_name)?;
-    let condition = criteria(resource_type, query, base_url)?;
+    let condition = criteria(rules.registry, resource_type, query, rules.base_url)?;
     match look_up(reader, resource_type, &condition)? {
         Found::One(version) => Ok(Linked { local: local(&version.key), version: version.number }),
         Found::Nothing => Err(ApiError::new(Category::Stale, "A conditional reference finds no resource.")),

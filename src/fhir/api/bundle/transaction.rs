@@ -19,19 +19,17 @@ use crate::fhir::api::create::Create;
 use crate::fhir::api::delete::ConditionalDelete;
 use crate::fhir::api::error::{ApiError, Category};
 use crate::fhir::api::patch::{self, PatchOf};
-use crate::fhir::api::resource::Rules;
+use crate::fhir::api::resource::{KeptRules, Rules};
 use crate::fhir::api::respond::Return;
 use crate::fhir::api::state::ApiState;
 use crate::fhir::store::interface::Writer;
 use crate::fhir::store::{Condition, ResourceKey};
-use crate::fhir::structure::Validation;
 
 /// A transaction, checked as far as that is possible without the store.
 struct Plan {
     changes: Vec<Planned>,
     reads: Vec<PlannedRead>,
-    base_url: String,
-    validation: Validation,
+    rules: KeptRules,
 }
 
 /// A write at its place in the Bundle.
@@ -46,34 +44,29 @@ pub(super) struct Planned {
 pub(super) async fn run(
     state: &ApiState,
     requests: Requests,
-    base_url: &str,
+    rules: Rules<'_>,
     prefer: Return,
 ) -> Result<Vec<u8>, ApiError> {
-    let plan = Plan::of(state, requests, base_url)?;
+    let plan = Plan::of(state, requests, rules)?;
     let mut outcomes = state.store.write(move |writer| plan.carry_out(writer)).await?;
     outcomes.sort_by_key(|(index, _)| *index);
     let outcomes: Vec<Outcome> = outcomes.into_iter().map(|(_, outcome)| outcome).collect();
-    Ok(write("transaction-response", &outcomes, base_url, prefer))
+    Ok(write("transaction-response", &outcomes, rules.base_url, prefer))
 }
 
 impl Plan {
-    fn of(state: &ApiState, requests: Requests, base_url: &str) -> Result<Self, ApiError> {
-        let mut plan = Self {
-            changes: Vec::new(),
-            reads: Vec::new(),
-            base_url: base_url.to_owned(),
-            validation: state.settings.validation,
-        };
+    fn of(state: &ApiState, requests: Requests, rules: Rules<'_>) -> Result<Self, ApiError> {
+        let mut plan = Self { changes: Vec::new(), reads: Vec::new(), rules: rules.keep() };
         for (index, request) in requests.into_iter().enumerate() {
             match request? {
                 Request::Write(change) => plan.changes.push(Planned { index, change: *change, links: Vec::new() }),
                 Request::Read(read) => {
                     let is_head = read.is_head;
-                    let target = Target::of(state, base_url, read).map_err(|error| error.in_entry(index))?;
+                    let target = Target::of(state, rules, read).map_err(|error| error.in_entry(index))?;
                     plan.reads.push(PlannedRead { index, target, is_head });
                 }
                 Request::Operation(asked) => {
-                    let work = asked.prepare(state, base_url, &HeaderMap::new());
+                    let work = asked.prepare(state, rules.registry, rules.base_url, &HeaderMap::new());
                     let target = Target::Operation(work.map_err(|error| error.in_entry(index))?);
                     plan.reads.push(PlannedRead { index, target, is_head: false });
                 }
@@ -122,7 +115,7 @@ impl Plan {
 
     fn find_links(&mut self) -> Result<(), ApiError> {
         let full_urls = self.full_urls();
-        let entries = Entries { full_urls: &full_urls, base_url: &self.base_url };
+        let entries = Entries { full_urls: &full_urls, base_url: &self.rules.base_url };
         for planned in &mut self.changes {
             let change = &planned.change;
             let links = links_of(&entries, &change.text, change.full_url.as_deref());
@@ -133,9 +126,9 @@ impl Plan {
 
     fn carry_out(self, writer: &mut dyn Writer) -> Result<Vec<(usize, Outcome)>, ApiError> {
         let full_urls = self.full_urls();
-        let Self { changes, reads, base_url, validation } = self;
-        let rules = Rules { base_url: &base_url, validation };
-        let entries = Entries { full_urls: &full_urls, base_url: &base_url };
+        let Self { changes, reads, rules } = self;
+        let rules = rules.rules();
+        let entries = Entries { full_urls: &full_urls, base_url: rules.base_url };
         let mut outcomes = Vec::with_capacity(changes.len() + reads.len());
         let mut identities = Identities::default();
         let (deletions, changes): (Vec<_>, Vec<_>) =
@@ -171,7 +164,7 @@ impl Plan {
         }
         for read in reads {
             let index = read.index;
-            let answer = read.answer(writer, &base_url).map_err(|error| error.in_entry(index))?;
+            let answer = read.answer(writer, rules.base_url).map_err(|error| error.in_entry(index))?;
             outcomes.push((index, Outcome::Read(answer)));
         }
         Ok(outcomes)

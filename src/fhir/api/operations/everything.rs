@@ -20,6 +20,7 @@ use crate::fhir::search::include::{Direction, Include, Reach};
 use crate::fhir::search::index::targets;
 use crate::fhir::search::local::localize_target;
 use crate::fhir::search::parse::{Handling, PageSize, Search, Total, parse};
+use crate::fhir::search::registry::Registry;
 use crate::fhir::search::scope::{Inside, Scope};
 use crate::fhir::store::interface::Reader;
 use crate::fhir::store::{Condition, Relation, ResourceKey, Test, Version};
@@ -81,7 +82,7 @@ impl Asked {
             .collect();
         let max = call.state.settings.page_size_max;
         let page_size = PageSize { default: max, max };
-        let mut search = parse(Scope::Everything(inside), paging, page_size, Handling::Strict)?;
+        let mut search = parse(call.registry, Scope::Everything(inside), paging, page_size, Handling::Strict)?;
         // The links repeat everything; which parameters there are is part of what a cursor belongs to.
         for name in ["start", "end", "_since", "_type"] {
             let texts = parameters.texts(name).map(|text| (name.to_owned(), text.to_owned()));
@@ -226,7 +227,8 @@ fn patients_of(version: &Version, base_url: &str) -> Vec<String> {
     let Some(node) = version.body.as_ref().and_then(|body| json::parse(body).ok()) else {
         return Vec::new();
     };
-    let mut patients = targets(version.key.resource_type, "patient", &node);
+    // Who a patient is does not depend on what else resources are found by.
+    let mut patients = targets(Registry::r4(), version.key.resource_type, "patient", &node);
     patients.iter_mut().for_each(|patient| localize_target(patient, base_url));
     patients
 }

@@ -41,7 +41,7 @@ pub(super) fn lastn(call: &Call<'_>) -> Result<Work, ApiError> {
     let base_url = call.base_url.to_owned();
     Ok(Work::read(move |reader| {
         let matches = newest(reader, &search, count)?;
-        let (included, inclusion) = follow(reader, &base_url, &search.includes, &matches)?;
+        let (included, inclusion) = follow(reader, &base_url, &search, &matches)?;
         let total = u64::try_from(matches.len()).ok();
         let found = Found { matches, included, inclusion, total, next: None };
         Ok(Reply::ok(write_linked(&base_url, &[("self", own)], &search, &found)))
@@ -64,7 +64,7 @@ fn filters(call: &Call<'_>) -> Result<Search, ApiError> {
         let detail = format!("`$lastn` answers on one page, newest first: it does not take `{name}`. Use `max`.");
         return Err(ApiError::new(Category::NotSupported, detail));
     }
-    search::read(call.state, call.base_url, Scope::Type(resource_type), parameters, search::handling(call.headers)?)
+    search::read(call.state, call.rules(), Scope::Type(resource_type), parameters, search::handling(call.headers)?)
 }
 
 fn self_link(call: &Call<'_>, search: &Search) -> String {

@@ -13,7 +13,6 @@ use crate::fhir::api::preconditions::Preconditions;
 use crate::fhir::api::read;
 use crate::fhir::api::resource::{Rules, Sent};
 use crate::fhir::store::{Draft, ResourceKey, Version};
-use crate::fhir::structure::Validation;
 use crate::json::tree::Tree;
 use crate::json::{self, Node};
 
@@ -60,13 +59,11 @@ fn change(call: &Call<'_>, change: Change) -> Result<Work, ApiError> {
     let key = key(call)?;
     let labels = labels(call)?;
     let preconditions = Preconditions::in_headers(call.headers)?;
-    let base_url = call.base_url.to_owned();
-    let validation: Validation = call.state.settings.validation;
+    let rules = call.rules().keep();
     Ok(Work::write(move |writer| {
         preconditions.check(writer.head(&key)?)?;
         let current = read::current(writer, &key)?;
-        let rules = Rules { base_url: &base_url, validation };
-        match changed(&current, &labels, change, rules)? {
+        match changed(&current, &labels, change, rules.rules())? {
             Some(draft) => reply(&writer.amend(draft)?.unwrap_or(current)),
             None => reply(&current),
         }

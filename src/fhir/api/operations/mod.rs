@@ -18,6 +18,7 @@ mod validate;
 mod validate_code;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::HttpBody as _;
@@ -31,10 +32,12 @@ use serde_json::{Value, json};
 use self::parameters::{Input, Others, Parameters};
 use super::body::JsonBody;
 use super::error::{ApiError, Category};
+use super::resource::Rules;
 use super::respond;
 use super::state::ApiState;
 use super::target::{key_named, type_named};
 use crate::fhir::search::error::nearest;
+use crate::fhir::search::registry::Registry;
 use crate::fhir::store::ResourceKey;
 use crate::fhir::store::interface::{Reader, Writer};
 use crate::r4::resource_type::ResourceType;
@@ -253,6 +256,8 @@ pub(crate) struct Call<'a> {
     pub(crate) target: Target,
     /// Its parameters, in the kinds and numbers of the row.
     pub(crate) parameters: Parameters<'a>,
+    /// The search parameters of the moment.
+    pub(crate) registry: &'a Arc<Registry>,
     /// The base of links in the answer, without a slash at its end.
     pub(crate) base_url: &'a str,
     /// The headers, for preferences; empty in a Bundle.
@@ -270,6 +275,13 @@ pub(crate) enum Work {
     Read(Reading),
     /// To write, as a whole or not at all; only for operations that change state.
     Write(Writing),
+}
+
+impl Call<'_> {
+    /// How resources are read by this service.
+    pub(crate) fn rules(&self) -> Rules<'_> {
+        self.state.rules(self.base_url, self.registry)
+    }
 }
 
 /// The answer of an operation.
@@ -318,7 +330,13 @@ impl Asked {
     ///
     /// # Errors
     /// When there is no such operation here, it is not for this method, or its parameters are not understood.
-    pub(crate) fn prepare(&self, state: &ApiState, base_url: &str, headers: &HeaderMap) -> Result<Work, ApiError> {
+    pub(crate) fn prepare(
+        &self,
+        state: &ApiState,
+        registry: &Arc<Registry>,
+        base_url: &str,
+        headers: &HeaderMap,
+    ) -> Result<Work, ApiError> {
         let (place, name) = split(&self.path).ok_or_else(|| unknown(&self.path))?;
         let target = target(place)?;
         let operation = find(name, &target)?;
@@ -326,7 +344,7 @@ impl Asked {
             return Err(ApiError::method_not_allowed(methods(name)));
         }
         let parameters = Parameters::read(&self.query, &self.body, operation.inputs, operation.others)?;
-        (operation.handler)(&Call { state, target, parameters, base_url, headers })
+        (operation.handler)(&Call { state, target, parameters, registry, base_url, headers })
     }
 }
 
@@ -378,7 +396,8 @@ async fn run(State(state): State<ApiState>, RawQuery(query): RawQuery, request: 
     let is_post = request.method() == Method::POST;
     let body = if is_post { body_of(request, &state).await? } else { Bytes::new() };
     let asked = Asked { path, query: query.unwrap_or_default(), body, is_post };
-    let work = asked.prepare(&state, &base_url, &headers)?;
+    let registry = state.registry().await?;
+    let work = asked.prepare(&state, &registry, &base_url, &headers)?;
     let reply = carry_out(work, &state).await?;
     Ok(respond::json(reply.status, reply.body.into()))
 }

@@ -9,7 +9,7 @@ use super::{Call, Reply, Target, Work};
 use crate::fhir::api::error::{ApiError, Category};
 use crate::fhir::api::preconditions::Preconditions;
 use crate::fhir::api::read;
-use crate::fhir::api::resource::{Rules, Sent};
+use crate::fhir::api::resource::{KeptRules, Rules, Sent};
 use crate::fhir::api::update::Update;
 use crate::fhir::store::ResourceKey;
 use crate::fhir::structure::Validation;
@@ -39,7 +39,7 @@ enum Mode {
 pub(super) fn validate(call: &Call<'_>) -> Result<Work, ApiError> {
     let mode = mode(call)?;
     check_profile(call)?;
-    let rules = Rules { base_url: call.base_url, validation: Validation::Structure };
+    let rules = Rules { validation: Validation::Structure, ..call.rules() };
     let resource = call.parameters.resources("resource").next();
     match (mode, &call.target, resource) {
         (_, Target::System, _) => Err(ApiError::internal("`$validate` is called on types and resources alone")),
@@ -57,7 +57,7 @@ pub(super) fn validate(call: &Call<'_>) -> Result<Work, ApiError> {
         // Nothing keeps a resource from being deleted, not even that it is gone.
         (Mode::Delete, Target::Instance(_), None) => verdict(Ok(())),
         (Mode::Update, Target::Instance(key), Some(text)) => verdict(as_update(text, key, rules)),
-        (Mode::General, Target::Instance(key), None) => Ok(stored(key.clone())),
+        (Mode::General, Target::Instance(key), None) => Ok(stored(key.clone(), rules.keep())),
         (_, Target::Type(resource_type) | Target::Instance(ResourceKey { resource_type, .. }), Some(text)) => {
             verdict(Sent::read_as(text, *resource_type, rules).map(drop))
         }
@@ -92,11 +92,10 @@ fn as_update(text: &[u8], key: &ResourceKey, rules: Rules<'_>) -> Result<(), Api
 }
 
 /// The resource as it is stored, perhaps before its structure was checked.
-fn stored(key: ResourceKey) -> Work {
+fn stored(key: ResourceKey, rules: KeptRules) -> Work {
     Work::read(move |reader| {
         let body = read::current(reader, &key)?.body.unwrap_or_default();
-        let rules = Rules { base_url: "", validation: Validation::Structure };
-        reply(Sent::read_as(&body, key.resource_type, rules).map(drop))
+        reply(Sent::read_as(&body, key.resource_type, rules.rules()).map(drop))
     })
 }
 

@@ -12,12 +12,12 @@ use crate::fhir::search::local::localize_target;
 use crate::fhir::search::page;
 use crate::fhir::search::parse::{Search, Total};
 use crate::fhir::search::reference::local;
+use crate::fhir::search::registry::Registry;
 use crate::fhir::store::interface::Reader;
 use crate::fhir::store::{
     Condition, Cursor, Parameter, Query, ResourceKey, Selection, SortBy, SortKey, Test, UriMode, Version,
 };
 use crate::json;
-use crate::r4::definitions::search_parameters::search_parameter;
 use crate::r4::resource_type::ResourceType;
 
 /// Most resources that come along with a page.
@@ -93,32 +93,32 @@ pub(crate) fn gather_with(
         }
         Total::IfCheap | Total::None => None,
     };
-    let (included, inclusion) = follow_with(reader, base, admitted, &search.includes, &found.versions)?;
+    let (included, inclusion) = follow_with(reader, base, admitted, search, &found.versions)?;
     Ok(Found { matches: found.versions, included, inclusion, total, next: found.next })
 }
 
-/// What comes along with these matches, and whether that is all of it.
+/// What comes along with these matches of a search, and whether that is all of it.
 ///
 /// # Errors
 /// When the store fails.
 pub(crate) fn follow(
     reader: &dyn Reader,
     base: &str,
-    includes: &[Include],
+    search: &Search,
     matches: &[Version],
 ) -> Result<(Vec<Version>, Inclusion), ApiError> {
-    follow_with(reader, base, &|_any| true, includes, matches)
+    follow_with(reader, base, &|_any| true, search, matches)
 }
 
 fn follow_with(
     reader: &dyn Reader,
     base: &str,
     admitted: &dyn Fn(&Version) -> bool,
-    includes: &[Include],
+    search: &Search,
     matches: &[Version],
 ) -> Result<(Vec<Version>, Inclusion), ApiError> {
-    let mut following = Following::new(reader, base, admitted, matches);
-    let included = following.follow(includes, matches)?;
+    let mut following = Following::new(reader, base, &search.registry, admitted, matches);
+    let included = following.follow(&search.includes, matches)?;
     Ok((included, following.inclusion))
 }
 
@@ -152,6 +152,7 @@ enum Pointed {
 struct Following<'a> {
     reader: &'a dyn Reader,
     base: &'a str,
+    registry: &'a Registry,
     admitted: &'a dyn Fn(&Version) -> bool,
     /// The versions that are there.
     known: HashSet<(ResourceKey, u64)>,
@@ -162,10 +163,17 @@ struct Following<'a> {
 }
 
 impl<'a> Following<'a> {
-    fn new(reader: &'a dyn Reader, base: &'a str, admitted: &'a dyn Fn(&Version) -> bool, matches: &[Version]) -> Self {
+    fn new(
+        reader: &'a dyn Reader,
+        base: &'a str,
+        registry: &'a Registry,
+        admitted: &'a dyn Fn(&Version) -> bool,
+        matches: &[Version],
+    ) -> Self {
         Self {
             reader,
             base,
+            registry,
             admitted,
             known: matches.iter().map(|version| (version.key.clone(), version.number)).collect(),
             looked_up: matches.iter().map(|version| Pointed::Current(version.key.clone())).collect(),
@@ -235,7 +243,7 @@ impl<'a> Following<'a> {
         let resource_type = version.key.resource_type;
         let all;
         let parameters: &[Parameter] = if include.parameters.is_empty() {
-            all = references(resource_type, include.target);
+            all = references(self.registry, resource_type, include.target);
             &all
         } else {
             &include.parameters
@@ -243,10 +251,10 @@ impl<'a> Following<'a> {
         parameters
             .iter()
             .flat_map(|parameter| {
-                let written = written_targets(resource_type, parameter, &node).into_iter();
+                let written = written_targets(self.registry, resource_type, parameter, &node).into_iter();
                 written.filter_map(|written| match written {
                     Written::Reference(reference) => self.read_reference(include, &reference),
-                    Written::Canonical(url) => read_canonical(include, url, resource_type, parameter),
+                    Written::Canonical(url) => read_canonical(self.registry, include, url, resource_type, parameter),
                 })
             })
             .collect()
@@ -326,10 +334,16 @@ impl<'a> Following<'a> {
 }
 
 /// Of the types to which a parameter may point, those that have canonical URLs.
-fn read_canonical(include: &Include, url: String, resource_type: ResourceType, parameter: &str) -> Option<Pointed> {
-    let targets = search_parameter(resource_type, parameter)?.targets.iter().copied();
+fn read_canonical(
+    registry: &Registry,
+    include: &Include,
+    url: String,
+    resource_type: ResourceType,
+    parameter: &str,
+) -> Option<Pointed> {
+    let targets = registry.parameter(resource_type, parameter)?.targets.iter().copied();
     let wanted = targets.filter(|target| include.target.is_none_or(|only| only == *target));
-    Some(Pointed::Canonical(url, wanted.filter(|target| search_parameter(*target, "url").is_some()).collect()))
+    Some(Pointed::Canonical(url, wanted.filter(|target| registry.parameter(*target, "url").is_some()).collect()))
 }
 
 /// Those that point to one of these resources under a parameter of the include.

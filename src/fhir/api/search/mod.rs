@@ -16,6 +16,7 @@ use super::body;
 use super::error::{ApiError, Category, FHIR_JSON};
 use super::format::Form;
 use super::limits::decode;
+use super::resource::Rules;
 use super::state::ApiState;
 use super::target::ScopeInPath;
 use crate::fhir::search::error::SearchError;
@@ -67,20 +68,20 @@ pub(crate) async fn by_post(
     Ok(response)
 }
 
-/// A search by parameters, read for this server under `base`.
+/// A search by parameters, read as resources are.
 ///
 /// # Errors
 /// When the search is not understood.
 pub(crate) fn read(
     state: &ApiState,
-    base: &str,
+    rules: Rules<'_>,
     scope: Scope,
     parameters: Vec<(String, String)>,
     handling: Handling,
 ) -> Result<Search, ApiError> {
     let page_size = PageSize { default: state.settings.page_size, max: state.settings.page_size_max };
-    let mut search = parse(scope, parameters, page_size, handling)?;
-    search.selections.iter_mut().for_each(|selection| localize(&mut selection.condition, base));
+    let mut search = parse(rules.registry, scope, parameters, page_size, handling)?;
+    search.selections.iter_mut().for_each(|selection| localize(&mut selection.condition, rules.base_url));
     Ok(search)
 }
 
@@ -100,7 +101,8 @@ async fn respond(
     headers: &HeaderMap,
 ) -> Result<Response, ApiError> {
     let base = state.base_url(headers)?;
-    let search = read(state, &base, scope, parameters, handling(headers)?)?;
+    let registry = state.registry().await?;
+    let search = read(state, state.rules(&base, &registry), scope, parameters, handling(headers)?)?;
     let bundle = state.search(move |reader| answer(reader, &base, &search)).await?;
     let mut response = Response::new(Body::from(bundle));
     response.headers_mut().insert(CONTENT_TYPE, FHIR_JSON);

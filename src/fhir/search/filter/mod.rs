@@ -12,6 +12,7 @@ use std::fmt;
 use self::operator::Operator;
 use super::error::SearchError;
 use super::plan::{self, Budget};
+use super::registry::Registry;
 use crate::fhir::store::Condition;
 use crate::r4::resource_type::ResourceType;
 
@@ -26,8 +27,13 @@ const SHOWN_MAX: usize = 40;
 ///
 /// # Errors
 /// When it is not understood, or has too many parts.
-pub(super) fn condition(resource_type: ResourceType, text: &str, budget: &Budget) -> Result<Condition, SearchError> {
-    parse(text)?.condition(resource_type, budget)
+pub(super) fn condition(
+    registry: &Registry,
+    resource_type: ResourceType,
+    text: &str,
+    budget: &Budget,
+) -> Result<Condition, SearchError> {
+    parse(text)?.condition(registry, resource_type, budget)
 }
 
 /// A filter.
@@ -40,16 +46,21 @@ enum Filter {
 }
 
 impl Filter {
-    fn condition(&self, resource_type: ResourceType, budget: &Budget) -> Result<Condition, SearchError> {
+    fn condition(
+        &self,
+        registry: &Registry,
+        resource_type: ResourceType,
+        budget: &Budget,
+    ) -> Result<Condition, SearchError> {
         let each = |parts: &[Self]| -> Result<Vec<Condition>, SearchError> {
-            parts.iter().map(|part| part.condition(resource_type, budget)).collect()
+            parts.iter().map(|part| part.condition(registry, resource_type, budget)).collect()
         };
         Ok(match self {
             Self::All(parts) => Condition::All(each(parts)?),
             Self::Any(parts) => Condition::Any(each(parts)?),
-            Self::Not(filter) => Condition::Not(Box::new(filter.condition(resource_type, budget)?)),
+            Self::Not(filter) => Condition::Not(Box::new(filter.condition(registry, resource_type, budget)?)),
             Self::Comparison { path, operator, value } => {
-                plan::comparison(resource_type, path, *operator, value, budget)?
+                plan::comparison(registry, resource_type, path, *operator, value, budget)?
             }
         })
     }

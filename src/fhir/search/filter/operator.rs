@@ -101,7 +101,11 @@ impl Operator {
     ///
     /// # Errors
     /// When the operator says nothing about this type of parameter, or the value does not fit it.
-    pub(in crate::fhir::search) fn condition(self, subject: Subject, value: &str) -> Result<Condition, SearchError> {
+    pub(in crate::fhir::search) fn condition(
+        self,
+        subject: Subject<'_>,
+        value: &str,
+    ) -> Result<Condition, SearchError> {
         let parameter = subject.parameter;
         if self == Self::Present {
             return self.presence(subject, value);
@@ -129,11 +133,11 @@ impl Operator {
         condition.map_err(|bad| bad.of(&parameter.code, value))
     }
 
-    fn unsupported(self, subject: Subject, reason: &'static str) -> SearchError {
+    fn unsupported(self, subject: Subject<'_>, reason: &'static str) -> SearchError {
         SearchError::Unsupported { name: format!("{} {} ...", subject.parameter.code, self.as_str()), reason }
     }
 
-    fn presence(self, subject: Subject, value: &str) -> Result<Condition, SearchError> {
+    fn presence(self, subject: Subject<'_>, value: &str) -> Result<Condition, SearchError> {
         let missing = match value {
             "true" => "false",
             "false" => "true",
@@ -145,12 +149,12 @@ impl Operator {
         subject.criterion(Some("missing"), missing)
     }
 
-    fn reference(self, subject: Subject, value: &str) -> Option<Result<Condition, BadValue>> {
+    fn reference(self, subject: Subject<'_>, value: &str) -> Option<Result<Condition, BadValue>> {
         matches!(self, Self::Equal | Self::Reference).then(|| subject.alternative(Modifier::None, value))
     }
 
     /// What subsumes is above, what is subsumed below.
-    fn token(self, subject: Subject, value: &str) -> Option<Result<Condition, BadValue>> {
+    fn token(self, subject: Subject<'_>, value: &str) -> Option<Result<Condition, BadValue>> {
         let modifiers = [
             (Self::Equal, None),
             (Self::Subsumes, Some("below")),
@@ -161,12 +165,12 @@ impl Operator {
         Some(subject.alternative(subject.modifier(modifier).ok()?, value))
     }
 
-    fn uri(self, subject: Subject, value: &str) -> Option<Result<Condition, BadValue>> {
+    fn uri(self, subject: Subject<'_>, value: &str) -> Option<Result<Condition, BadValue>> {
         let modifier = self.meaning(&[(Self::Equal, Modifier::None), (Self::StartsWith, Modifier::Below)])?;
         Some(subject.alternative(modifier, value))
     }
 
-    fn text(self, subject: Subject, value: &str) -> Option<Result<Condition, BadValue>> {
+    fn text(self, subject: Subject<'_>, value: &str) -> Option<Result<Condition, BadValue>> {
         let mode = self.meaning(&[
             (Self::Equal, TextMode::Whole),
             (Self::Contains, TextMode::Contains),
@@ -176,7 +180,7 @@ impl Operator {
         Some(string::test(value, mode).map(|test| Condition::Has(subject.parameter.code.clone(), test)))
     }
 
-    fn ordered(self, subject: Subject, value: &str) -> Option<Result<Condition, BadValue>> {
+    fn ordered(self, subject: Subject<'_>, value: &str) -> Option<Result<Condition, BadValue>> {
         let parameter = subject.parameter;
         let is_period = parameter.kind == ParameterKind::Date && parameter.code.as_ref() != "_lastUpdated";
         if self == Self::Overlaps && is_period {

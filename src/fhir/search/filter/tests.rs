@@ -5,11 +5,12 @@ use super::operator::Operator;
 use super::{Filter, parse};
 use crate::fhir::search::error::SearchError;
 use crate::fhir::search::plan::{self, Budget};
+use crate::fhir::search::registry::Registry;
 use crate::fhir::store::{Condition, Test, TextMode};
 use crate::r4::resource_type::ResourceType;
 
 fn criterion(resource_type: ResourceType, name: &str, value: &str) -> Result<Condition, SearchError> {
-    plan::criterion(resource_type, name, value, &Budget::default())
+    plan::criterion(Registry::r4(), resource_type, name, value, &Budget::default())
 }
 
 fn observation(filter: &str) -> Result<Condition, String> {

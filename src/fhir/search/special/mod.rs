@@ -113,6 +113,7 @@ mod tests {
     use super::Special;
     use crate::fhir::search::index::entries;
     use crate::fhir::search::plan::{Budget, criterion};
+    use crate::fhir::search::registry::Registry;
     use crate::fhir::store::{Condition, IndexValue, Test, TextMode};
     use crate::json;
     use crate::r4::definitions::search_parameters::search_parameters;
@@ -137,7 +138,7 @@ mod tests {
     fn check_indexed(resource: &str, parameter: &str, expected: &[&str]) {
         let node = json::parse(resource.as_bytes()).unwrap();
         let resource_type = ResourceType::parse(node.member("resourceType").unwrap().as_str().unwrap()).unwrap();
-        let found: Vec<String> = entries(resource_type, &node)
+        let found: Vec<String> = entries(Registry::r4(), resource_type, &node)
             .into_iter()
             .filter(|entry| entry.parameter.as_ref() == parameter)
             .filter_map(|entry| {
@@ -183,8 +184,10 @@ mod tests {
         let has = |parameter: &str, mode, text: &str| {
             Condition::Has(parameter.into(), Test::String { mode, text: text.into() })
         };
-        let asked =
-            |name, value| criterion(patient, name, value, &Budget::default()).map_err(|error| error.to_string());
+        let asked = |name, value| {
+            let criterion = criterion(Registry::r4(), patient, name, value, &Budget::default());
+            criterion.map_err(|error| error.to_string())
+        };
         let starts = |text| has("_text", TextMode::StartsWith, text);
         assert_eq!(asked("_text", "Héart-att"), Ok(Condition::All(vec![starts("heart"), starts("att")])));
         assert_eq!(asked("_text", "a,b"), Ok(Condition::Any(vec![starts("a"), starts("b")])));

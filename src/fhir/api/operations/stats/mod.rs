@@ -92,7 +92,7 @@ impl Question {
         ];
         let criteria = criteria.map(|(name, value)| (name.to_owned(), value)).into();
         let scope = Scope::Type(resource_type);
-        let mut search = search::read(call.state, call.base_url, scope, criteria, Handling::Strict)?;
+        let mut search = search::read(call.state, call.rules(), scope, criteria, Handling::Strict)?;
         if let Some((start, end)) = span {
             for selection in &mut search.selections {
                 let time = Condition::Has("date".into(), Test::Date { relation: Relation::Overlaps, start, end });

@@ -18,14 +18,14 @@ use crate::fhir::api::error::ApiError;
 use crate::fhir::api::operations;
 use crate::fhir::api::resource::{Rules, Sent};
 use crate::fhir::api::state::{ApiSettings, ApiState};
+use crate::fhir::search::registry::Registry;
 use crate::fhir::store::interface::{Store, StoreError};
 use crate::fhir::store::sqlite::{SCHEMA, SqliteStore};
 use crate::fhir::store::{Draft, Method};
 use crate::fhir::structure::Validation;
 use crate::fhir::terminology;
 
-/// Resources have here what a search looks at, no more.
-const RULES: Rules<'static> = Rules { base_url: "http://here/fhir", validation: Validation::Json };
+const BASE_URL: &str = "http://here/fhir";
 
 struct Bench {
     state: ApiState,
@@ -41,7 +41,7 @@ impl Bench {
         let store: Arc<dyn Store> = Arc::new(
             SqliteStore::open(database, clock.clone()).await.unwrap().with_terminology(terminology::search::codes),
         );
-        let settings = ApiSettings { base_url: Some(RULES.base_url.to_owned()), ..ApiSettings::default() };
+        let settings = ApiSettings { base_url: Some(BASE_URL.to_owned()), ..ApiSettings::default() };
         let state = ApiState::new(store, &clock, settings);
         Self { state, clock, _directory: directory }
     }
@@ -109,7 +109,8 @@ impl Bench {
 }
 
 fn draft(resource: &str) -> Draft {
-    let sent = Sent::read(resource.as_bytes(), RULES).unwrap();
+    let rules = Rules { base_url: BASE_URL, validation: Validation::Json, registry: Registry::r4() };
+    let sent = Sent::read(resource.as_bytes(), rules).unwrap();
     let id = sent.id.clone().unwrap();
     sent.into_draft(id, Method::Put)
 }
