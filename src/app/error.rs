@@ -75,9 +75,6 @@ pub(crate) enum AppError {
         #[source]
         cause: ClientError,
     },
-    /// The HTTP server ended by itself.
-    #[error("the HTTP server failed")]
-    Http(#[source] std::io::Error),
     /// The grace period ended first.
     #[error(
         "not everything under way was stored within {} s (`shutdown.grace`); what was not is unacknowledged, and its \
@@ -110,7 +107,6 @@ impl AppError {
             | Self::Ledger(_)
             | Self::HttpAddress { .. }
             | Self::MqttAddress { .. }
-            | Self::Http(_)
             | Self::NotDrained { .. } => false,
         }
     }

@@ -76,7 +76,8 @@ impl App {
         let store = store.forgetting(http::versioning(&config.http.fhir.versioning).without_history());
         let give_up = CancellationToken::new();
         let dead_letters = DeadLetters::new(database.clone(), give_up.clone());
-        let http = HttpServer::bind(&config.http, exposure, Arc::new(store), clock.clone()).await?;
+        let http =
+            HttpServer::bind(&config.http, config.shutdown_grace, exposure, Arc::new(store), clock.clone()).await?;
         let mut connectors = Vec::with_capacity(config.connectors.len());
         let mut views = Vec::with_capacity(config.connectors.len());
         for (settings, mappings) in config.connectors.into_iter().zip(mappings) {
@@ -127,8 +128,7 @@ impl App {
     /// Runs until `stop`, then drains for at most the grace period.
     ///
     /// # Errors
-    /// When the HTTP server fails, or when the grace period ended before all was stored; what was not stored then was
-    /// not acknowledged either.
+    /// When the grace period ended before all was stored; what was not stored then was not acknowledged either.
     pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
         let tasks = TaskTracker::new();
         let http_stop = CancellationToken::new();
@@ -145,9 +145,8 @@ impl App {
             http_stop.cancel();
             in_time
         };
-        let (served, drained) = tokio::join!(http, drained);
+        let ((), drained) = tokio::join!(http, drained);
         self.database.close().await;
-        served?;
         drained
     }
 }

@@ -98,6 +98,8 @@ fn http(mut section: Section, fhir: FhirConfig, problems: &mut Problems) -> Http
         listen: section.required("listen", NO_ADDRESS, problems),
         body_bytes_max: section.required("body_bytes_max", 1, problems),
         request_timeout: section.required("request_timeout", Duration::ZERO, problems),
+        connections_max: section.required("connections_max", 1, problems),
+        idle_timeout: section.required("idle_timeout", Duration::ZERO, problems),
         fhir,
     };
     section.finish(problems);

@@ -55,6 +55,10 @@ pub(crate) struct HttpConfig {
     pub(crate) body_bytes_max: usize,
     /// Longest time to answer.
     pub(crate) request_timeout: Duration,
+    /// Most connections at a time.
+    pub(crate) connections_max: usize,
+    /// Longest time that a connection is open without a request under way.
+    pub(crate) idle_timeout: Duration,
     /// The FHIR service on it.
     pub(crate) fhir: FhirConfig,
 }

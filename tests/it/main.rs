@@ -55,6 +55,7 @@ mod fhir_validate;
 mod fhir_versioning;
 mod fhir_xml;
 mod full_disk;
+mod http_connections;
 mod identity;
 mod imported;
 mod judge;

@@ -59,7 +59,8 @@ fn table(header: &str) -> Vec<Vec<String>> {
 fn documented() -> BTreeMap<String, (String, BTreeMap<String, Option<String>>)> {
     let mut documented = BTreeMap::new();
     for row in table("| Name | Kind | Labels | What it counts |") {
-        let labels = row[2].split(", ").map(|label| (label.to_owned(), None)).collect();
+        let labels = row[2].split(", ").filter(|label| !label.is_empty());
+        let labels = labels.map(|label| (label.to_owned(), None)).collect();
         documented.insert(row[0].clone(), (row[1].clone(), labels));
     }
     for row in table("| Name | Kind | Category | Operation | What it counts |") {

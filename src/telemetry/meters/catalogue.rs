@@ -224,6 +224,11 @@ pub(super) static FHIR_REQUEST_SECONDS: Metric = own(
 pub(super) static FHIR_BUNDLE_ENTRIES: Metric =
     own("fhir_bundle_entries_total", COUNT, &["status"], "entries of Bundles that the FHIR service processed");
 
+pub(super) static HTTP_CONNECTIONS_OPEN: Metric =
+    own("http_connections_open", Kind::Gauge, &[], "connections that are served, at most `http.connections_max`");
+pub(super) static HTTP_CONNECTIONS_REFUSED: Metric =
+    own("http_connections_refused_total", COUNT, &[], "connections refused because there were too many");
+
 pub(super) static DEVICE_EVENT: Metric =
     known("DeviceEvent", COUNT, (TRAFFIC, NORMALIZATION), "messages whose normalization began");
 pub(super) static DEVICE_EVENT_PROCESSING_LATENCY: Metric = known(
@@ -323,7 +328,7 @@ pub(super) static CHECKPOINT_UPDATE_DURATION_MS: Metric = known(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) static ALL: [&Metric; 40] = [
+pub(super) static ALL: [&Metric; 42] = [
     &ENVELOPES_RECEIVED,
     &ENVELOPES_SETTLED,
     &ENVELOPES_ABANDONED,
@@ -344,6 +349,8 @@ pub(super) static ALL: [&Metric; 40] = [
     &FHIR_REQUESTS,
     &FHIR_REQUEST_SECONDS,
     &FHIR_BUNDLE_ENTRIES,
+    &HTTP_CONNECTIONS_OPEN,
+    &HTTP_CONNECTIONS_REFUSED,
     &DEVICE_EVENT,
     &DEVICE_EVENT_PROCESSING_LATENCY,
     &DEVICE_EVENT_PROCESSING_LATENCY_MS,

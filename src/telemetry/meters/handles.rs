@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use metrics::{Counter, Histogram};
+use metrics::{Counter, Gauge, Histogram};
 
 use super::catalogue::{self as all, CONNECTOR, Metric, NAME, RESOURCE_TYPE};
 use super::errors;
@@ -374,6 +374,38 @@ pub(crate) fn show(standing: &Standing<'_>) {
     for (place, (kind, connected)) in standing.sources.iter().enumerate() {
         let values = [(CONNECTOR, connector), ("source", &place.to_string()), ("type", kind)];
         all::SOURCE_CONNECTED.gauge(&values).set(if *connected { 1 } else { 0 });
+    }
+}
+
+/// Counts for the HTTP server.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpMeters {
+    open: Gauge,
+    refused: Counter,
+}
+
+impl HttpMeters {
+    /// The handles of the one server there is.
+    pub(crate) fn new() -> Self {
+        let (open, refused) = (all::HTTP_CONNECTIONS_OPEN.gauge(&[]), all::HTTP_CONNECTIONS_REFUSED.counter(&[]));
+        open.set(0);
+        refused.increment(0);
+        Self { open, refused }
+    }
+
+    /// A connection is served.
+    pub(crate) fn opened(&self) {
+        self.open.increment(1);
+    }
+
+    /// A connection that was served has ended.
+    pub(crate) fn closed(&self) {
+        self.open.decrement(1);
+    }
+
+    /// There was no place for a connection.
+    pub(crate) fn refused(&self) {
+        self.refused.increment(1);
     }
 }
 

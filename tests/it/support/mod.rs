@@ -13,3 +13,4 @@ pub(crate) mod publish;
 pub(crate) mod readings;
 pub(crate) mod refusing_server;
 pub(crate) mod wait;
+pub(crate) mod wire;

@@ -1,13 +1,17 @@
 //! The HTTP server: the FHIR service and the surface for operators on one port.
 
+mod activity;
+mod connections;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::Router;
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::from_fn_with_state;
-use axum::{Router, ServiceExt};
+use axum::response::{IntoResponse as _, Response};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower::Layer as _;
@@ -15,16 +19,21 @@ use tower_http::normalize_path::NormalizePathLayer;
 use tower_http::timeout::TimeoutLayer;
 use url::Url;
 
+use self::connections::ConnectionSettings;
 use super::host_names::{HostNames, only_known};
 use super::{AppError, Exposure};
 use crate::admin::{self, AdminState};
 use crate::clock::Clock;
 use crate::config::{self, HttpConfig};
 use crate::fhir::api;
+use crate::fhir::api::error::{ApiError, Category};
 use crate::fhir::api::policies::{ConditionalDeletes, Versioning, VersioningPolicy};
 use crate::fhir::api::state::{ApiSettings, ApiState};
 use crate::fhir::store::interface::Store;
 use crate::fhir::structure::Validation;
+
+/// Largest head of a request over HTTP/2: above what the limits of the FHIR service can be set to for URLs and headers.
+const HEAD_BYTES_MAX: u32 = 256 << 10;
 
 /// A port that is bound, and what will be served on it.
 pub(super) struct HttpServer {
@@ -32,6 +41,7 @@ pub(super) struct HttpServer {
     address: SocketAddr,
     router: Router,
     request_timeout: Duration,
+    connections: ConnectionSettings,
     host_names: HostNames,
 }
 
@@ -47,9 +57,10 @@ pub(super) fn versioning(config: &config::Versioning) -> Versioning {
 }
 
 impl HttpServer {
-    /// Binds the port and prepares the FHIR service on `store`.
+    /// Binds the port and prepares the FHIR service on `store`. At the end, requests under way get `grace` to finish.
     pub(super) async fn bind(
         config: &HttpConfig,
+        grace: Duration,
         exposure: Exposure,
         store: Arc<dyn Store>,
         clock: Clock,
@@ -84,7 +95,13 @@ impl HttpServer {
             Exposure::Loopback => HostNames::local(config.fhir.public_url.as_ref()),
             Exposure::InsecureNoAuth => HostNames::Any,
         };
-        Ok(Self { socket, address, router, request_timeout: config.request_timeout, host_names })
+        let connections = ConnectionSettings {
+            connections_max: config.connections_max,
+            idle_max: config.idle_timeout,
+            head_bytes_max: HEAD_BYTES_MAX,
+            grace,
+        };
+        Ok(Self { socket, address, router, request_timeout: config.request_timeout, connections, host_names })
     }
 
     /// Where it listens.
@@ -111,12 +128,21 @@ impl HttpServer {
     }
 
     /// Serves until `stop`, then finishes the requests under way.
-    pub(super) async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
+    pub(super) async fn run(self, stop: CancellationToken) {
         tracing::info!(service = "http", address = %self.address, "listening");
         let router = self.router.layer(from_fn_with_state(self.host_names, only_known));
         // A slash at the end of a path means nothing; to see it first, this stands around the router.
-        let service = NormalizePathLayer::trim_trailing_slash().layer(router);
-        let served = axum::serve(self.socket, ServiceExt::<Request>::into_make_service(service));
-        served.with_graceful_shutdown(async move { stop.cancelled().await }).await.map_err(AppError::Http)
+        let slashes = NormalizePathLayer::trim_trailing_slash();
+        let (service, full) = (slashes.layer(router), slashes.layer(Router::new().fallback(full)));
+        connections::serve(self.socket, service, full, self.connections, stop).await;
     }
+}
+
+/// The answer to a connection over the bound.
+async fn full() -> Response {
+    let detail =
+        "The server has as many connections as it may have. Try again later, and use connections for several requests.";
+    let mut response = ApiError::new(Category::Unavailable, detail).into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }

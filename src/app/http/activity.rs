@@ -1,0 +1,111 @@
+//! Whether anything comes of a connection.
+//!
+//! A connection is busy while a request is under way, and it was last used when a request ended or the client took bytes of
+//! an answer. What the client sends does not count: a request that arrives byte by byte is none before it is complete.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+/// The life of one connection, seen from outside.
+pub(super) struct Activity {
+    opened: Instant,
+    /// Milliseconds from then to the last use.
+    used: AtomicU64,
+    /// Requests under way.
+    requests: AtomicUsize,
+}
+
+impl Activity {
+    /// That of a connection opened now, which counts as a use.
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self { opened: Instant::now(), used: AtomicU64::new(0), requests: AtomicUsize::new(0) })
+    }
+
+    /// For how long there was no request and no use; `None` while there is a request.
+    pub(super) fn idle(&self) -> Option<Duration> {
+        // In this order: the end of a request is a use before it is an end.
+        if self.requests.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        Some(self.opened.elapsed().saturating_sub(Duration::from_millis(self.used.load(Ordering::Acquire))))
+    }
+
+    /// The connection is used.
+    pub(super) fn touch(&self) {
+        let now = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.used.store(now, Ordering::Release);
+    }
+
+    /// A request is under way until the guard is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.requests.fetch_add(1, Ordering::AcqRel);
+        Busy(Arc::clone(self))
+    }
+}
+
+/// A request under way.
+pub(super) struct Busy(Arc<Activity>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.touch();
+        self.0.requests.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// A stream that notes when the client takes what is written.
+pub(super) struct Watched {
+    pub(super) stream: TcpStream,
+    pub(super) activity: Arc<Activity>,
+}
+
+impl Watched {
+    fn taken(&self, written: io::Result<usize>) -> Poll<io::Result<usize>> {
+        if written.as_ref().is_ok_and(|bytes| *bytes > 0) {
+            self.activity.touch();
+        }
+        Poll::Ready(written)
+    }
+}
+
+impl AsyncRead for Watched {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
+        self.taken(written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, parts));
+        self.taken(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
