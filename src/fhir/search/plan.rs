@@ -18,6 +18,7 @@ use super::special::Special;
 use super::{date, filter, number, quantity, reference, string, token, uri};
 use crate::fhir::store::{CodeSet, Condition, TextMode, UriMode};
 use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter};
+use crate::r4::id::is_id;
 use crate::r4::resource_type::ResourceType;
 
 /// Most links of a chain, forwards and backwards together.
@@ -280,7 +281,7 @@ fn listed(value: &str) -> Result<Condition, SearchError> {
         return Err(SearchError::Unsupported { name: "_list".to_owned(), reason });
     }
     let expected = BadValue { expected: "the logical id of a List" };
-    let id = unescape(value).filter(|id| reference::is_id(id)).ok_or_else(|| expected.of("_list", value))?;
+    let id = unescape(value).filter(|id| is_id(id)).ok_or_else(|| expected.of("_list", value))?;
     Ok(Condition::LinkedFrom {
         source: ResourceType::LIST,
         parameter: "item".into(),
@@ -559,7 +560,7 @@ impl<'a> Subject<'a> {
 }
 
 fn id(value: &str) -> Result<String, BadValue> {
-    unescape(value).filter(|id| reference::is_id(id)).ok_or(BadValue { expected: "a logical id" })
+    unescape(value).filter(|id| is_id(id)).ok_or(BadValue { expected: "a logical id" })
 }
 
 fn text_mode(modifier: Modifier) -> TextMode {

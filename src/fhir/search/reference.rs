@@ -7,6 +7,7 @@ use super::error::BadValue;
 use super::escape::unescape;
 use crate::fhir::store::{Condition, IndexValue, Parameter, Test};
 use crate::json::Node;
+use crate::r4::id::is_id;
 use crate::r4::resource_type::ResourceType;
 
 /// How a data type refers to a resource.
@@ -65,11 +66,6 @@ pub(super) fn without_version(target: &str) -> &str {
 pub(crate) fn local(target: &str) -> Option<(ResourceType, &str)> {
     let (name, id) = target.split_once('/')?;
     Some((ResourceType::parse(name)?, Some(id).filter(|id| is_id(id))?))
-}
-
-/// Whether a text can be a logical id.
-pub(super) fn is_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte))
 }
 
 /// The type of the resource a `Reference` points to, as far as it can be told without following it.

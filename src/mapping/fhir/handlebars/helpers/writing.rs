@@ -5,13 +5,12 @@ use serde_json::{Map, Value};
 use super::{Answer, Call, Refusal};
 use crate::mapping::decimal::json_number;
 use crate::mapping::timestamp;
+use crate::r4::id::is_id;
 
 /// The system of UCUM, which a `code` of a unit is of unless another is named.
 const UCUM: &str = "http://unitsofmeasure.org";
 const NOT_A_DECIMAL: &str = "InvalidQuantityFhirValueException";
 const NOT_OF_TYPE: &str = "InvalidFhirValueException";
-/// Longest logical id.
-const ID_LEN_MAX: usize = 64;
 
 /// The number of a decimal's text, digit for digit.
 pub(super) fn number(text: &str) -> Option<Value> {
@@ -97,10 +96,6 @@ pub(super) fn reference(call: &Call<'_, '_>) -> Answer {
         (1, _) => first,
         (_, Some(id)) => format!("{first}/{id}"),
         (_, None) => return Ok(None),
-    };
-    let is_id = |id: &str| {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'.';
-        !id.is_empty() && id.len() <= ID_LEN_MAX && id.bytes().all(allowed)
     };
     let is_type = |name: &str| name.starts_with(|first: char| first.is_ascii_uppercase()) && is_id(name);
     if !whole.split_once('/').is_some_and(|(name, id)| is_type(name) && is_id(id)) {
