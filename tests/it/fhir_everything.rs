@@ -39,9 +39,18 @@ async fn seed(fhir: &Fhir) {
         observation("o2", "2026-02-06", "Patient/p", "Device/handed-on"),
         observation("o3", "2026-02-07", "Patient/q", "Device/handed-on"),
         observation("o4", "2026-02-08", "Patient/q", "DeviceMetric/m"),
+        // Of somebody who is not here, or no longer.
+        json!({ "resourceType": "Device", "id": "foreign", "patient": reference("Patient/elsewhere") }),
+        observation("o5", "2026-01-06", "Patient/elsewhere", "Device/foreign"),
+        json!({ "resourceType": "Patient", "id": "gone" }),
+        observation("o6", "2026-01-06", "Patient/gone", "Device/foreign"),
+        json!({ "resourceType": "Condition", "id": "odd", "subject": reference("Patient/p"),
+            "asserter": reference("Practitioner/dr"), "recorder": reference("Practitioner/dr"),
+            "evidence": [{ "detail": [reference("Device/foreign")] }] }),
     ] {
         fhir.put(&resource).await.check(201);
     }
+    fhir.raw("DELETE", "Patient/gone", &[], "").await.check(204);
 }
 
 /// The ids on all pages, what comes along in brackets; each once.
@@ -68,17 +77,17 @@ async fn everything_is_the_compartment_and_what_it_refers_to_and_nobody_elses() 
     let fhir = product.fhir();
     seed(&fhir).await;
     for (path, expected) in [
-        ("Patient/p/$everything", "(clinic) (dr) (own) (ward) c o1 o2 p stay"),
-        ("Patient/p/$everything?_count=1", "(clinic) (dr) (own) (ward) c o1 o2 p stay"),
+        ("Patient/p/$everything", "(clinic) (dr) (own) (ward) c o1 o2 odd p stay"),
+        ("Patient/p/$everything?_count=1", "(clinic) (dr) (own) (ward) c o1 o2 odd p stay"),
         ("Patient/q/$everything", "(dr) (handed-on) o3 o4 q"),
         ("Patient/p/$everything?_type=Observation,Patient", "o1 o2 p"),
         ("Patient/p/$everything?_type=Observation&_type=Practitioner", "(dr) o1 o2"),
         ("Patient/p/$everything?_type=Practitioner&_count=2", "(dr)"),
-        ("Patient/p/$everything?start=2026-02", "(dr) c o2 p"),
-        ("Patient/p/$everything?end=2026-01-31", "(clinic) (dr) (own) (ward) c o1 p stay"),
-        ("Patient/p/$everything?start=2026-01-07&end=2026-01-07", "(clinic) (ward) c p stay"),
+        ("Patient/p/$everything?start=2026-02", "(dr) c o2 odd p"),
+        ("Patient/p/$everything?end=2026-01-31", "(clinic) (dr) (own) (ward) c o1 odd p stay"),
+        ("Patient/p/$everything?start=2026-01-07&end=2026-01-07", "(clinic) (dr) (ward) c odd p stay"),
         ("Patient/p/$everything?_since=2999-01-01T00:00:00Z", ""),
-        ("Patient/p/$everything?_since=2020-01-01T00:00:00Z&_type=Condition", "c"),
+        ("Patient/p/$everything?_since=2020-01-01T00:00:00Z&_type=Condition", "c odd"),
         ("Encounter/stay/$everything", "(clinic) (p) (ward) c stay"),
         ("Encounter/stay/$everything?_type=Patient", "(p)"),
         ("Device/own/$everything", "(dr) m o1 o4 own"),
@@ -97,6 +106,49 @@ async fn everything_is_the_compartment_and_what_it_refers_to_and_nobody_elses() 
 }
 
 #[tokio::test]
+async fn everything_about_a_type_is_everything_about_each_of_its_resources() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    seed(&fhir).await;
+    for (resource_type, all) in
+        [("Patient", &["p", "q"][..]), ("Encounter", &["stay"]), ("Device", &["own", "handed-on", "foreign"])]
+    {
+        for query in [
+            "",
+            "?_count=1",
+            "?_count=3&start=2026-02",
+            "?start=2026-01-07&end=2026-01-07",
+            "?_type=Observation,Practitioner,DeviceMetric",
+            "?_since=2999-01-01T00:00:00Z",
+        ] {
+            let mut each = Vec::new();
+            for id in all {
+                let of_one = ids(&fhir, &format!("{resource_type}/{id}/$everything{query}")).await;
+                each.extend(of_one.split_whitespace().map(str::to_owned).collect::<Vec<_>>());
+            }
+            // What is a match of one may come along with another.
+            let matches = each.clone();
+            each.retain(|id| !id.starts_with('(') || !matches.contains(&id.trim_matches(['(', ')']).to_owned()));
+            each.sort();
+            each.dedup();
+            let path = format!("{resource_type}/$everything{query}");
+            assert_eq!(ids(&fhir, &path).await, each.join(" "), "{path}");
+        }
+    }
+    assert_eq!(
+        ids(&fhir, "Patient/$everything").await,
+        "(clinic) (dr) (handed-on) (own) (ward) c o1 o2 o3 o4 odd p q stay"
+    );
+    let bundle = fhir.get("Patient/$everything?_count=2&start=2026-01").await.check(200).json();
+    let own = format!("{}/fhir/Patient/$everything?_count=2&start=2026-01", product.http);
+    assert_eq!(link(&bundle, "self"), Some(own));
+    let next = link(&bundle, "next").unwrap();
+    fhir.get(&next.replace("Patient/$", "Encounter/$")).await.check_outcome(400, "value", "`_cursor`");
+    fhir.get(&next.replace("Patient/$", "Patient/p/$")).await.check_outcome(400, "value", "`_cursor`");
+}
+
+#[tokio::test]
 async fn what_is_not_understood_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let product = Vitalwire::serve(directory.path(), SERVICE);
@@ -104,7 +156,9 @@ async fn what_is_not_understood_is_refused() {
     seed(&fhir).await;
     for (path, status, code, says) in [
         ("Patient/nobody/$everything", 404, "not-found", "no resource"),
-        ("Patient/$everything", 404, "not-found", "not called here"),
+        ("Group/$everything", 404, "not-found", "not called here"),
+        ("$everything", 404, "not-found", "not called here"),
+        ("Patient/$everything?patient=p", 400, "not-supported", "patient"),
         ("Observation/o1/$everything", 404, "not-found", "not called here"),
         ("Patient/p/$everything?start=lately", 400, "value", "`start`"),
         ("Patient/p/$everything?start=ge2026", 400, "value", "`start`"),

@@ -15,16 +15,64 @@ pub(crate) enum Scope {
     System,
     /// In the compartment of a resource.
     Compartment(Inside),
-    /// In the compartment of a resource and in what belongs there besides, as `$everything` shows it.
+    /// In compartments and in what belongs there besides, as `$everything` shows it.
     Everything(Inside),
 }
 
-/// In the compartment of a resource: in one type, or in all or those that `_type` names.
+/// In the compartment of a resource, or of each resource of a type: in one type, or in all or those that `_type` names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Inside {
-    of: ResourceKey,
+    of: Focus,
     member: Option<ResourceType>,
     compartment: &'static Compartment,
+}
+
+/// Whose compartment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Focus {
+    /// That of a resource, whether there is such a resource or not.
+    One(ResourceKey),
+    /// Those of all resources of a type that there are.
+    Each(ResourceType),
+}
+
+impl Focus {
+    fn resource_type(&self) -> ResourceType {
+        match self {
+            Self::One(key) => key.resource_type,
+            Self::Each(resource_type) => *resource_type,
+        }
+    }
+
+    fn path(&self) -> String {
+        match self {
+            Self::One(ResourceKey { resource_type, id }) => format!("{}/{id}", resource_type.as_str()),
+            Self::Each(resource_type) => resource_type.as_str().to_owned(),
+        }
+    }
+
+    /// What holds for a resource that points there.
+    fn pointed_to_by(&self, parameter: &str) -> Condition {
+        let parameter = parameter.into();
+        match self {
+            Self::One(_) => Condition::Has(parameter, Test::Reference { target: self.path() }),
+            Self::Each(resource_type) => {
+                Condition::Linked { parameter, targets: vec![*resource_type], condition: Box::new(any_at_all()) }
+            }
+        }
+    }
+
+    /// What holds for the resource itself.
+    fn itself(&self) -> Condition {
+        match self {
+            Self::One(key) => Condition::Id(vec![key.id.clone()]),
+            Self::Each(_) => any_at_all(),
+        }
+    }
+}
+
+fn any_at_all() -> Condition {
+    Condition::All(Vec::new())
 }
 
 impl Inside {
@@ -33,19 +81,20 @@ impl Inside {
     pub(crate) fn new(of: ResourceKey, member: Option<ResourceType>) -> Option<Self> {
         let compartment = compartment(of.resource_type)?;
         let is_ever_inside = member.is_none_or(|member| compartment.contains_key(&member));
-        is_ever_inside.then_some(Self { of, member, compartment })
+        is_ever_inside.then_some(Self { of: Focus::One(of), member, compartment })
+    }
+
+    /// The compartments of all resources of a type; `None` where R4 has no compartment.
+    pub(crate) fn each(of: ResourceType) -> Option<Self> {
+        Some(Self { of: Focus::Each(of), member: None, compartment: compartment(of)? })
     }
 
     /// What holds for resources of a type that are inside.
     fn condition(&self, resource_type: ResourceType) -> Condition {
-        let target = format!("{}/{}", self.of.resource_type.as_str(), self.of.id);
         let parameters = self.compartment.get(&resource_type).map_or(&[][..], Vec::as_slice);
-        let mut ways: Vec<Condition> = parameters
-            .iter()
-            .map(|parameter| Condition::Has((*parameter).into(), Test::Reference { target: target.clone() }))
-            .collect();
-        if resource_type == self.of.resource_type {
-            ways.push(Condition::Id(vec![self.of.id.clone()]));
+        let mut ways: Vec<Condition> = parameters.iter().map(|parameter| self.of.pointed_to_by(parameter)).collect();
+        if resource_type == self.of.resource_type() {
+            ways.push(self.of.itself());
         }
         Condition::Any(ways)
     }
@@ -54,7 +103,7 @@ impl Inside {
 /// The metrics of a device are in no compartment of R4, nor are Observations that name a metric instead of its device.
 impl Inside {
     fn metric(&self) -> Option<ResourceType> {
-        let has_metrics = self.of.resource_type.as_str() == "Device";
+        let has_metrics = self.of.resource_type().as_str() == "Device";
         ResourceType::parse("DeviceMetric").filter(|_metric| has_metrics)
     }
 
@@ -67,8 +116,7 @@ impl Inside {
         let Some(metric) = self.metric() else {
             return inside;
         };
-        let target = format!("{}/{}", self.of.resource_type.as_str(), self.of.id);
-        let measured_there = Condition::Has("source".into(), Test::Reference { target });
+        let measured_there = self.of.pointed_to_by("source");
         match resource_type.as_str() {
             "DeviceMetric" => measured_there,
             "Observation" => {
@@ -91,9 +139,9 @@ impl Scope {
             Self::System => String::new(),
             Self::Compartment(Inside { of, member, .. }) => {
                 let member = member.map_or("*", ResourceType::as_str);
-                format!("{}/{}/{member}", of.resource_type.as_str(), of.id)
+                format!("{}/{member}", of.path())
             }
-            Self::Everything(Inside { of, .. }) => format!("{}/{}/$everything", of.resource_type.as_str(), of.id),
+            Self::Everything(Inside { of, .. }) => format!("{}/$everything", of.path()),
         }
     }
 
@@ -193,5 +241,21 @@ mod tests {
         assert_eq!(scope.condition(named("Patient")), Some(Condition::Any(vec![points("link"), itself])));
         assert_eq!(scope.condition(named("Medication")), Some(Condition::Any(Vec::new())), "nothing is");
         assert!(inside("Patient", Some("Medication")).is_none() && inside("Group", None).is_none());
+    }
+
+    #[test]
+    fn what_is_inside_of_each_points_to_any_there_is() {
+        let points = |parameter: &str| Condition::Linked {
+            parameter: parameter.into(),
+            targets: vec![named("Patient")],
+            condition: Box::new(Condition::All(Vec::new())),
+        };
+        let scope = Scope::Everything(Inside::each(named("Patient")).unwrap());
+        let observation = scope.condition(named("Observation"));
+        assert_eq!(observation, Some(Condition::Any(vec![points("performer"), points("subject")])));
+        let patient = Condition::Any(vec![points("link"), Condition::All(Vec::new())]);
+        assert_eq!(scope.condition(named("Patient")), Some(patient));
+        assert_eq!(scope.path(), "Patient/$everything");
+        assert!(Inside::each(named("Group")).is_none());
     }
 }

@@ -1,11 +1,12 @@
-//! `$everything`: all there is about a patient, an encounter or a device
+//! `$everything`: all there is about a patient, an encounter or a device, or about all of them
 //! (<https://hl7.org/fhir/R4/patient-operation-everything.html>,
 //! <https://hl7.org/fhir/R4/encounter-operation-everything.html>).
 //!
-//! The matches are the compartment of the resource. Along come the practitioners, organizations, locations, medications
-//! and devices that they refer to, and these in turn, and the patient of an encounter: nobody else's. R4 has no such operation for a device;
-//! here it is the device's compartment, its metrics and the Observations made by these, without patients. The answer is
-//! paged; without `_count` a page is as large as this server makes them.
+//! The matches are the compartment of the resource; called on a type, the compartments of all its resources. Along come
+//! the practitioners, organizations, locations, medications and devices that they refer to, and these in turn, and the
+//! patient of an encounter: nobody else's. R4 has no such operation for a device; here it is the device's compartment,
+//! its metrics and the Observations made by these, without patients. The answer is paged; without `_count` a page is as
+//! large as this server makes them.
 //!
 //! `start` and `end` are about the time of care: a resource with dates must have one that meets it, one without dates is
 //! always in. `_since` is about the last change of what is in the compartment. `_type` names what is shown of all this.
@@ -20,10 +21,11 @@ use crate::fhir::search::include::{Direction, Include, Reach};
 use crate::fhir::search::index::targets;
 use crate::fhir::search::local::localize_target;
 use crate::fhir::search::parse::{Handling, PageSize, Search, Total, parse};
+use crate::fhir::search::reference::local;
 use crate::fhir::search::registry::Registry;
 use crate::fhir::search::scope::{Inside, Scope};
 use crate::fhir::store::interface::Reader;
-use crate::fhir::store::{Condition, Relation, ResourceKey, Test, Version};
+use crate::fhir::store::{Condition, Query, Relation, ResourceKey, Selection, Test, Version};
 use crate::json;
 use crate::r4::definitions::search_parameters::{ParameterKind, search_parameter, search_parameters};
 use crate::r4::resource_type::ResourceType;
@@ -53,14 +55,34 @@ const SUPPORTING: [&str; 8] = [
 /// Dates that are not about care.
 const NOT_OF_CARE: [&str; 3] = ["_lastUpdated", "birthdate", "death-date"];
 
-/// `GET [base]/Patient/[id]/$everything`, and the same for Encounter and Device
+/// `GET [base]/Patient/[id]/$everything`, `[base]/Patient/$everything`, and the same for Encounter and Device
 pub(super) fn everything(call: &Call<'_>) -> Result<Work, ApiError> {
-    let Target::Instance(key) = call.target.clone() else {
-        return Err(ApiError::internal("`$everything` is called on resources alone"));
+    let of = match call.target.clone() {
+        Target::Instance(key) => Of::One(key),
+        Target::Type(resource_type) => Of::Each(resource_type),
+        Target::System => return Err(ApiError::internal("`$everything` is called on types and resources alone")),
     };
-    let asked = Asked::read(call, &key)?;
+    let asked = Asked::read(call, &of)?;
     let base_url = call.base_url.to_owned();
-    Ok(Work::read(move |reader| asked.answer(reader, &base_url, &key).map(Reply::ok)))
+    Ok(Work::read(move |reader| asked.answer(reader, &base_url, &of).map(Reply::ok)))
+}
+
+/// What everything is asked about.
+#[derive(Debug)]
+enum Of {
+    /// A resource.
+    One(ResourceKey),
+    /// All resources of a type.
+    Each(ResourceType),
+}
+
+impl Of {
+    fn is(&self, key: &ResourceKey) -> bool {
+        match self {
+            Self::One(only) => only == key,
+            Self::Each(resource_type) => *resource_type == key.resource_type,
+        }
+    }
 }
 
 /// A call that is understood.
@@ -71,8 +93,12 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(call: &Call<'_>, key: &ResourceKey) -> Result<Self, ApiError> {
-        let Some(inside) = Inside::new(key.clone(), None) else {
+    fn read(call: &Call<'_>, of: &Of) -> Result<Self, ApiError> {
+        let (inside, resource_type) = match of {
+            Of::One(key) => (Inside::new(key.clone(), None), key.resource_type),
+            Of::Each(resource_type) => (Inside::each(*resource_type), *resource_type),
+        };
+        let Some(inside) = inside else {
             return Err(ApiError::internal("`$everything` is called where there is a compartment"));
         };
         let parameters = &call.parameters;
@@ -89,7 +115,7 @@ impl Asked {
             search.understood.extend(texts);
         }
         let mut asked = Self { search, shown: shown(call)? };
-        asked.search.includes = includes(key.resource_type);
+        asked.search.includes = includes(resource_type);
         asked.keep_shown();
         asked.narrow(since(call)?, care(call)?);
         Ok(asked)
@@ -114,10 +140,10 @@ impl Asked {
         }
     }
 
-    fn answer(&self, reader: &dyn Reader, base_url: &str, key: &ResourceKey) -> Result<Vec<u8>, ApiError> {
-        let patients = patients(&read::current(reader, key)?, base_url);
-        // The resource itself is a match, if it is shown at all.
-        let is_own = |version: &Version| version.key != *key && belongs_to(&patients, version, base_url);
+    fn answer(&self, reader: &dyn Reader, base_url: &str, of: &Of) -> Result<Vec<u8>, ApiError> {
+        let patients = Patients::of(reader, of, base_url)?;
+        // What everything is asked about is a match, if it is shown at all.
+        let is_own = |version: &Version| Ok(!of.is(&version.key) && patients.own(version)?);
         let mut found = gather::gather_with(reader, base_url, &self.search, &is_own)?;
         let is_shown =
             |version: &Version| self.shown.as_ref().is_none_or(|shown| shown.contains(&version.key.resource_type));
@@ -211,16 +237,57 @@ fn includes(of: ResourceType) -> Vec<Include> {
     supporting.chain(patient).collect()
 }
 
-/// Whose resources these are: the patient, or the one that an encounter or a device names.
-fn patients(focus: &Version, base_url: &str) -> Vec<String> {
-    let mut patients = patients_of(focus, base_url);
-    patients.push(format!("{}/{}", focus.key.resource_type.as_str(), focus.key.id));
-    patients
+/// Whose resources are shown.
+struct Patients<'a> {
+    reader: &'a dyn Reader,
+    base_url: &'a str,
+    are: Are,
 }
 
-/// Whether what comes along names no patient, or one of these: a device that somebody else wears now does not.
-fn belongs_to(patients: &[String], version: &Version, base_url: &str) -> bool {
-    patients_of(version, base_url).iter().all(|patient| patients.contains(patient))
+/// Who the patients are.
+enum Are {
+    /// These: a patient, or the one that an encounter or a device names.
+    Named(Vec<String>),
+    /// All of them, or whoever is named by any resource of this type.
+    NamedBy(ResourceType),
+}
+
+impl<'a> Patients<'a> {
+    fn of(reader: &'a dyn Reader, of: &Of, base_url: &'a str) -> Result<Self, ApiError> {
+        let are = match of {
+            Of::One(key) => {
+                let mut named = patients_of(&read::current(reader, key)?, base_url);
+                named.push(format!("{}/{}", key.resource_type.as_str(), key.id));
+                Are::Named(named)
+            }
+            Of::Each(resource_type) => Are::NamedBy(*resource_type),
+        };
+        Ok(Self { reader, base_url, are })
+    }
+
+    /// Whether what comes along names no patient, or one of these: a device that somebody else wears now does not.
+    fn own(&self, version: &Version) -> Result<bool, ApiError> {
+        for patient in patients_of(version, self.base_url) {
+            if !self.include(patient)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn include(&self, patient: String) -> Result<bool, ApiError> {
+        let resource_type = match &self.are {
+            Are::Named(named) => return Ok(named.contains(&patient)),
+            Are::NamedBy(resource_type) => *resource_type,
+        };
+        let condition = match local(&patient) {
+            Some((itself, id)) if itself == resource_type => Condition::Id(vec![id.to_owned()]),
+            _ => Condition::Has("patient".into(), Test::Reference { target: patient }),
+        };
+        let selections = vec![Selection { resource_type, condition }];
+        let named = self.reader.find(&Query { selections, order: Vec::new(), after: None, limit: 1 })?;
+        Ok(!named.versions.is_empty())
+    }
 }
 
 fn patients_of(version: &Version, base_url: &str) -> Vec<String> {

@@ -66,7 +66,7 @@ pub(crate) struct Operation {
 static OPERATIONS: &[Operation] = &[
     Operation {
         name: "everything",
-        levels: &[Level::Instance],
+        levels: &[Level::Type, Level::Instance],
         types: Types::Only(&["Patient"]),
         definition: "http://hl7.org/fhir/OperationDefinition/Patient-everything",
         effect: Effect::Reads,
@@ -76,7 +76,7 @@ static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "everything",
-        levels: &[Level::Instance],
+        levels: &[Level::Type, Level::Instance],
         types: Types::Only(&["Encounter"]),
         definition: "http://hl7.org/fhir/OperationDefinition/Encounter-everything",
         effect: Effect::Reads,
@@ -86,7 +86,7 @@ static OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "everything",
-        levels: &[Level::Instance],
+        levels: &[Level::Type, Level::Instance],
         types: Types::Only(&["Device"]),
         definition: "urn:vitalwire:operation:device-everything",
         effect: Effect::Reads,

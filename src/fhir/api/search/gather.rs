@@ -52,12 +52,15 @@ pub(crate) enum Inclusion {
     TooDeep,
 }
 
+/// Whether a resource may come along.
+pub(crate) type Admission<'a> = &'a dyn Fn(&Version) -> Result<bool, ApiError>;
+
 /// A page of a search. `base` is the server's own address.
 ///
 /// # Errors
 /// When the cursor does not belong to the search, or the store fails.
 pub(crate) fn gather(reader: &dyn Reader, base: &str, search: &Search) -> Result<Found, ApiError> {
-    gather_with(reader, base, search, &|_any| true)
+    gather_with(reader, base, search, &|_any| Ok(true))
 }
 
 /// A page of a search with which only those come along that are `admitted`; nothing is followed through others.
@@ -68,7 +71,7 @@ pub(crate) fn gather_with(
     reader: &dyn Reader,
     base: &str,
     search: &Search,
-    admitted: &dyn Fn(&Version) -> bool,
+    admitted: Admission<'_>,
 ) -> Result<Found, ApiError> {
     let after = page::open(search)?;
     if search.count == 0 {
@@ -107,13 +110,13 @@ pub(crate) fn follow(
     search: &Search,
     matches: &[Version],
 ) -> Result<(Vec<Version>, Inclusion), ApiError> {
-    follow_with(reader, base, &|_any| true, search, matches)
+    follow_with(reader, base, &|_any| Ok(true), search, matches)
 }
 
 fn follow_with(
     reader: &dyn Reader,
     base: &str,
-    admitted: &dyn Fn(&Version) -> bool,
+    admitted: Admission<'_>,
     search: &Search,
     matches: &[Version],
 ) -> Result<(Vec<Version>, Inclusion), ApiError> {
@@ -153,7 +156,7 @@ struct Following<'a> {
     reader: &'a dyn Reader,
     base: &'a str,
     registry: &'a Registry,
-    admitted: &'a dyn Fn(&Version) -> bool,
+    admitted: Admission<'a>,
     /// The versions that are there.
     known: HashSet<(ResourceKey, u64)>,
     /// References that have been followed.
@@ -167,7 +170,7 @@ impl<'a> Following<'a> {
         reader: &'a dyn Reader,
         base: &'a str,
         registry: &'a Registry,
-        admitted: &'a dyn Fn(&Version) -> bool,
+        admitted: Admission<'a>,
         matches: &[Version],
     ) -> Self {
         Self {
@@ -230,7 +233,9 @@ impl<'a> Following<'a> {
                 Pointed::Version(key, number) => self.reader.version(&key, number)?,
                 Pointed::Canonical(url, types) => self.with_url(&url, &types)?,
             };
-            self.bring(version.filter(|version| version.body.is_some()), brought);
+            if let Some(version) = version.filter(|version| version.body.is_some()) {
+                self.bring(version, brought)?;
+            }
         }
         Ok(())
     }
@@ -312,17 +317,17 @@ impl<'a> Following<'a> {
             self.inclusion = Inclusion::TooMany;
         }
         for version in page.versions {
-            self.bring(Some(version), brought);
+            self.bring(version, brought)?;
         }
         Ok(())
     }
 
-    fn bring(&mut self, version: Option<Version>, brought: &mut Vec<Version>) {
-        let version = version
-            .filter(|version| (self.admitted)(version))
-            .filter(|version| self.known.insert((version.key.clone(), version.number)));
-        self.room = self.room.saturating_sub(usize::from(version.is_some()));
-        brought.extend(version);
+    fn bring(&mut self, version: Version, brought: &mut Vec<Version>) -> Result<(), ApiError> {
+        if (self.admitted)(&version)? && self.known.insert((version.key.clone(), version.number)) {
+            self.room = self.room.saturating_sub(1);
+            brought.push(version);
+        }
+        Ok(())
     }
 
     fn has_room(&mut self) -> bool {
