@@ -344,9 +344,31 @@ async fn entries_that_contradict_themselves_or_each_other_are_refused() {
             ),
         ),
         ("value", "instant", with(entry("GET", "Patient/a", Value::Null), "ifModifiedSince", "lately")),
+        // A condition that is passed over would be taken for one that holds.
+        ("structure", "`ifNoneExists`", with(entry("POST", "Patient", patient("1")), "ifNoneExists", "identifier=s|1")),
+        ("not-supported", "`ifNoneExist`", with(entry("PUT", "Patient/a", with_id()), "ifNoneExist", "identifier=s|1")),
+        ("not-supported", "`ifMatch`", with(entry("POST", "Patient", patient("1")), "ifMatch", "W/\"1\"")),
+        ("not-supported", "`ifMatch`", with(entry("GET", "Patient/a", Value::Null), "ifMatch", "W/\"1\"")),
+        ("not-supported", "`ifNoneMatch`", with(entry("POST", "Patient", patient("1")), "ifNoneMatch", "*")),
+        (
+            "not-supported",
+            "`ifModifiedSince`",
+            with(entry("DELETE", "Patient/a", Value::Null), "ifModifiedSince", "2026-01-01T00:00:00Z"),
+        ),
+        ("structure", "`modifierExtension`", {
+            let mut modified = entry("POST", "Patient", patient("1"));
+            modified["modifierExtension"] = json!([{ "url": "http://x/not", "valueBoolean": true }]);
+            modified
+        }),
     ] {
         fhir.bundle("transaction", &[wrong]).await.check_outcome(400, code, says);
     }
+    assert_eq!(fhir.count("Patient?identifier=s|1").await, 0);
+    let passed_over = json!({ "resourceType": "Bundle", "id": "b", "meta": { "tag": [{ "code": "t" }] }, "type": "batch",
+        "total": 1, "entry": [{ "id": "e", "search": { "mode": "match" }, "resource": patient("2"),
+            "request": { "id": "r", "method": "POST", "url": "Patient" } }] });
+    let answer = fhir.raw("POST", "", &[], passed_over.to_string()).await.check(200);
+    assert_eq!(answer.entry_statuses(), ["201"]);
     let urn = "urn:uuid:6e2f3ab0-3c86-4c1f-9a5e-7d1b1b1f0003";
     let entries = [at(entry("POST", "Patient", patient("1")), urn), entry("POST", "Observation", observation(urn))];
     let answer = fhir.bundle("batch", &entries).await.check(200);

@@ -8,6 +8,8 @@ use crate::support::config::SERVICE;
 use crate::support::fhir::Fhir;
 use crate::support::process::Vitalwire;
 
+const LONG_UNMODIFIED: (&str, &str) = ("if-unmodified-since", "Sat, 01 Jan 2000 00:00:00 GMT");
+
 #[tokio::test]
 async fn a_resource_lives_from_its_creation_to_its_history() {
     let directory = tempfile::tempdir().unwrap();
@@ -37,7 +39,16 @@ async fn a_resource_lives_from_its_creation_to_its_history() {
     put(&[("if-match", "W/\"1\"")]).await.check_outcome(412, "conflict", "`If-Match`");
     put(&[("if-match", "two")]).await.check_outcome(400, "value", "entity tag");
     put(&[("if-none-match", "*")]).await.check_outcome(412, "conflict", "`If-None-Match`");
-    assert_eq!(put(&[("prefer", "return=minimal")]).await.check(200).text, "");
+    put(&[LONG_UNMODIFIED]).await.check_outcome(412, "conflict", "`If-Unmodified-Since`");
+    let delete = fhir.raw("DELETE", &path, &[LONG_UNMODIFIED], "").await;
+    delete.check_outcome(412, "conflict", "`If-Unmodified-Since`");
+    assert_eq!(
+        put(&[("prefer", "return=minimal"), ("if-unmodified-since", "Sat, 01 Jan 2050 00:00:00 GMT")])
+            .await
+            .check(200)
+            .text,
+        ""
+    );
     assert_eq!(
         put(&[("prefer", "return=OperationOutcome")]).await.check(200).json()["resourceType"],
         "OperationOutcome"
@@ -145,6 +156,17 @@ const REFUSED: &[(&str, &str, &str, &str, u16, &str, &str)] = &[
         "not-supported",
         "shoe-size",
     ),
+    (
+        "PUT",
+        "Patient/q",
+        "if-none-exist: active=true",
+        r#"{"resourceType":"Patient","id":"q"}"#,
+        400,
+        "not-supported",
+        "`If-None-Exist`",
+    ),
+    ("DELETE", "Patient/p", "if-none-exist: active=true", "", 400, "not-supported", "`If-None-Exist`"),
+    ("POST", "Patient", "if-none-exist: name=Müller", r#"{"resourceType":"Patient"}"#, 400, "value", "Percent-encode"),
     ("PUT", "Patient/p", "", r#"{"resourceType":"Patient"}"#, 400, "invariant", "`id`"),
     ("PUT", "Patient/p", "", r#"{"resourceType":"Patient","id":"q"}"#, 400, "invariant", "`id`"),
     ("PUT", "Patient", "", r#"{"resourceType":"Patient"}"#, 400, "value", "at least one"),
@@ -178,6 +200,9 @@ async fn every_refusal_is_an_outcome_that_says_how_to_mend_it() {
             assert!(!refused.text.contains(leak), "{method} {path}: {refused:?}");
         }
     }
+    let twice = [("if-none-exist", "name=a"), ("if-none-exist", "name=b")];
+    let refused = fhir.raw("POST", "Patient", &twice, r#"{"resourceType":"Patient"}"#).await;
+    refused.check_outcome(400, "value", "more than once");
     for accept in
         ["*/*", "application/json", "application/fhir+json; fhirVersion=4.0", "text/html, application/*;q=0.1"]
     {

@@ -17,7 +17,8 @@ use super::target::TypeInPath;
 use crate::fhir::store::interface::Writer;
 use crate::fhir::store::{Condition, Draft, Method};
 
-const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
+/// The header that holds the condition of a create.
+pub(crate) const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
 
 /// A create, ready to be carried out.
 #[derive(Debug)]
@@ -38,14 +39,24 @@ pub(crate) async fn create(
 ) -> Result<Response, ApiError> {
     let base_url = state.base_url(&headers)?;
     let registry = state.registry().await?;
-    let unless_found = match headers.get(IF_NONE_EXIST) {
-        None => None,
-        Some(value) => Some(criteria(&registry, resource_type, value.to_str().unwrap_or_default(), &base_url)?),
-    };
+    let condition = if_none_exist(&headers)?;
+    let unless_found = condition.map(|query| criteria(&registry, resource_type, query, &base_url)).transpose()?;
     let sent = Sent::read_as(&text, resource_type, state.rules(&base_url, &registry))?;
     let create = Create { draft: sent.into_draft(new_id(), Method::Post), unless_found };
     let done = state.store.write(move |writer| create.apply(writer)).await?;
     Ok(done.into_response(&base_url, Return::in_headers(&headers)))
+}
+
+/// The search in the header.
+fn if_none_exist(headers: &HeaderMap) -> Result<Option<&str>, ApiError> {
+    let mut values = headers.get_all(IF_NONE_EXIST).iter();
+    let (first, second) = (values.next(), values.next());
+    let bad = |detail| ApiError::new(Category::Value, detail);
+    if second.is_some() {
+        return Err(bad("`If-None-Exist` is there more than once. Join the searches with `&` in one."));
+    }
+    let text = first.map(|value| value.to_str()).transpose();
+    text.map_err(|_not_ascii| bad("`If-None-Exist` is not ASCII. Percent-encode it, as in a URL."))
 }
 
 /// An id that no resource has.

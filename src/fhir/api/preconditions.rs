@@ -1,9 +1,10 @@
 //! Entity tags and what clients make depend on them (<https://hl7.org/fhir/R4/http.html#concurrency>).
 
-use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH};
+use http::header::{HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_UNMODIFIED_SINCE};
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
+use super::create::IF_NONE_EXIST;
 use super::error::{ApiError, Category};
 use super::policies::VersioningPolicy;
 use crate::fhir::store::Method;
@@ -65,17 +66,31 @@ pub(crate) struct Preconditions {
     pub(crate) matching: Option<Tags>,
     /// `If-None-Match`: there is no current version with one of these tags.
     pub(crate) not_matching: Option<Tags>,
+    /// `If-Unmodified-Since`: the current version was not written after this second since 1970.
+    pub(crate) unmodified_since: Option<i64>,
     /// Whether `If-Match` must be there where something is changed.
     pub(crate) needs_match: bool,
 }
 
 impl Preconditions {
-    /// Those in the headers of a request.
+    /// Those in the headers of a request. A date that is none is passed over, and so is a date beside `If-Match`, as HTTP
+    /// asks.
     ///
     /// # Errors
-    /// When one is malformed.
+    /// When one is malformed, or is the condition of a create.
     pub(crate) fn in_headers(headers: &HeaderMap) -> Result<Self, ApiError> {
-        Ok(Self { matching: tags(headers, IF_MATCH)?, not_matching: tags(headers, IF_NONE_MATCH)?, needs_match: false })
+        if headers.contains_key(IF_NONE_EXIST) {
+            let detail = "`If-None-Exist` is a condition of creates (POST) alone. Nothing was done; leave it out.";
+            return Err(ApiError::new(Category::NotSupported, detail));
+        }
+        let matching = tags(headers, IF_MATCH)?;
+        let unmodified_since = date(headers, IF_UNMODIFIED_SINCE).filter(|_date| matching.is_none());
+        Ok(Self {
+            matching,
+            not_matching: tags(headers, IF_NONE_MATCH)?,
+            unmodified_since: unmodified_since.map(Timestamp::as_second),
+            needs_match: false,
+        })
     }
 
     /// The same for a change of a resource whose type has this policy.
@@ -100,6 +115,13 @@ impl Preconditions {
             return Err(ApiError::new(
                 Category::Stale,
                 "The resource exists in a version that `If-None-Match` excludes. Nothing was written.",
+            ));
+        }
+        let changed = head.filter(|_head| current.is_some()).map(|head| head.last_updated.as_second());
+        if self.unmodified_since.is_some_and(|since| changed.is_some_and(|changed| changed > since)) {
+            return Err(ApiError::new(
+                Category::Stale,
+                "The resource was changed after the time that `If-Unmodified-Since` names. Read it again and decide anew.",
             ));
         }
         if self.needs_match && self.matching.is_none() && current.is_some() {
@@ -133,12 +155,7 @@ impl ReadConditions {
     /// # Errors
     /// When `If-None-Match` is malformed.
     pub(crate) fn in_headers(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let since = headers
-            .get(IF_MODIFIED_SINCE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|text| httpdate::parse_http_date(text).ok())
-            .and_then(|time| Timestamp::try_from(time).ok());
-        Ok(Self { known: tags(headers, IF_NONE_MATCH)?, since })
+        Ok(Self { known: tags(headers, IF_NONE_MATCH)?, since: date(headers, IF_MODIFIED_SINCE) })
     }
 
     /// Whether the client has this version already. `If-None-Match` overrides the date.
@@ -150,6 +167,11 @@ impl ReadConditions {
             (None, None) => false,
         }
     }
+}
+
+fn date(headers: &HeaderMap, name: HeaderName) -> Option<Timestamp> {
+    let text = headers.get(name)?.to_str().ok()?;
+    Timestamp::try_from(httpdate::parse_http_date(text).ok()?).ok()
 }
 
 fn tags(headers: &HeaderMap, name: HeaderName) -> Result<Option<Tags>, ApiError> {

@@ -28,7 +28,11 @@ use crate::fhir::store::{Method, ResourceKey};
 use crate::r4::resource_type::ResourceType;
 
 /// A Bundle, cut into entries whose resources are not read yet.
+///
+/// Members that R4 has and that ask for nothing are passed over, here and below. Others are refused: one that is misspelled
+/// may be a condition, and `implicitRules` and `modifierExtension` are not to be passed over by who does not know them.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Split<'a> {
     #[serde(rename = "resourceType", borrow, default)]
     pub(super) resource_type: Cow<'a, str>,
@@ -36,6 +40,22 @@ pub(super) struct Split<'a> {
     pub(super) kind: Cow<'a, str>,
     #[serde(rename = "entry", borrow, default, deserialize_with = "entries")]
     pub(super) entries: Vec<Entry<'a>>,
+    #[serde(rename = "id")]
+    _id: Option<IgnoredAny>,
+    #[serde(rename = "meta")]
+    _meta: Option<IgnoredAny>,
+    #[serde(rename = "language")]
+    _language: Option<IgnoredAny>,
+    #[serde(rename = "identifier")]
+    _identifier: Option<IgnoredAny>,
+    #[serde(rename = "timestamp")]
+    _timestamp: Option<IgnoredAny>,
+    #[serde(rename = "total")]
+    _total: Option<IgnoredAny>,
+    #[serde(rename = "link")]
+    _link: Option<IgnoredAny>,
+    #[serde(rename = "signature")]
+    _signature: Option<IgnoredAny>,
 }
 
 /// Most entries of a Bundle, whatever the settings allow. One more is kept, to show that there were too many; those behind
@@ -64,6 +84,7 @@ fn entries<'de: 'a, 'a, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Ent
 
 /// An entry as sent.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Entry<'a> {
     #[serde(rename = "fullUrl", borrow)]
     full_url: Option<Cow<'a, str>>,
@@ -71,9 +92,20 @@ pub(super) struct Entry<'a> {
     resource: Option<&'a RawValue>,
     #[serde(borrow)]
     request: Option<Asked<'a>>,
+    #[serde(rename = "id")]
+    _id: Option<IgnoredAny>,
+    #[serde(rename = "extension")]
+    _extension: Option<IgnoredAny>,
+    #[serde(rename = "link")]
+    _link: Option<IgnoredAny>,
+    #[serde(rename = "search")]
+    _search: Option<IgnoredAny>,
+    #[serde(rename = "response")]
+    _response: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Asked<'a> {
     #[serde(borrow, default)]
     method: Cow<'a, str>,
@@ -87,6 +119,10 @@ struct Asked<'a> {
     if_modified_since: Option<Cow<'a, str>>,
     #[serde(rename = "ifNoneExist", borrow)]
     if_none_exist: Option<Cow<'a, str>>,
+    #[serde(rename = "id")]
+    _id: Option<IgnoredAny>,
+    #[serde(rename = "extension")]
+    _extension: Option<IgnoredAny>,
 }
 
 /// Cuts a Bundle.
@@ -94,15 +130,43 @@ struct Asked<'a> {
 /// # Errors
 /// When it is not JSON of the shape of a Bundle.
 pub(super) fn split(text: &[u8]) -> Result<Split<'_>, ApiError> {
-    serde_json::from_slice(text).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        let detail = if error.is_data() {
-            format!("The body is not a Bundle: line {line}, column {column} does not fit its structure.")
-        } else {
-            format!("The body is not JSON: line {line}, column {column} does not fit.")
-        };
-        ApiError::new(Category::Structure, detail)
-    })
+    let bundle: Result<Split<'_>, _> = serde_json::from_slice(text);
+    match bundle {
+        Ok(bundle) if bundle.resource_type == "Bundle" => Ok(bundle),
+        Err(error) if !is_of_other_type(text) => Err(misshapen(&error)),
+        Ok(_) | Err(_) => Err(ApiError::new(Category::Value, "The base URL takes a Bundle.").at("resourceType")),
+    }
+}
+
+fn is_of_other_type(text: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Named<'a> {
+        #[serde(rename = "resourceType", borrow)]
+        resource_type: Cow<'a, str>,
+    }
+    serde_json::from_slice(text).is_ok_and(|Named { resource_type }| resource_type != "Bundle")
+}
+
+fn misshapen(error: &serde_json::Error) -> ApiError {
+    let (line, column) = (error.line(), error.column());
+    let detail = if let Some(name) = unknown_member(error) {
+        format!(
+            "`{name}`, at line {line}, column {column}, is no member that a Bundle, its entries or their requests may have \
+             here. Mend its spelling or leave it out; nothing was done."
+        )
+    } else if error.is_data() {
+        format!("The body is not a Bundle: line {line}, column {column} does not fit its structure.")
+    } else {
+        format!("The body is not JSON: line {line}, column {column} does not fit.")
+    };
+    ApiError::new(Category::Structure, detail)
+}
+
+/// The member that is not known, which serde tells in its text alone.
+fn unknown_member(error: &serde_json::Error) -> Option<String> {
+    let told = error.to_string();
+    let name = told.strip_prefix("unknown field `")?.split('`').next()?;
+    Some(name.to_owned())
 }
 
 /// What an entry asks for.
@@ -191,6 +255,7 @@ impl Request {
         // A slash may follow the type or the id: `Patient/?identifier=...`.
         let (path, query) = url.split_once('?').map_or((url, None), |(path, query)| (path, Some(query)));
         let target = Url { path: path.trim_end_matches('/'), query };
+        asked.check_conditions()?;
         let action = match asked.method.as_ref() {
             "GET" | "HEAD" => return asked.read(&target).map(Self::Read),
             "POST" => Action::Create(asked.create(entry, &target, here)?),
@@ -245,6 +310,24 @@ impl Asked<'_> {
         let resource = entry.resource.filter(|_resource| is_post).map_or("", RawValue::get);
         let body = Bytes::copy_from_slice(resource.as_bytes());
         Some(Ok(operations::Asked { path: path.to_owned(), query: query.to_owned(), body, is_post }))
+    }
+
+    /// Refuses a condition that this method does not have: passed over, it would be taken for one that holds.
+    fn check_conditions(&self) -> Result<(), ApiError> {
+        let methods = |methods: &[&str]| methods.contains(&self.method.as_ref());
+        let conditions = [
+            ("ifMatch", self.if_match.is_some(), methods(&["PUT", "PATCH", "DELETE"])),
+            ("ifNoneMatch", self.if_none_match.is_some(), !methods(&["POST"])),
+            ("ifModifiedSince", self.if_modified_since.is_some(), methods(&["GET", "HEAD"])),
+            ("ifNoneExist", self.if_none_exist.is_some(), methods(&["POST"])),
+        ];
+        match conditions.iter().find(|(_, is_given, applies)| *is_given && !applies) {
+            None => Ok(()),
+            Some((name, ..)) => {
+                let detail = format!("An entry with this method does not take `{name}`. Leave it out.");
+                Err(ApiError::new(Category::NotSupported, detail).at(format!("request.{name}")))
+            }
+        }
     }
 
     fn read(&self, url: &Url<'_>) -> Result<Read, ApiError> {
@@ -340,7 +423,7 @@ impl Asked<'_> {
         Ok(Preconditions {
             matching: self.if_match.as_deref().map(Tags::parse).transpose()?,
             not_matching: self.if_none_match.as_deref().map(Tags::parse).transpose()?,
-            needs_match: false,
+            ..Preconditions::default()
         })
     }
 }

@@ -61,9 +61,6 @@ type Requests = Vec<Result<Request, ApiError>>;
 fn read(text: &Bytes, here: Here<'_>) -> Result<(Kind, Requests), ApiError> {
     let entries_max = here.settings.bundle_entries_max.min(entry::ENTRIES_MAX);
     let bundle = entry::split(text)?;
-    if bundle.resource_type != "Bundle" {
-        return Err(ApiError::new(Category::Value, "The base URL takes a Bundle.").at("resourceType"));
-    }
     let kind = match bundle.kind.as_ref() {
         "batch" => Kind::Batch,
         "transaction" => Kind::Transaction,
