@@ -320,6 +320,36 @@ async fn links_between_entries_lead_where_the_entries_went() {
 }
 
 #[tokio::test]
+async fn conditional_references_find_what_has_conditional_references_itself() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    let linked = |number: usize, to: &str| {
+        let identifier = json!([{ "system": "s", "value": number.to_string() }]);
+        let link = json!([{ "other": { "reference": to }, "type": "seealso" }]);
+        entry("POST", "Patient", json!({ "resourceType": "Patient", "identifier": identifier, "link": link }))
+    };
+    let to = |number: usize| format!("Patient?identifier=s|{number}");
+    // The first refers to the second, the second to the third and so on; the last one to somebody it knows.
+    let row = |numbers: std::ops::Range<usize>| {
+        let last = numbers.end;
+        let row = numbers.map(move |number| linked(number, &to(number + 1)));
+        row.chain([linked(last, "Patient/known")]).collect::<Vec<Value>>()
+    };
+    fhir.bundle("transaction", &row(0..8)).await.check(200);
+    assert_eq!(
+        fhir.ids("Patient?link.link.identifier=s|8", "match").await,
+        fhir.ids("Patient?identifier=s|6", "match").await
+    );
+    assert_eq!(fhir.count("Patient?link=Patient/known").await, 1);
+    let further = fhir.bundle("transaction", &row(10..19)).await;
+    further.check_outcome(400, "too-costly", "`fullUrl`");
+    let circle = [linked(30, &to(31)), linked(31, &to(30))];
+    fhir.bundle("transaction", &circle).await.check_outcome(412, "conflict", "finds no resource");
+    assert_eq!(fhir.count("Patient").await, 9);
+}
+
+#[tokio::test]
 async fn entries_that_contradict_themselves_or_each_other_are_refused() {
     let directory = tempfile::tempdir().unwrap();
     let product = Vitalwire::serve(directory.path(), SERVICE);

@@ -95,6 +95,11 @@ impl Settled {
         }
     }
 
+    /// Whether the body has conditional references.
+    pub(super) fn is_conditional(&self) -> bool {
+        self.links.iter().any(|link| link.condition().is_some())
+    }
+
     /// Replaces what in the body stands for something else.
     pub(super) fn resolve_links(
         &mut self,

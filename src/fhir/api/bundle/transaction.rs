@@ -3,7 +3,8 @@
 //!
 //! Which resource a conditional entry means is settled inside the store's write, after the deletions and before anything
 //! else is written; then references between entries are known, and bodies that hold some are read again with the final
-//! ids in them. Conditional references find what the transaction wrote: entries that hold some are written last.
+//! ids in them. Conditional references find what the transaction wrote: entries that hold some are written after those that
+//! hold none.
 
 use std::collections::HashSet;
 
@@ -24,6 +25,10 @@ use crate::fhir::api::respond::Return;
 use crate::fhir::api::state::ApiState;
 use crate::fhir::store::interface::Writer;
 use crate::fhir::store::{Condition, ResourceKey};
+
+/// How many conditional references may follow one another, each from an entry that another one finds. Every round looks
+/// again for all that was not found before.
+const CONDITIONAL_ROUNDS_MAX: usize = 8;
 
 /// A transaction, checked as far as that is possible without the store.
 struct Plan {
@@ -148,20 +153,7 @@ impl Plan {
                 replacements.insert(full_url.clone(), entry.linked(writer)?);
             }
         }
-        // POST before PUT before PATCH; the sort keeps the order within each.
-        settled.sort_by_key(Settled::rank);
-        let (conditional, plain): (Vec<_>, Vec<_>) =
-            settled.into_iter().partition(|entry| entry.links.iter().any(|link| link.condition().is_some()));
-        for mut group in [plain, conditional] {
-            for entry in &mut group {
-                let index = entry.index;
-                let resolved = entry.resolve_links(writer, &mut replacements, rules);
-                resolved.map_err(|error| error.in_entry(index))?;
-            }
-            for entry in group {
-                outcomes.push((entry.index, entry.apply(writer)?));
-            }
-        }
+        outcomes.extend(write_all(settled, writer, &mut replacements, rules)?);
         for read in reads {
             let index = read.index;
             let answer = read.answer(writer, rules.base_url).map_err(|error| error.in_entry(index))?;
@@ -212,6 +204,49 @@ fn delete_all(
         outcomes.push((deletion.index, outcome));
     }
     Ok(outcomes)
+}
+
+/// Writes in rounds: first what has no conditional references, then whatever finds what was written so far.
+fn write_all(
+    mut settled: Vec<Settled>,
+    writer: &mut dyn Writer,
+    replacements: &mut Replacements,
+    rules: Rules<'_>,
+) -> Result<Vec<(usize, Outcome)>, ApiError> {
+    // POST before PUT before PATCH; the sort keeps the order within each.
+    settled.sort_by_key(Settled::rank);
+    let mut outcomes = Vec::with_capacity(settled.len());
+    let (mut waiting, mut asked): (Vec<_>, Vec<_>) = settled.into_iter().partition(Settled::is_conditional);
+    for _ in 0..=CONDITIONAL_ROUNDS_MAX {
+        let mut ready = Vec::with_capacity(asked.len());
+        let mut unfound = None;
+        // All are resolved before one is written: their order in the Bundle does not count.
+        for mut entry in asked {
+            match entry.resolve_links(writer, replacements, rules).map_err(|error| error.in_entry(entry.index)) {
+                Ok(()) => ready.push(entry),
+                Err(error) if error.category == Category::Stale => {
+                    unfound.get_or_insert(error);
+                    waiting.push(entry);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = unfound
+            && ready.is_empty()
+        {
+            return Err(error);
+        }
+        for entry in ready {
+            outcomes.push((entry.index, entry.apply(writer)?));
+        }
+        asked = std::mem::take(&mut waiting);
+    }
+    let Some(entry) = asked.first() else { return Ok(outcomes) };
+    let detail = format!(
+        "More than {CONDITIONAL_ROUNDS_MAX} conditional references follow one another, each to an entry that has one itself. \
+         Give the entries a `fullUrl` and refer to that."
+    );
+    Err(ApiError::new(Category::TooCostly, detail).in_entry(entry.index))
 }
 
 /// Carries out a write at its place in the Bundle.
