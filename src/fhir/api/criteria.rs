@@ -52,7 +52,7 @@ pub(crate) fn look_up(
     condition: &Condition,
 ) -> Result<Found, StoreError> {
     let selections = vec![Selection { resource_type, condition: condition.clone() }];
-    let query = Query { selections, order: Vec::new(), after: None, limit: 2 };
+    let query = Query::first(selections, 2);
     let mut versions = reader.find(&query)?.versions;
     Ok(match (versions.pop(), versions.pop()) {
         (None, _) => Found::Nothing,

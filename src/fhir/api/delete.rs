@@ -103,7 +103,7 @@ impl ConditionalDelete {
     /// When there are more than may be, or a precondition does not hold for one of them or for their absence.
     pub(crate) fn meant(&self, reader: &dyn Reader) -> Result<Vec<ResourceKey>, ApiError> {
         let selections = vec![Selection { resource_type: self.resource_type, condition: self.condition.clone() }];
-        let query = Query { selections, order: Vec::new(), after: None, limit: self.found_max + 1 };
+        let query = Query::first(selections, self.found_max + 1);
         let found = reader.find(&query)?.versions;
         if found.len() > self.found_max {
             return Err(self.too_many());

@@ -10,8 +10,9 @@ use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fhir::store::{Condition, IndexEntry, IndexValue, Parameter, Test};
+use crate::fhir::store::{Condition, IndexEntry, IndexValue, Parameter, Selection, SortBy, SortKey, Test};
 use crate::json::Node;
+use crate::r4::resource_type::ResourceType;
 
 /// The name under which series are indexed; no search parameter has it.
 pub(crate) static SERIES: LazyLock<Parameter> = LazyLock::new(|| "$series".into());
@@ -84,6 +85,30 @@ pub(crate) fn may_fulfil(concept: &str, condition: &Condition) -> bool {
         | Condition::Linked { .. }
         | Condition::LinkedFrom { .. } => true,
     }
+}
+
+/// What a search for the newest Observations is about, if that is one subject: it is answered from the series.
+pub(crate) fn only_subject<'a>(selections: &'a [Selection], order: &[SortKey]) -> Option<(ResourceType, &'a str)> {
+    let ([Selection { resource_type, condition }], [key]) = (selections, order) else {
+        return None;
+    };
+    let is_newest_first = key.descending && matches!(&key.by, SortBy::Value(date, _) if **date == *"date");
+    let has_series = resource_type.as_str() == "Observation" && is_newest_first;
+    subject(condition).filter(|_| has_series).map(|subject| (*resource_type, subject))
+}
+
+/// The subject that all matches are about, if the condition names just one.
+fn subject(condition: &Condition) -> Option<&str> {
+    if let Condition::All(parts) = condition {
+        return parts.iter().find_map(subject);
+    }
+    if let Condition::Any(parts) = condition {
+        return parts.first().filter(|_| parts.len() == 1).and_then(subject);
+    }
+    let Condition::Has(parameter, Test::Reference { target }) = condition else {
+        return None;
+    };
+    matches!(&**parameter, "subject" | "patient").then_some(target)
 }
 
 /// The codings of a concept, none if it is a text.

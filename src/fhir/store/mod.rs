@@ -444,6 +444,26 @@ pub(crate) struct Query {
     pub(crate) after: Option<Cursor>,
     /// How many at most.
     pub(crate) limit: usize,
+    /// Where all matches are known to be, in just this order.
+    pub(crate) series: Option<Series>,
+}
+
+impl Query {
+    /// The first of these resources to be written.
+    pub(crate) fn first(selections: Vec<Selection>, limit: usize) -> Self {
+        Self { selections, order: Vec::new(), after: None, limit, series: None }
+    }
+}
+
+/// Series of one subject. What is in them is ordered from the newest back, and what has no time comes last.
+#[derive(Clone, Debug)]
+pub(crate) struct Series {
+    /// The parameter under which they are indexed.
+    pub(crate) parameter: Parameter,
+    /// About whom.
+    pub(crate) subject: String,
+    /// Of what.
+    pub(crate) concepts: Vec<String>,
 }
 
 /// Resources of a type.

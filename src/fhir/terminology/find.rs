@@ -65,12 +65,8 @@ fn body_of(
 ) -> Result<Option<Bytes>, StoreError> {
     let Some(resource_type) = ResourceType::parse(resource_type) else { return Ok(None) };
     let test = Test::Uri { uri: url.to_owned(), mode: UriMode::Exact };
-    let found = reader.find(&Query {
-        selections: vec![Selection { resource_type, condition: Condition::Has("url".into(), test) }],
-        order: Vec::new(),
-        after: None,
-        limit: VERSIONS_MAX,
-    })?;
+    let selections = vec![Selection { resource_type, condition: Condition::Has("url".into(), test) }];
+    let found = reader.find(&Query::first(selections, VERSIONS_MAX))?;
     let mut latest: Option<(Option<String>, Bytes)> = None;
     for body in found.versions.into_iter().filter_map(|version| version.body) {
         let own = json::parse(&body).ok().and_then(|node| text(&node, "version"));

@@ -285,7 +285,7 @@ impl<'a> Patients<'a> {
             _ => Condition::Has("patient".into(), Test::Reference { target: patient }),
         };
         let selections = vec![Selection { resource_type, condition }];
-        let named = self.reader.find(&Query { selections, order: Vec::new(), after: None, limit: 1 })?;
+        let named = self.reader.find(&Query::first(selections, 1))?;
         Ok(!named.versions.is_empty())
     }
 }

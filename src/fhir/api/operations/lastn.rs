@@ -156,8 +156,7 @@ fn named(reader: &dyn Reader, condition: &Condition) -> Result<Option<Vec<String
         let mut subjects = Vec::new();
         for resource_type in targets.iter().copied() {
             let selections = vec![Selection { resource_type, condition: Condition::clone(condition) }];
-            let limit = SUBJECTS_MAX + 1;
-            let page = reader.find(&Query { selections, order: Vec::new(), after: None, limit })?;
+            let page = reader.find(&Query::first(selections, SUBJECTS_MAX + 1))?;
             let keys = page.versions.into_iter().map(|version| version.key);
             subjects.extend(keys.map(|key| format!("{}/{}", key.resource_type.as_str(), key.id)));
         }

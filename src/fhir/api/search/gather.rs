@@ -13,9 +13,10 @@ use crate::fhir::search::page;
 use crate::fhir::search::parse::{Search, Total};
 use crate::fhir::search::reference::local;
 use crate::fhir::search::registry::Registry;
+use crate::fhir::search::series::{self, SERIES};
 use crate::fhir::store::interface::Reader;
 use crate::fhir::store::{
-    Condition, Cursor, Parameter, Query, ResourceKey, Selection, SortBy, SortKey, Test, UriMode, Version,
+    Condition, Cursor, Parameter, Query, ResourceKey, Selection, Series, SortBy, SortKey, Test, UriMode, Version,
 };
 use crate::json;
 use crate::r4::resource_type::ResourceType;
@@ -24,6 +25,9 @@ use crate::r4::resource_type::ResourceType;
 pub(super) const INCLUDED_MAX: usize = 1_000;
 /// Most rounds in which includes are followed.
 pub(super) const ROUNDS_MAX: usize = 5;
+
+/// Most series that are read side by side.
+const CONCEPTS_MAX: usize = 200;
 
 /// What a search found.
 #[derive(Debug, Default)]
@@ -84,6 +88,7 @@ pub(crate) fn gather_with(
         order: search.order.clone(),
         after,
         limit: search.count,
+        series: series_of(reader, search)?,
     })?;
     let total = match search.total {
         Total::Accurate => Some(count(reader, search)?),
@@ -123,6 +128,21 @@ fn follow_with(
     let mut following = Following::new(reader, base, &search.registry, admitted, matches);
     let included = following.follow(&search.includes, matches)?;
     Ok((included, following.inclusion))
+}
+
+/// Where all matches are, if the search wants the newest about one subject.
+fn series_of(reader: &dyn Reader, search: &Search) -> Result<Option<Series>, ApiError> {
+    let Some((resource_type, subject)) = series::only_subject(&search.selections, &search.order) else {
+        return Ok(None);
+    };
+    let mut concepts = reader.concepts(resource_type, &SERIES, subject, CONCEPTS_MAX + 1)?;
+    if concepts.len() > CONCEPTS_MAX {
+        return Ok(None);
+    }
+    concepts.retain(|concept| {
+        search.selections.iter().any(|Selection { condition, .. }| series::may_fulfil(concept, condition))
+    });
+    Ok(Some(Series { parameter: SERIES.clone(), subject: subject.to_owned(), concepts }))
 }
 
 fn count(reader: &dyn Reader, search: &Search) -> Result<u64, ApiError> {
@@ -292,7 +312,7 @@ impl<'a> Following<'a> {
             |only: &ResourceType| Selection { resource_type: *only, condition: Condition::All(parts.clone()) };
         let selections = types.iter().map(selection).collect();
         let order = vec![SortKey { by: SortBy::LastUpdated, descending: true }];
-        Ok(self.reader.find(&Query { selections, order, after: None, limit: 1 })?.versions.pop())
+        Ok(self.reader.find(&Query { order, ..Query::first(selections, 1) })?.versions.pop())
     }
 
     fn pointing_here(
@@ -307,12 +327,8 @@ impl<'a> Following<'a> {
         if !self.has_room() {
             return Ok(());
         }
-        let page = self.reader.find(&Query {
-            selections: vec![Selection { resource_type: source, condition: pointing }],
-            order: Vec::new(),
-            after: None,
-            limit: self.room,
-        })?;
+        let selections = vec![Selection { resource_type: source, condition: pointing }];
+        let page = self.reader.find(&Query::first(selections, self.room))?;
         if page.next.is_some() {
             self.inclusion = Inclusion::TooMany;
         }

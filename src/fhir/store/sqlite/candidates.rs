@@ -95,12 +95,16 @@ pub(super) struct Ways(Source);
 /// Most spans that are walked side by side.
 const WAYS_MAX: usize = 16;
 
-/// The ways to all matches of a part of the filter, if there are few and each is in the order of numbers.
+/// The ways to all matches of a part of the filter, if there are few and each is in the order of numbers; a single one if
+/// there is one.
 pub(super) fn ordered_ways(
     reading: Reading<'_>,
     resource_type: ResourceType,
     filter: &Filter,
 ) -> Result<Option<Ways>, StoreError> {
+    if let Some(span) = ordered_span(reading, resource_type, filter)? {
+        return Ok(Some(Ways(Source { spans: vec![span], numbers: Vec::new() })));
+    }
     for part in conjuncts(filter) {
         let Some(source) = source(reading, resource_type, part)? else { continue };
         if source.spans.len() <= WAYS_MAX && source.spans.iter().all(|span| span.ordered) {
@@ -170,9 +174,9 @@ impl Span {
         (format!("{} AND resource > ? ORDER BY resource", self.sql), bounds)
     }
 
-    /// Whether one resource, whose number comes behind the bounds, is there; only for an ordered span.
-    pub(super) fn sql_of_one(&self) -> (String, &[Bound]) {
-        (format!("{} AND resource = ?", self.sql), &self.bounds)
+    /// Whether the resource of this number, an expression, is there; only for an ordered span.
+    pub(super) fn sql_of_one(&self, number: &str) -> (String, &[Bound]) {
+        (format!("{} AND resource = {number}", self.sql), &self.bounds)
     }
 
     /// How many rows there are.

@@ -1,42 +1,49 @@
 //! Searches: candidates, filter, order, page.
 //!
 //! There are two ways to a page. *Gathering* looks at every candidate of the narrowest index and keeps the foremost; it
-//! costs as much as there are candidates, whatever the order. *Walking* goes along an index that has the wanted order,
-//! checks each resource it meets and stops when the page is full; it costs (page length) x (all resources / matches).
-//! The two meet where the candidates number about the root of (page length x all resources): some thousands for millions
-//! of resources. So up to `GATHERED_MAX` candidates are gathered. Above, the order is walked if an index has it:
-//! by first writing, by last change, and by a date, newest first (`code=X` newest first over millions of Observations
-//! takes the first rows of the date index). A walk that meets too few matches is given up and gathered after all.
+//! costs as much as there are candidates, whatever the order. *Walking* (`walks`) goes along an index that has the wanted
+//! order, checks each resource it meets and stops when the page is full; it costs (page length) x (all resources /
+//! matches), which nobody knows before. So each way is tried as far as it costs about as much as what was tried before
+//! it, and the other one next (`TURNS`).
 
 use std::collections::HashMap;
 
-use rusqlite::{OptionalExtension as _, Rows, params_from_iter};
+use rusqlite::OptionalExtension as _;
 
-use super::candidates::{Ways, is_exact, narrowest, ordered_span, ordered_ways};
+use super::candidates::{is_exact, narrowest, ordered_span};
 use super::filter::{Candidate, Filter, ready};
-use super::order::{By, Order, Place, Shown};
-use super::probes::Probes;
+use super::order::{Order, Place};
 use super::read::{self, Reading};
+use super::sieve::Sieve;
 use crate::fhir::store::interface::StoreError;
-use crate::fhir::store::{Condition, Page, Query, ResourceKey, Selection, SortKind, Version};
+use crate::fhir::store::{Condition, Page, Query, ResourceKey, Selection, Series, Version};
 use crate::r4::resource_type::ResourceType;
 
-/// Candidates up to which gathering is cheaper than walking; in tests so few that small data is walked as well.
-const GATHERED_MAX: usize = if cfg!(test) { 5 } else { 2_000 };
-/// Rows that a walk may look at before it is given up.
-const WALKED_MAX: usize = 50_000;
+/// Candidates up to which a search gathers, then rows up to which it walks, in turns; the last one ends every search. In
+/// tests so few that small data takes all turns.
+const TURNS: [(usize, usize); 3] = if cfg!(test) {
+    [(5, 20), (10, 50_000), (usize::MAX, 0)]
+} else {
+    [(2_000, 4_000), (16_000, 50_000), (usize::MAX, 0)]
+};
+/// Candidates up to which gathering is cheaper than a walk along series.
+const FEW: usize = if cfg!(test) { 2 } else { 64 };
+/// Rows up to which series are walked.
+const SERIES_WALKED_MAX: usize = if cfg!(test) { 20 } else { 4_000 };
 /// Candidates up to which it is not worth preparing to ask indexes about them.
-const PROBED_MIN: usize = if cfg!(test) { 2 } else { 32 };
+const SIFTED_MIN: usize = if cfg!(test) { 2 } else { 32 };
 
 /// A search in a type with everything by number.
-struct Search<'a> {
-    reading: Reading<'a>,
-    resource_type: ResourceType,
-    filter: Filter,
-    order: Order,
-    after: Option<Place>,
+pub(super) struct Search<'a> {
+    pub(super) reading: Reading<'a>,
+    pub(super) resource_type: ResourceType,
+    pub(super) filter: Filter,
+    pub(super) order: Order,
+    pub(super) after: Option<Place>,
     /// One more than the page holds, so that the last page is known to be the last.
-    wanted: usize,
+    pub(super) wanted: usize,
+    /// Where all matches are, in this order.
+    series: Option<&'a Series>,
 }
 
 /// A page of a search.
@@ -68,7 +75,8 @@ fn foremost_places(reading: Reading<'_>, query: &Query) -> Result<Vec<Place>, St
             continue;
         }
         let filter = ready(reading, *resource_type, condition)?;
-        let search = Search { reading, resource_type: *resource_type, filter, order, after, wanted };
+        let series = query.series.as_ref();
+        let search = Search { reading, resource_type: *resource_type, filter, order, after, wanted, series };
         places.extend(search.places()?);
         places.sort_by(|one, other| search.order.compare(one, other));
         places.truncate(wanted);
@@ -200,28 +208,27 @@ impl Search<'_> {
         // Every row of the walk is a match: no other way is shorter.
         if self.order.keys.is_empty()
             && is_exact(&self.filter)
-            && let Some(places) = self.walk_numbers()?
+            && let Some(places) = self.walk_numbers(usize::MAX)?
         {
             return Ok(places);
         }
-        if let Some(numbers) = narrowest(self.reading, self.resource_type, &self.filter, GATHERED_MAX)? {
-            return self.gather(Some(&numbers));
+        if let Some(series) = self.series {
+            if let Some(numbers) = narrowest(self.reading, self.resource_type, &self.filter, FEW)? {
+                return self.gather(Some(&numbers));
+            }
+            if let Some(places) = self.walk_series(series, SERIES_WALKED_MAX)? {
+                return Ok(places);
+            }
         }
-        let walked = match self.order.keys.as_slice() {
-            [] => self.walk_numbers()?,
-            [key] => match (&key.by, key.descending) {
-                (By::Changed, true) => self.walk_changes(NEWEST_CHANGE, i64::MAX)?,
-                (By::Changed, false) => self.walk_changes(OLDEST_CHANGE, i64::MIN)?,
-                (By::Value(Some(parameter), SortKind::Date), true) => self.walk_dates(*parameter)?,
-                (By::Id | By::Value(..), _) => None,
-            },
-            _ => None,
-        };
-        if let Some(places) = walked {
-            return Ok(places);
+        for (gathered, walked) in TURNS {
+            if let Some(numbers) = narrowest(self.reading, self.resource_type, &self.filter, gathered)? {
+                return self.gather(Some(&numbers));
+            }
+            if let Some(places) = self.walk(walked)? {
+                return Ok(places);
+            }
         }
-        let numbers = narrowest(self.reading, self.resource_type, &self.filter, usize::MAX)?;
-        self.gather(numbers.as_deref())
+        self.gather(None)
     }
 
     fn gather(&self, numbers: Option<&[i64]>) -> Result<Vec<Place>, StoreError> {
@@ -247,132 +254,16 @@ impl Search<'_> {
         Ok(places)
     }
 
-    fn is_behind_cursor(&self, place: &Place) -> bool {
+    /// Whether a place is on this page or a later one.
+    pub(super) fn is_behind_cursor(&self, place: &Place) -> bool {
         self.after.as_ref().is_none_or(|after| self.order.compare(place, after).is_gt())
-    }
-
-    fn walk_numbers(&self) -> Result<Option<Vec<Place>>, StoreError> {
-        let range = self.reading.types.resources(self.resource_type);
-        let after = self.after.as_ref().map_or(*range.start(), |after| after.number.max(*range.start()));
-        let Some(span) = ordered_span(self.reading, self.resource_type, &self.filter)? else {
-            if let Some(ways) = ordered_ways(self.reading, self.resource_type, &self.filter)? {
-                return self.walk_ways(&ways, after);
-            }
-            let mut statement = self.reading.connection.prepare_cached(BY_NUMBER)?;
-            return self.walk(statement.query((after, range.end()))?);
-        };
-        let (sql, bounds) = span.sql_behind(after);
-        let mut statement = self.reading.connection.prepare_cached(&sql)?;
-        let mut rows = statement.query(params_from_iter(bounds))?;
-        let mut places = Vec::new();
-        for _ in 0..WALKED_MAX {
-            let Some(row) = rows.next()? else { return Ok(Some(places)) };
-            each_of(self.reading, self.resource_type, &self.filter, &[row.get(0)?], |candidate| {
-                places.push(self.order.place(self.reading, candidate)?);
-                Ok(())
-            })?;
-            if places.len() >= self.wanted {
-                return Ok(Some(places));
-            }
-        }
-        Ok(None)
-    }
-
-    fn walk_ways(&self, ways: &Ways, mut after: i64) -> Result<Option<Vec<Place>>, StoreError> {
-        let mut places = Vec::new();
-        let mut walked = 0;
-        while walked < WALKED_MAX {
-            let numbers = ways.behind(self.reading, after, self.wanted)?;
-            let Some(last) = numbers.last() else { return Ok(Some(places)) };
-            after = *last;
-            walked += numbers.len();
-            each_of(self.reading, self.resource_type, &self.filter, &numbers, |candidate| {
-                places.push(self.order.place(self.reading, candidate)?);
-                Ok(())
-            })?;
-            if places.len() >= self.wanted {
-                places.truncate(self.wanted);
-                return Ok(Some(places));
-            }
-        }
-        Ok(None)
-    }
-
-    fn walk_changes(&self, sql: &str, from: i64) -> Result<Option<Vec<Place>>, StoreError> {
-        let from = match self.after.as_ref().and_then(|after| after.shown.first()) {
-            Some(Shown::Integer(changed)) => *changed,
-            _ => from,
-        };
-        let mut statement = self.reading.connection.prepare_cached(sql)?;
-        self.walk(statement.query((self.reading.types.number(self.resource_type), from))?)
-    }
-
-    /// The matches behind the cursor among all resources in the wanted order, until there are enough or no more rows.
-    fn walk(&self, mut rows: Rows<'_>) -> Result<Option<Vec<Place>>, StoreError> {
-        let mut places = Vec::new();
-        for _ in 0..WALKED_MAX {
-            let Some(row) = rows.next()? else { return Ok(Some(places)) };
-            let candidate = Candidate::from_row(row, self.resource_type)?;
-            let place = self.order.place(self.reading, &candidate)?;
-            if self.is_behind_cursor(&place) && self.filter.passes(self.reading, &candidate)? {
-                places.push(place);
-            }
-            if places.len() >= self.wanted {
-                return Ok(Some(places));
-            }
-        }
-        Ok(None)
-    }
-
-    /// `None` when the walk did not fill the page: within its bound, or before resources without a date, which come last
-    /// and are not in the index.
-    fn walk_dates(&self, parameter: i64) -> Result<Option<Vec<Place>>, StoreError> {
-        let from = match self.after.as_ref().and_then(|after| after.shown.first()) {
-            None => i64::MAX,
-            Some(Shown::Integer(end)) => *end,
-            Some(Shown::Nothing | Shown::Float(_) | Shown::Text(_) | Shown::Amount(..)) => return Ok(None),
-        };
-        let mut places: Vec<Place> = Vec::new();
-        let mut probes = Probes::of(self.reading, self.resource_type, &self.filter)?;
-        let mut dates = self.reading.connection.prepare_cached(NEWEST_DATE)?;
-        let mut dates = dates.query((parameter, from))?;
-        for _ in 0..WALKED_MAX {
-            let Some(date) = dates.next()? else { break };
-            let (number, end) = (date.get(0)?, date.get(1)?);
-            if !probes.may_pass(number)? {
-                continue;
-            }
-            each_of(self.reading, self.resource_type, &self.filter, &[number], |candidate| {
-                let place = self.order.place(self.reading, candidate)?;
-                // A resource with several dates is met at each of them; its place is at the latest.
-                let is_latest = place.shown.first() == Some(&Shown::Integer(end));
-                let is_known = places.last().is_some_and(|last| last.number == place.number);
-                if is_latest && !is_known && self.is_behind_cursor(&place) {
-                    places.push(place);
-                }
-                Ok(())
-            })?;
-            if places.len() >= self.wanted {
-                return Ok(Some(places));
-            }
-        }
-        Ok(None)
     }
 }
 
 const BY_ONE_NUMBER: &str = "SELECT number, id, changed, entries FROM resources WHERE number = ?1 AND method <> 4";
-const BY_NUMBER: &str = "SELECT number, id, changed, entries FROM resources
+/// Everything of a type by number.
+pub(super) const BY_NUMBER: &str = "SELECT number, id, changed, entries FROM resources
     WHERE number > ?1 AND number <= ?2 AND method <> 4 ORDER BY number";
-const NEWEST_CHANGE: &str = "SELECT number, id, changed, entries FROM resources
-    WHERE type = ?1 AND changed <= ?2 AND method <> 4 ORDER BY changed DESC, number";
-const OLDEST_CHANGE: &str = "SELECT number, id, changed, entries FROM resources
-    WHERE type = ?1 AND changed >= ?2 AND method <> 4 ORDER BY changed, number";
-const NEWEST_DATE: &str = r#"SELECT resource, "end" FROM index_date
-    WHERE parameter = ?1 AND "end" <= ?2 ORDER BY "end" DESC, resource"#;
-
-/// The walks, for a test of their plans.
-#[cfg(test)]
-pub(super) const WALKS: [&str; 4] = [BY_NUMBER, NEWEST_CHANGE, OLDEST_CHANGE, NEWEST_DATE];
 
 /// Calls `found` for every match, in no particular order.
 fn each_match(
@@ -388,7 +279,23 @@ fn each_match(
     }
 }
 
+/// Calls `found` for every match among resources, in their order.
 fn each_of(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    filter: &Filter,
+    numbers: &[i64],
+    found: impl FnMut(&Candidate<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    if numbers.len() <= SIFTED_MIN {
+        return each_among(reading, resource_type, filter, numbers, found);
+    }
+    let sifted = Sieve::of(reading, resource_type, filter)?.sift(numbers)?;
+    each_among(reading, resource_type, filter, &sifted, found)
+}
+
+/// As `each_of`, for resources that no index is to be asked about before they are fetched.
+pub(super) fn each_among(
     reading: Reading<'_>,
     resource_type: ResourceType,
     filter: &Filter,
@@ -396,13 +303,7 @@ fn each_of(
     mut found: impl FnMut(&Candidate<'_>) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let mut statement = reading.connection.prepare_cached(BY_ONE_NUMBER)?;
-    let mut probes = if numbers.len() > PROBED_MIN { Some(Probes::of(reading, resource_type, filter)?) } else { None };
     for number in numbers {
-        if let Some(probes) = &mut probes
-            && !probes.may_pass(*number)?
-        {
-            continue;
-        }
         let mut rows = statement.query([number])?;
         while let Some(row) = rows.next()? {
             let candidate = Candidate::from_row(row, resource_type)?;

@@ -1,9 +1,10 @@
 //! The store on SQLite.
 //!
 //! `schema.sql` says what is kept. `write` puts and deletes, `read` gets what is named by its id, `history` lists versions, and `find` searches: the
-//! narrowest part of a condition yields candidates from one index (`candidates`), the condition is checked against each
-//! candidate's own list of values (`filter`), and the order is either walked along an index or sorted (`order`).
-//! There is no SQL made up at run time; every statement is prepared once per connection.
+//! narrowest part of a condition yields candidates from one index (`candidates`), its exact parts are asked of theirs
+//! (`sieve`), the whole is checked against each candidate's own list of values (`filter`), and the order is either
+//! walked along an index (`walks`) or sorted (`order`).
+//! SQL is put together from fixed pieces alone, never from what was sent; every statement is prepared once per connection.
 
 mod amounts;
 mod candidates;
@@ -13,10 +14,11 @@ mod find;
 mod history;
 mod names;
 mod order;
-mod probes;
 mod read;
 mod series;
+mod sieve;
 mod types;
+mod walks;
 mod write;
 
 use std::cell::RefCell;

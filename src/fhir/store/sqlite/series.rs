@@ -8,10 +8,10 @@ use std::cmp::Reverse;
 use super::filter::{Filter, ready};
 use super::find::{passes_by_number, version};
 use super::names::text_of;
-use super::probes::Probes;
 use super::read::Reading;
+use super::sieve::Sieve;
 use crate::fhir::store::interface::StoreError;
-use crate::fhir::store::{Dated, Newest, Parameter};
+use crate::fhir::store::{Dated, Newest, Parameter, Series};
 use crate::r4::resource_type::ResourceType;
 
 /// The concepts of the series about a subject, at most `limit`. Each is one step into the index.
@@ -64,6 +64,51 @@ pub(super) fn newest(reading: Reading<'_>, newest: &Newest) -> Result<Vec<Dated>
     Ok(found)
 }
 
+/// Up to `length` of each series, none newer than `from`, all in the order of time. The second: from where to go on, if
+/// there is more.
+pub(super) fn newest_of_each(
+    reading: Reading<'_>,
+    resource_type: ResourceType,
+    series: &Series,
+    from: i64,
+    length: usize,
+) -> Result<(Vec<Timed>, Option<i64>), StoreError> {
+    let (Some(parameter), Some(subject)) =
+        (reading.number_of_parameter(resource_type, &series.parameter)?, reading.number_of(&series.subject)?)
+    else {
+        return Ok((Vec::new(), None));
+    };
+    let limit = i64::try_from(length).unwrap_or(i64::MAX);
+    let mut statement = reading.connection.prepare_cached(NEWEST_NUMBERS)?;
+    let mut newest = Vec::new();
+    let mut next = None;
+    for concept in &series.concepts {
+        let Some(concept) = reading.number_of(concept)? else { continue };
+        let before = newest.len();
+        let rows = statement.query_map((parameter, subject, concept, from, limit), |row| {
+            Ok(Timed { number: row.get(0)?, end: row.get(1)? })
+        })?;
+        for row in rows {
+            newest.push(row?);
+        }
+        if newest.len() - before >= length {
+            next = next.max(newest.last().map(|last| last.end));
+        }
+    }
+    // What is as new as the last of a series that was not read to its end has others between it.
+    newest.retain(|timed| next.is_none_or(|next| timed.end > next));
+    newest.sort_unstable_by_key(|timed| (Reverse(timed.end), timed.number));
+    Ok((newest, next))
+}
+
+/// A resource at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Timed {
+    pub(super) number: i64,
+    /// The end of that time.
+    pub(super) end: i64,
+}
+
 struct Walk<'a> {
     reading: Reading<'a>,
     parameter: i64,
@@ -103,7 +148,7 @@ impl Walk<'_> {
         };
         let resource_type = self.newest.selection.resource_type;
         let mut found = Vec::new();
-        let mut probes: Option<Probes<'_>> = None;
+        let mut sieve: Option<Sieve<'_>> = None;
         let mut statement = self.reading.connection.prepare_cached(NEWEST_IN_SERIES)?;
         let mut rows = statement.query((self.parameter, self.subject, concept))?;
         while let Some(row) = rows.next()? {
@@ -111,16 +156,16 @@ impl Walk<'_> {
             if self.is_enough(&found, place) {
                 break;
             }
-            if let Some(probes) = &mut probes
-                && !probes.may_pass(place.number)?
+            if let Some(sieve) = &mut sieve
+                && sieve.sift(&[place.number])?.is_empty()
             {
                 continue;
             }
             if passes_by_number(self.reading, resource_type, place.number, &self.filter)? {
                 found.push(place);
-            } else if probes.is_none() {
+            } else if sieve.is_none() {
                 // Where one is refused, more will be: what refuses them is asked first from here on.
-                probes = Some(Probes::of(self.reading, resource_type, &self.filter)?);
+                sieve = Some(Sieve::of(self.reading, resource_type, &self.filter)?);
             }
         }
         places.append(&mut found);
@@ -134,6 +179,8 @@ impl Walk<'_> {
     }
 }
 
+const NEWEST_NUMBERS: &str = r#"SELECT resource, "end" FROM index_series
+    WHERE parameter = ?1 AND subject = ?2 AND concept = ?3 AND "end" <= ?4 ORDER BY "end" DESC, resource DESC LIMIT ?5"#;
 const NEXT_CONCEPT: &str =
     "SELECT min(concept) FROM index_series WHERE parameter = ?1 AND subject = ?2 AND concept > ?3";
 const NEWEST_IN_SERIES: &str = r#"SELECT "end", resource FROM index_series

@@ -111,7 +111,13 @@ fn has_code(code: &str) -> Condition {
 }
 
 fn query(condition: Condition, order: Vec<SortKey>, after: Option<Cursor>, limit: usize) -> Query {
-    Query { selections: vec![Selection { resource_type: ResourceType::OBSERVATION, condition }], order, after, limit }
+    Query {
+        selections: vec![Selection { resource_type: ResourceType::OBSERVATION, condition }],
+        order,
+        after,
+        limit,
+        series: None,
+    }
 }
 
 #[tokio::test]
@@ -349,7 +355,7 @@ async fn walks_go_along_an_index() {
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
     let plans = database.read(|connection| {
-        super::find::WALKS.map(|sql| {
+        super::walks::WALKS.map(|sql| {
             let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
             let steps = statement.query_map([1, 1], |row| row.get::<_, String>(3)).unwrap();
             steps.collect::<Result<Vec<_>, _>>().unwrap().join("; ")

@@ -220,8 +220,7 @@ impl<'a> Gathering<'a> {
     }
 
     fn gather(&mut self) -> Result<(), ApiError> {
-        let mut query =
-            Query { selections: self.question.selections.clone(), order: Vec::new(), after: None, limit: PAGE };
+        let mut query = Query::first(self.question.selections.clone(), PAGE);
         for _ in 0..OBSERVATIONS_MAX / PAGE {
             let page = self.reader.find(&query)?;
             for version in page.versions {

@@ -6,7 +6,7 @@ use jiff::{Span, Timestamp, ToSpan};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::Bench;
+use super::{Bench, link};
 
 #[derive(Clone, Debug)]
 struct Reading {
@@ -393,7 +393,7 @@ fn questions() -> impl Strategy<Value = Question> {
     ]
 }
 
-async fn check(readings: Vec<Reading>, searches: Vec<Vec<Question>>) {
+async fn bench_with(readings: &[Reading]) -> Bench {
     let bench = Bench::with(&TERMINOLOGY).await;
     for (number, family) in FAMILIES.iter().enumerate() {
         bench.put(&format!(r#"{{"resourceType":"Patient","id":"{number}","name":[{{"family":"{family}"}}]}}"#)).await;
@@ -401,16 +401,48 @@ async fn check(readings: Vec<Reading>, searches: Vec<Vec<Question>>) {
     for (number, reading) in readings.iter().enumerate() {
         bench.put(&reading.json(number)).await;
     }
+    bench
+}
+
+fn query(questions: &[Question]) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(questions.iter().map(Question::parameter))
+        .finish()
+}
+
+/// The numbers of the readings that are matches, in the order in which they were written.
+fn matches(readings: &[Reading], questions: &[Question]) -> Vec<usize> {
+    let is_match = |number: &usize| questions.iter().all(|question| question.holds(&readings[*number]));
+    (0..readings.len()).filter(is_match).collect()
+}
+
+async fn check(readings: Vec<Reading>, searches: Vec<Vec<Question>>) {
+    let bench = bench_with(&readings).await;
     for questions in searches {
-        let query = url::form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(questions.iter().map(Question::parameter))
-            .finish();
-        let expected: Vec<String> = (0..readings.len())
-            .filter(|number| questions.iter().all(|question| question.holds(&readings[*number])))
-            .map(|number| number.to_string())
-            .collect();
+        let query = query(&questions);
+        let expected: Vec<String> =
+            matches(&readings, &questions).into_iter().map(|number| number.to_string()).collect();
         let bundle = bench.bundle(&format!("Observation?{query}")).await;
         assert_eq!(Bench::ids(&bundle, "match"), expected, "{questions:?} of {readings:?}");
+    }
+}
+
+/// Page after page, the newest first: by the end of their time, those without one last, ties as they were written.
+async fn check_newest(readings: Vec<Reading>, searches: Vec<(Vec<Question>, usize)>) {
+    let bench = bench_with(&readings).await;
+    for (questions, count) in searches {
+        let mut expected = matches(&readings, &questions);
+        let end = |number: &usize| readings[*number].date.map(|date| span_of(date).1);
+        expected.sort_by_key(|number| std::cmp::Reverse(end(number)));
+        let mut found = Vec::new();
+        let mut next = Some(format!("Observation?{}&_sort=-date&_count={count}", query(&questions)));
+        while let Some(page) = next {
+            let bundle = bench.bundle(&page).await;
+            found.extend(Bench::ids(&bundle, "match"));
+            next = link(&bundle, "next").map(|url| url.trim_start_matches("http://here/fhir/").to_owned());
+        }
+        let expected: Vec<String> = expected.into_iter().map(|number| number.to_string()).collect();
+        assert_eq!(found, expected, "{questions:?} by {count} of {readings:?}");
     }
 }
 
@@ -424,5 +456,19 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(check(readings, searches));
+    }
+
+    /// Enough about few patients that series are read in several blocks and given up.
+    #[test]
+    fn the_newest_come_first_page_after_page(
+        readings in prop::collection::vec(readings(), 1..48),
+        searches in prop::collection::vec((prop::collection::vec(questions(), 0..3), 1_usize..5, prop::option::weighted(0.8, 0..FAMILIES.len())), 16),
+    ) {
+        let searches = searches.into_iter().map(|(mut questions, count, patient)| {
+            questions.extend(patient.map(Question::Patient));
+            (questions, count)
+        });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(check_newest(readings, searches.collect()));
     }
 }
