@@ -64,9 +64,22 @@ async fn every_read_gives_the_part_that_is_asked_for() {
         let form = [("content-type", "application/x-www-form-urlencoded")];
         let found = fhir.raw("POST", "Observation/_search", &form, asked).await.check(200).json();
         assert_eq!(members(&found["entry"][0]["resource"]), expected);
-        let entry = json!({ "request": { "method": "GET", "url": format!("Observation/a?{asked}") } });
-        let batch = fhir.bundle("batch", &[entry]).await.check(200).json();
-        assert_eq!(members(&batch["entry"][0]["resource"]), expected);
+        let get = |url: &str| json!({ "request": { "method": "GET", "url": format!("{url}{asked}") } });
+        let entries = [
+            get("Observation/a?"),
+            get("Observation/a/_history/1?"),
+            get("Observation?_id=a&"),
+            get("Observation/a/_history?"),
+            get("Observation/$lastn?patient=p&max=3&"),
+        ];
+        for kind in ["batch", "transaction"] {
+            let answer = fhir.bundle(kind, &entries).await.check(200).json();
+            for entry in answer["entry"].as_array().unwrap() {
+                let bundle = &entry["resource"];
+                let resource = bundle.pointer("/entry/0/resource").unwrap_or(bundle);
+                assert_eq!(members(resource), expected, "{kind} {asked}");
+            }
+        }
     }
     let whole = fhir.get("Observation/a?_summary=false").await.check(200).json();
     assert_eq!(whole["meta"].get("tag"), None);
@@ -94,6 +107,76 @@ async fn pages_and_what_comes_along_keep_to_what_was_asked() {
 }
 
 #[tokio::test]
+async fn operations_answer_in_part_where_they_answer_with_resources() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = with_readings(&product).await;
+    for path in ["Observation/$lastn?patient=p&max=3&", "Patient/p/$everything?_type=Observation&_count=2&"] {
+        for method in ["GET", "POST"] {
+            let bundle = fhir.raw(method, &format!("{path}_elements=value"), &[], "").await.check(200).json();
+            let own = link(&bundle, "self").unwrap();
+            assert!(own.ends_with("_elements=value"), "{own}");
+            let page = if let Some(next) = link(&bundle, "next") { fhir.get(&next).await.json() } else { bundle };
+            for entry in page["entry"].as_array().unwrap() {
+                assert_eq!(members(&entry["resource"]), ["status", "code", "valueQuantity"], "{method} {path}");
+            }
+        }
+    }
+    let value_set = json!({ "resourceType": "ValueSet", "id": "v", "status": "active", "title": "t",
+        "compose": { "include": [{ "system": "urn:s", "concept": [{ "code": "c" }] }] } });
+    fhir.put(&value_set).await.check(201);
+    let expanded = fhir.get("ValueSet/v/$expand?_elements=expansion").await.check(200).json();
+    assert!(expanded["expansion"].is_object() && expanded.get("title").is_none(), "{expanded}");
+    assert_eq!(expanded["meta"]["tag"][0]["code"], "SUBSETTED");
+    for (path, code, says) in [
+        ("Observation/a/$meta?_summary=true", "not-supported", "`$meta` always answers as a whole"),
+        ("Observation/a/$meta?_elements=code", "not-supported", "Leave out"),
+        ("Observation/$lastn?patient=p&_summary=count", "not-supported", "counts"),
+        ("Observation/$lastn?patient=p&_elements=birthDate", "value", "`birthDate`"),
+        ("ValueSet/v/$expand?_elements=shoeSize", "value", "`shoeSize`"),
+        ("Patient/p/$everything?_elements=shoeSize", "value", "`shoeSize`"),
+    ] {
+        fhir.get(path).await.check_outcome(400, code, says);
+    }
+    fhir.get("Observation/a/$meta?_summary=false").await.check(200);
+    let labels = json!({ "resourceType": "Parameters", "parameter": [
+        { "name": "meta", "valueMeta": { "tag": [{ "code": "x" }] } }] });
+    let refused = fhir.raw("POST", "Observation/a/$meta-add?_summary=true", &[], labels.to_string()).await;
+    refused.check_outcome(400, "not-supported", "whole");
+    let meta = fhir.get("Observation/a/$meta").await.check(200).json();
+    assert!(!meta.to_string().contains("\"x\""), "nothing was added: {meta}");
+    let in_body = json!({ "resourceType": "Parameters", "parameter": [
+        { "name": "patient", "valueString": "p" }, { "name": "_summary", "valueString": "true" }] });
+    let refused = fhir.raw("POST", "Observation/$lastn", &[], in_body.to_string()).await;
+    refused.check_outcome(400, "not-supported", "in the URL");
+}
+
+#[tokio::test]
+async fn who_searches_leniently_is_told_which_elements_are_left_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = with_readings(&product).await;
+    let lenient = [("prefer", "handling=lenient")];
+    for path in ["Observation?_count=2&", "Observation/$lastn?patient=p&max=3&"] {
+        let answer = fhir.raw("GET", &format!("{path}_elements=shoeSize,value"), &lenient, "").await;
+        let bundle = answer.check(200).json();
+        let own = link(&bundle, "self").unwrap();
+        assert!(own.ends_with("_elements=value"), "{own}");
+        assert_eq!(members(&bundle["entry"][0]["resource"]), ["status", "code", "valueQuantity"]);
+        let note = bundle["entry"].as_array().unwrap().last().unwrap();
+        assert_eq!(note["search"]["mode"], "outcome");
+        assert!(note.to_string().contains("`shoeSize`"), "{note}");
+    }
+    let form = [lenient[0], ("content-type", "application/x-www-form-urlencoded")];
+    let found = fhir.raw("POST", "Observation/_search", &form, "_elements=shoeSize,value").await.check(200).json();
+    assert_eq!(members(&found["entry"][0]["resource"]), ["status", "code", "valueQuantity"]);
+    let whole = fhir.raw("GET", "Observation?_id=a&_elements=shoeSize", &lenient, "").await.check(200).json();
+    assert_eq!(whole["entry"][0]["resource"]["note"][0]["text"], "n", "no element is left to cut to");
+    let read = fhir.raw("GET", "Observation/a?_elements=shoeSize", &lenient, "").await;
+    read.check_outcome(400, "value", "`shoeSize`");
+}
+
+#[tokio::test]
 async fn what_is_no_part_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let product = Vitalwire::serve(directory.path(), SERVICE);
@@ -108,7 +191,11 @@ async fn what_is_no_part_is_refused() {
         ("Observation?_summary=text&_include=Observation:subject", "not-supported", "narratives"),
     ] {
         fhir.get(path).await.check_outcome(400, code, says);
+        let entry = json!({ "request": { "method": "GET", "url": path } });
+        fhir.bundle("transaction", &[entry]).await.check_outcome(400, code, says);
     }
+    let entry = json!({ "request": { "method": "GET", "url": "Patient/p?active=true" } });
+    fhir.bundle("transaction", &[entry]).await.check_outcome(400, "not-supported", "`active`");
 }
 
 #[tokio::test]

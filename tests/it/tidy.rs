@@ -31,7 +31,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("fhir::patch", &["r4", "json"]),
     ("fhir::structure", &["r4", "json"]),
     ("fhir::terminology", &["r4", "json", "fhir::store"]),
-    ("fhir::subset", &["r4", "json"]),
+    ("fhir::subset", &["r4", "json", "fhir::search"]),
     ("fhir::xml", &["r4", "json"]),
     (
         "fhir::api",

@@ -21,7 +21,7 @@ impl<S: Send + Sync> FromRequestParts<S> for PlainUrl {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
         let hint = "The condition of a create is the header `If-None-Exist`; those of other writes stand in the URL of the type, \
                     without an id.";
-        takes_only(parts, &["_format", "_pretty"], hint).map(|()| Self)
+        takes_only(parts.uri.query(), &["_format", "_pretty"], hint).map(|()| Self)
     }
 }
 
@@ -29,13 +29,21 @@ impl<S: Send + Sync> FromRequestParts<S> for PlainReadUrl {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
-        let hint = "Search in the type for what fulfils a condition.";
-        takes_only(parts, &["_format", "_pretty", "_summary", "_elements"], hint).map(|()| Self)
+        check_read(parts.uri.query()).map(|()| Self)
     }
 }
 
-fn takes_only(parts: &Parts, known: &[&str], hint: &str) -> Result<(), ApiError> {
-    let mut names = form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).map(|(name, _)| name);
+/// Refuses the query of a read that has parameters besides those of `PlainReadUrl`.
+///
+/// # Errors
+/// When it has.
+pub(crate) fn check_read(query: Option<&str>) -> Result<(), ApiError> {
+    let hint = "Search in the type for what fulfils a condition.";
+    takes_only(query, &["_format", "_pretty", "_summary", "_elements"], hint)
+}
+
+fn takes_only(query: Option<&str>, known: &[&str], hint: &str) -> Result<(), ApiError> {
+    let mut names = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).map(|(name, _)| name);
     match names.find(|name| !known.contains(&name.as_ref())) {
         None => Ok(()),
         Some(name) => {

@@ -51,6 +51,18 @@ pub(crate) enum SearchError {
         /// The bound.
         most: usize,
     },
+    /// `_elements` names what no resource that is searched has.
+    #[error(
+        "`_elements` names `{name}`, which is no element at the root of the resource{}. Separate names with commas; \
+         `Patient.name` is of that type alone",
+        did_you_mean(nearest.as_deref())
+    )]
+    UnknownElement {
+        /// As asked.
+        name: String,
+        /// The known name that comes closest.
+        nearest: Option<String>,
+    },
     /// A condition that says nothing.
     #[error("a condition needs at least one search parameter")]
     NoCriteria,
@@ -63,7 +75,7 @@ impl SearchError {
     /// Whether `Prefer: handling=lenient` lets the search go on without the parameter.
     pub(crate) fn is_about_an_unknown_parameter(&self) -> bool {
         match self {
-            Self::UnknownParameter { .. } | Self::Unsupported { .. } => true,
+            Self::UnknownParameter { .. } | Self::Unsupported { .. } | Self::UnknownElement { .. } => true,
             Self::UnknownModifier { .. }
             | Self::BadValue { .. }
             | Self::TooMany { .. }

@@ -7,6 +7,7 @@
 //! One rule above all: what is not understood is refused, never dropped, for a search without one of its conditions
 //! shows readings nobody asked for.
 
+pub(crate) mod element;
 pub(crate) mod error;
 pub(crate) mod include;
 pub(crate) mod index;

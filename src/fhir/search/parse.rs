@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use super::element::Named;
 use super::error::SearchError;
 use super::include::{self, Include};
 use super::plan::{Budget, CRITERIA_MAX, all, criterion, supported};
@@ -97,6 +98,7 @@ pub(crate) fn parse(
     for (name, value) in pairs {
         match draft.take(&name, &value) {
             Ok(Taken::Cursor) => draft.search.cursor = Some(value),
+            Ok(Taken::Elements(elements)) => draft.elements(name, elements, handling)?,
             Ok(Taken::Understood) => draft.search.understood.push((name, value)),
             Err(error) if handling == Handling::Lenient && error.is_about_an_unknown_parameter() => {
                 draft.search.ignored.push(error);
@@ -119,6 +121,8 @@ struct Draft {
 enum Taken {
     Understood,
     Cursor,
+    /// Names as asked, or why they are none.
+    Elements(Vec<Result<String, SearchError>>),
 }
 
 /// Result parameters that may stand once.
@@ -175,8 +179,13 @@ impl Draft {
                 let reason = "the path names the only type that is searched";
                 return Err(SearchError::Unsupported { name: name.to_owned(), reason });
             }
+            "_elements" => {
+                let known =
+                    |name: &str| Named::parse(name, self.search.scope.only_type()).map(|_named| name.to_owned());
+                return Ok(Taken::Elements(value.split(',').map(known).collect()));
+            }
             // What comes back is settled where formats are, before a search is read.
-            "_format" | "_pretty" | "_elements" => {}
+            "_format" | "_pretty" => {}
             // The default.
             "_contained" if value == "false" => {}
             name if NOT_BUILT.contains(&name) => {
@@ -185,6 +194,27 @@ impl Draft {
             name => self.include_or_criterion(name, value)?,
         }
         Ok(Taken::Understood)
+    }
+
+    /// Elements that are not known are left out one by one, where that is allowed. Parts are cut where formats are.
+    fn elements(
+        &mut self,
+        name: String,
+        elements: Vec<Result<String, SearchError>>,
+        handling: Handling,
+    ) -> Result<(), SearchError> {
+        let mut known = Vec::new();
+        for element in elements {
+            match element {
+                Ok(element) => known.push(element),
+                Err(error) if handling == Handling::Lenient => self.search.ignored.push(error),
+                Err(error) => return Err(error),
+            }
+        }
+        if !known.is_empty() {
+            self.search.understood.push((name, known.join(",")));
+        }
+        Ok(())
     }
 
     fn only_once(&mut self, name: &str, value: &str) -> Result<(), SearchError> {

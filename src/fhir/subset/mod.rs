@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
+use crate::fhir::search::element::Named;
 use crate::json::Node;
 use crate::json::tree::members;
 use crate::r4::definitions::elements::{Element, elements_of};
@@ -30,15 +31,6 @@ pub(crate) enum Subset {
     Data,
     /// Those that are named.
     Elements(Vec<Named>),
-}
-
-/// An element of a resource, as a client names it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Named {
-    /// Of this type alone.
-    pub(crate) resource_type: Option<ResourceType>,
-    /// A choice without its type: `value`.
-    pub(crate) element: String,
 }
 
 /// How a resource came into an answer.

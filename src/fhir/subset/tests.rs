@@ -1,4 +1,5 @@
-use super::{Named, Role, Subset, of_bundle};
+use super::{Role, Subset, of_bundle};
+use crate::fhir::search::element::Named;
 use crate::r4::resource_type::ResourceType;
 
 const OBSERVATION: &str = r#"{"resourceType":"Observation","id":"o","meta":{"versionId":"1","tag":[{"code":"t"}]},"text":{"status":"generated","div":"<div/>"},"extension":[{"url":"u"}],"modifierExtension":[{"url":"m","valueCode":"c"}],"status":"final","_status":{"id":"s"},"code":{"text":"c","extension":[{"url":"u"}]},"valueQuantity":{"value":65.00,"unit":"\u0062pm"},"note":[{"text":"n"}],"component":[{"code":{"text":"d"},"referenceRange":[{"text":"r"}],"valueInteger":1}]}"#;

@@ -193,6 +193,13 @@ pub(super) struct Read {
     pub(super) is_head: bool,
 }
 
+impl Read {
+    /// What stands before the question mark, and what behind.
+    pub(super) fn path_and_query(&self) -> (&str, &str) {
+        self.url.split_once('?').unwrap_or((&self.url, ""))
+    }
+}
+
 /// Where an entry is read.
 #[derive(Clone, Copy)]
 pub(super) struct Here<'a> {

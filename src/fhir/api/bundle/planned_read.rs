@@ -2,13 +2,16 @@
 
 use bytes::Bytes;
 use http::StatusCode;
+use url::form_urlencoded;
 
 use super::entry::{Read, key_in};
 use super::respond::Answer;
 use crate::fhir::api::error::{ApiError, Category};
+use crate::fhir::api::format::part::{Part, Place};
 use crate::fhir::api::history::History;
 use crate::fhir::api::limits::decode;
 use crate::fhir::api::operations::Work;
+use crate::fhir::api::plain_url::check_read;
 use crate::fhir::api::preconditions::{ReadConditions, etag};
 use crate::fhir::api::resource::Rules;
 use crate::fhir::api::state::ApiState;
@@ -25,6 +28,8 @@ pub(super) struct PlannedRead {
     pub(super) target: Target,
     /// Nothing but status and version is asked for.
     pub(super) is_head: bool,
+    /// What of the answer is asked for, if not all; operations see to that themselves.
+    pub(super) part: Option<Part>,
 }
 
 /// What is read.
@@ -40,10 +45,8 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// What a read asks for.
-    pub(super) fn of(state: &ApiState, rules: Rules<'_>, read: Read) -> Result<Self, ApiError> {
-        let Read { url, none_match, modified_since, .. } = read;
-        let (path, query) = url.split_once('?').unwrap_or((&url, ""));
+    fn of(state: &ApiState, rules: Rules<'_>, read: &Read) -> Result<Self, ApiError> {
+        let (path, query) = read.path_and_query();
         if let Some(of) = lineage(path) {
             let history = History::read(&state.settings, of?, query)?;
             return Ok(Self::History(Box::new(history)));
@@ -57,16 +60,31 @@ impl Target {
             Some((path, version)) => (path, Some(version_named(version)?)),
             None => (path, None),
         };
-        let conditions = ReadConditions::of(none_match.as_deref(), modified_since)?;
+        check_read(Some(query))?;
+        let conditions = ReadConditions::of(read.none_match.as_deref(), read.modified_since)?;
         Ok(Self::Resource { key: key_in(path)?, version, conditions })
     }
 }
 
 impl PlannedRead {
+    /// What a read asks for.
+    pub(super) fn of(state: &ApiState, rules: Rules<'_>, index: usize, read: &Read) -> Result<Self, ApiError> {
+        let target = Target::of(state, rules, read)?;
+        let (path, query) = read.path_and_query();
+        let part = match Place::of(path) {
+            Some(place) => Part::asked(form_urlencoded::parse(query.as_bytes()), place, Handling::Strict)?,
+            None => None,
+        };
+        Ok(Self { index, target, is_head: read.is_head, part })
+    }
+
     /// The answer, from within the transaction.
     pub(super) fn answer(self, reader: &dyn Reader, base_url: &str) -> Result<Answer, ApiError> {
-        let is_head = self.is_head;
-        let answer = self.target.answer(reader, base_url)?;
+        let Self { is_head, part, .. } = self;
+        let mut answer = self.target.answer(reader, base_url)?;
+        if let Some(part) = part.filter(|_| answer.status == StatusCode::OK) {
+            answer.body = part.of(answer.body);
+        }
         Ok(if is_head { Answer { body: Bytes::new(), ..answer } } else { answer })
     }
 }

@@ -66,14 +66,13 @@ impl Plan {
             match request? {
                 Request::Write(change) => plan.changes.push(Planned { index, change: *change, links: Vec::new() }),
                 Request::Read(read) => {
-                    let is_head = read.is_head;
-                    let target = Target::of(state, rules, read).map_err(|error| error.in_entry(index))?;
-                    plan.reads.push(PlannedRead { index, target, is_head });
+                    let planned = PlannedRead::of(state, rules, index, &read);
+                    plan.reads.push(planned.map_err(|error| error.in_entry(index))?);
                 }
                 Request::Operation(asked) => {
                     let work = asked.prepare(state, rules.registry, rules.base_url, &HeaderMap::new());
                     let target = Target::Operation(work.map_err(|error| error.in_entry(index))?);
-                    plan.reads.push(PlannedRead { index, target, is_head: false });
+                    plan.reads.push(PlannedRead { index, target, is_head: false, part: None });
                 }
             }
         }

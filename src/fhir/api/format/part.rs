@@ -14,116 +14,145 @@ use url::form_urlencoded;
 use super::Form;
 use crate::fhir::api::body;
 use crate::fhir::api::error::{ApiError, Category, FHIR_JSON};
+use crate::fhir::api::search::handling;
 use crate::fhir::api::state::MOUNT;
-use crate::fhir::search::error::nearest;
-use crate::fhir::subset::{Named, Role, Subset, of_bundle};
-use crate::r4::definitions::elements::{Shape, elements_of};
+use crate::fhir::search::element::Named;
+use crate::fhir::search::parse::Handling;
+use crate::fhir::subset::{Role, Subset, of_bundle};
 use crate::r4::id::is_id;
 use crate::r4::resource_type::ResourceType;
 
-/// What a path leads to.
+/// What is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(crate) enum Place {
     /// One resource.
     Resource(Option<ResourceType>),
     /// A Bundle of resources that were searched, of one type or of several.
     Search(Option<ResourceType>),
-    /// A Bundle, or whatever else an operation gives.
-    Other(Option<ResourceType>),
+    /// Another Bundle of resources, of one type or of several.
+    Bundle(Option<ResourceType>),
 }
 
-/// Cuts what a read gives to the part that was asked for.
+/// The part of an answer that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    subset: Subset,
+    place: Place,
+}
+
+/// Cuts what a read gives to the part that was asked for. Operations cut their answers themselves.
 pub(crate) async fn cut(request: Request, next: Next) -> Response {
     let path = request.uri().path();
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    if !is_read && !path.ends_with("/_search") {
-        return next.run(request).await;
-    }
     let place = Place::of(path.strip_prefix(MOUNT).unwrap_or(path));
-    let query = request.uri().query().unwrap_or_default();
-    let asked = match subset(form_urlencoded::parse(query.as_bytes()), place) {
+    let Some(place) = place.filter(|_| is_read || path.ends_with("/_search")) else {
+        return next.run(request).await;
+    };
+    let handling = match place {
+        Place::Search(_) => handling(request.headers()),
+        Place::Resource(_) | Place::Bundle(_) => Ok(Handling::Strict),
+    };
+    let query = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
+    let (asked, handling) = match handling.and_then(|handling| Ok((Part::asked(query, place, handling)?, handling))) {
         Ok(asked) => asked,
         Err(refusal) => return refusal.into_response(),
     };
     let response = next.run(request).await;
     let in_form = match response.extensions().get::<Form>() {
-        Some(Form(parameters)) => subset(parameters.iter().map(|(name, value)| (name, value)), place),
+        Some(Form(parameters)) => Part::asked(parameters.iter().map(|(name, value)| (name, value)), place, handling),
         None => Ok(None),
     };
     match in_form {
-        Ok(in_form) => part(response, in_form.or(asked), place).await,
+        Ok(in_form) => cut_to(response, in_form.or(asked)).await,
         Err(refusal) => refusal.into_response(),
     }
 }
 
-async fn part(response: Response, subset: Option<Subset>, place: Place) -> Response {
+async fn cut_to(response: Response, part: Option<Part>) -> Response {
     let is_resource = response.status().is_success() && response.headers().get(CONTENT_TYPE) == Some(&FHIR_JSON);
-    let Some(subset) = subset.filter(|_| is_resource) else { return response };
+    let Some(part) = part.filter(|_| is_resource) else { return response };
     let (mut parts, body) = response.into_parts();
     let text = match body::read(body, usize::MAX).await {
         Ok(text) => text,
         Err(error) => return error.into_response(),
     };
     parts.headers.remove(CONTENT_LENGTH);
-    let cut = move || {
-        let cut = match place {
-            Place::Resource(_) => subset.of(&text, Role::Match),
-            Place::Search(_) | Place::Other(_) => of_bundle(&subset, &text),
-        };
-        cut.map_or(text, Bytes::from)
-    };
-    match tokio::task::spawn_blocking(cut).await {
+    match tokio::task::spawn_blocking(move || part.of(text)).await {
         Ok(text) => Response::from_parts(parts, Body::from(text)),
         Err(error) => ApiError::internal(error).into_response(),
     }
 }
 
 impl Place {
-    /// The place of a path below the base.
-    fn of(path: &str) -> Self {
+    /// The place of a path below the base; `None` for that of an operation.
+    pub(crate) fn of(path: &str) -> Option<Self> {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-        match segments.as_slice() {
+        if segments.last().is_some_and(|name| name.starts_with(['$', '%'])) {
+            return None;
+        }
+        Some(match segments.as_slice() {
             ["metadata"] => Self::Resource(ResourceType::parse("CapabilityStatement")),
             [] | ["_search"] => Self::Search(None),
-            [name] if name.starts_with(['$', '_', '%']) => Self::Other(None),
+            ["_history"] => Self::Bundle(None),
             [name] | [name, "_search"] => Self::Search(ResourceType::parse(name)),
             [name, id] | [name, id, "_history", _] if is_id(id) => Self::Resource(ResourceType::parse(name)),
-            [_, id, name] | [_, id, name, "_search"] if is_id(id) && !name.starts_with(['$', '_', '%']) => {
+            [_, id, name] | [_, id, name, "_search"] if is_id(id) && *name != "_history" => {
                 Self::Search(ResourceType::parse(name))
             }
-            [name, ..] => Self::Other(ResourceType::parse(name).filter(|_| path.ends_with("/_history"))),
-        }
+            [name, ..] => Self::Bundle(ResourceType::parse(name)),
+        })
     }
 
     fn resource_type(self) -> Option<ResourceType> {
         match self {
-            Self::Resource(resource_type) | Self::Search(resource_type) | Self::Other(resource_type) => resource_type,
+            Self::Resource(resource_type) | Self::Search(resource_type) | Self::Bundle(resource_type) => resource_type,
         }
     }
 }
 
-/// What part parameters ask for; `None` for the whole.
-fn subset<N: AsRef<str>, V: AsRef<str>>(
-    parameters: impl Iterator<Item = (N, V)>,
-    place: Place,
-) -> Result<Option<Subset>, ApiError> {
-    let (mut summary, mut elements) = (None, Vec::new());
-    for (name, value) in parameters {
-        match name.as_ref() {
-            "_summary" => summary = summary_named(value.as_ref(), place)?,
-            "_elements" => {
-                for name in value.as_ref().split(',') {
-                    elements.push(element_named(name, place)?);
+impl Part {
+    /// What part parameters ask for; `None` for the whole. Elements that are not known are left out where `handling`
+    /// allows it, which the one who asks for that has to be told.
+    ///
+    /// # Errors
+    /// When they ask for what is no part.
+    pub(crate) fn asked<N: AsRef<str>, V: AsRef<str>>(
+        parameters: impl Iterator<Item = (N, V)>,
+        place: Place,
+        handling: Handling,
+    ) -> Result<Option<Self>, ApiError> {
+        let (mut summary, mut elements) = (None, Vec::new());
+        for (name, value) in parameters {
+            match name.as_ref() {
+                "_summary" => summary = summary_named(value.as_ref(), place)?,
+                "_elements" => {
+                    for name in value.as_ref().split(',') {
+                        match Named::parse(name, place.resource_type()) {
+                            Ok(named) => elements.push(named),
+                            Err(_) if handling == Handling::Lenient => {}
+                            Err(error) => return Err(error.into()),
+                        }
+                    }
                 }
+                _ => {}
             }
-            _ => {}
         }
+        if summary.is_some() && !elements.is_empty() {
+            let detail = "`_summary` and `_elements` ask for different parts. Ask for one of them.";
+            return Err(ApiError::new(Category::Value, detail));
+        }
+        let subset = if elements.is_empty() { summary } else { Some(Subset::Elements(elements)) };
+        Ok(subset.map(|subset| Self { subset, place }))
     }
-    if summary.is_some() && !elements.is_empty() {
-        let detail = "`_summary` and `_elements` ask for different parts. Ask for one of them.";
-        return Err(ApiError::new(Category::Value, detail));
+
+    /// The part of an answer, which is a resource as JSON.
+    pub(crate) fn of(&self, text: Bytes) -> Bytes {
+        let cut = match self.place {
+            Place::Resource(_) => self.subset.of(&text, Role::Match),
+            Place::Search(_) | Place::Bundle(_) => of_bundle(&self.subset, &text),
+        };
+        cut.map_or(text, Bytes::from)
     }
-    Ok(if elements.is_empty() { summary } else { Some(Subset::Elements(elements)) })
 }
 
 fn summary_named(value: &str, place: Place) -> Result<Option<Subset>, ApiError> {
@@ -144,45 +173,25 @@ fn summary_named(value: &str, place: Place) -> Result<Option<Subset>, ApiError> 
     })
 }
 
-/// An element of the type in question, or of the type in front of its name.
-fn element_named(text: &str, place: Place) -> Result<Named, ApiError> {
-    let (resource_type, name) = match text.split_once('.') {
-        Some((first, rest)) if ResourceType::parse(first).is_some() => (ResourceType::parse(first), rest),
-        _ => (None, text),
-    };
-    let name = name.strip_suffix("[x]").unwrap_or(name);
-    let types: Vec<ResourceType> = match resource_type.or(place.resource_type()) {
-        Some(only) => vec![only],
-        None => ResourceType::all().collect(),
-    };
-    let known = || types.iter().flat_map(|it| elements_of(it.as_str()));
-    // The type is always there. Client libraries that think in JSON ask for it all the same.
-    if name == "resourceType" || known().any(|element| element.name == name) {
-        return Ok(Named { resource_type, element: name.to_owned() });
-    }
-    let choice = known().find(|element| element.shape == Shape::Choice && element.type_under(name).is_some());
-    let near =
-        choice.map(|element| element.name.to_owned()).or_else(|| nearest(name, known().map(|element| element.name)));
-    let hint = near.map_or_else(|| ".".to_owned(), |near| format!("; did you mean `{near}`?"));
-    let detail = format!(
-        "`_elements` names `{name}`, which is no element at the root of the resource{hint} Separate names with commas; \
-         `Patient.name` is of that type alone."
-    );
-    Err(ApiError::new(Category::Value, detail))
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Place, subset};
-    use crate::fhir::subset::{Named, Subset};
+    use super::{Part, Place};
+    use crate::fhir::search::element::Named;
+    use crate::fhir::search::parse::Handling;
+    use crate::fhir::subset::Subset;
     use crate::r4::resource_type::ResourceType;
+
+    fn asked(path: &str, query: &str, handling: Handling) -> Result<Option<Subset>, String> {
+        let pairs = url::form_urlencoded::parse(query.as_bytes());
+        let part = Part::asked(pairs, Place::of(path).unwrap(), handling).map_err(|error| error.to_string())?;
+        Ok(part.map(|part| part.subset))
+    }
 
     #[track_caller]
     fn check(path: &str, query: &str, expected: Result<Option<Subset>, &str>) {
-        let pairs = url::form_urlencoded::parse(query.as_bytes());
-        match (subset(pairs, Place::of(path)), expected) {
+        match (asked(path, query, Handling::Strict), expected) {
             (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{path} {query}"),
-            (Err(error), Err(says)) => assert!(error.to_string().contains(says), "{path} {query}: {error}"),
+            (Err(error), Err(says)) => assert!(error.contains(says), "{path} {query}: {error}"),
             (found, expected) => panic!("{path} {query}: {found:?}, not {expected:?}"),
         }
     }
@@ -191,17 +200,20 @@ mod tests {
     fn a_path_leads_to_one_resource_or_to_several() {
         let patient = ResourceType::parse("Patient");
         for (path, expected) in [
-            ("/Patient/p", Place::Resource(patient)),
-            ("/Patient/p/_history/1", Place::Resource(patient)),
-            ("/Patient", Place::Search(patient)),
-            ("/Patient/_search", Place::Search(patient)),
-            ("/Device/d/Patient", Place::Search(patient)),
-            ("/", Place::Search(None)),
-            ("/Device/d/*", Place::Search(None)),
-            ("/Patient/_history", Place::Other(patient)),
-            ("/Patient/p/_history", Place::Other(patient)),
-            ("/Patient/p/$everything", Place::Other(None)),
-            ("/_history", Place::Other(None)),
+            ("/Patient/p", Some(Place::Resource(patient))),
+            ("/Patient/p/_history/1", Some(Place::Resource(patient))),
+            ("/Patient", Some(Place::Search(patient))),
+            ("/Patient/_search", Some(Place::Search(patient))),
+            ("/Device/d/Patient", Some(Place::Search(patient))),
+            ("/Device/d/Patient/_search", Some(Place::Search(patient))),
+            ("/", Some(Place::Search(None))),
+            ("/Device/d/*", Some(Place::Search(None))),
+            ("/Patient/_history", Some(Place::Bundle(patient))),
+            ("/Patient/p/_history", Some(Place::Bundle(patient))),
+            ("/_history", Some(Place::Bundle(None))),
+            ("/Patient/p/$everything", None),
+            ("/Patient/%24everything", None),
+            ("/$everything", None),
         ] {
             assert_eq!(Place::of(path), expected, "{path}");
         }
@@ -222,9 +234,8 @@ mod tests {
             "_elements=value[x],Patient.name&_elements=status",
             Ok(Some(Subset::Elements(vec![named("", "value"), named("Patient", "name"), named("", "status")]))),
         );
-        check("/", "_elements=birthDate", Ok(Some(Subset::Elements(vec![named("", "birthDate")]))));
-        let type_too = Subset::Elements(vec![named("", "name"), named("", "resourceType")]);
-        check("/Patient", "_elements=name,resourceType", Ok(Some(type_too)));
+        let lenient = asked("/Observation", "_elements=shoeSize,status", Handling::Lenient);
+        assert_eq!(lenient, Ok(Some(Subset::Elements(vec![named("", "status")]))));
     }
 
     #[test]
@@ -233,9 +244,6 @@ mod tests {
         check("/Patient/p", "_summary=count", Err("counts the matches"));
         check("/Patient", "_summary=true&_elements=name", Err("Ask for one"));
         check("/Patient", "_elements=nam", Err("did you mean `name`?"));
-        check("/Patient", "_elements=name.family", Err("no element at the root"));
-        check("/Observation", "_elements=valueQuantity", Err("did you mean `value`?"));
-        check("/Patient", "_elements=", Err("no element"));
         check("/", "_elements=shoeSize", Err("no element"));
     }
 }

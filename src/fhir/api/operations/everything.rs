@@ -110,7 +110,7 @@ impl Asked {
         let page_size = PageSize { default: max, max };
         let mut search = parse(call.registry, Scope::Everything(inside), paging, page_size, Handling::Strict)?;
         // The links repeat everything; which parameters there are is part of what a cursor belongs to.
-        for name in ["start", "end", "_since", "_type"] {
+        for name in ["start", "end", "_since", "_type", "_summary", "_elements"] {
             let texts = parameters.texts(name).map(|text| (name.to_owned(), text.to_owned()));
             search.understood.extend(texts);
         }

@@ -28,15 +28,19 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
+use url::form_urlencoded;
 
 use self::parameters::{Input, Others, Parameters};
 use super::body::JsonBody;
 use super::error::{ApiError, Category};
+use super::format::part::{Part, Place};
 use super::resource::Rules;
 use super::respond;
+use super::search::handling;
 use super::state::ApiState;
 use super::target::{key_named, type_named};
 use crate::fhir::search::error::nearest;
+use crate::fhir::search::parse::Handling;
 use crate::fhir::search::registry::Registry;
 use crate::fhir::store::ResourceKey;
 use crate::fhir::store::interface::{Reader, Writer};
@@ -58,6 +62,8 @@ pub(crate) struct Operation {
     inputs: &'static [Input],
     /// What becomes of all other parameters.
     others: Others,
+    /// What it answers with.
+    answer: Answer,
     /// What it does.
     handler: fn(&Call<'_>) -> Result<Work, ApiError>,
 }
@@ -72,6 +78,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Reads,
         inputs: everything::INPUTS,
         others: Others::Refused,
+        answer: Answer::Bundle,
         handler: everything::everything,
     },
     Operation {
@@ -82,6 +89,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Reads,
         inputs: everything::INPUTS,
         others: Others::Refused,
+        answer: Answer::Bundle,
         handler: everything::everything,
     },
     Operation {
@@ -92,6 +100,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Reads,
         inputs: everything::INPUTS,
         others: Others::Refused,
+        answer: Answer::Bundle,
         handler: everything::everything,
     },
     Operation {
@@ -102,6 +111,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Reads,
         inputs: expand::INPUTS,
         others: Others::Refused,
+        answer: Answer::Resource("ValueSet"),
         handler: expand::expand,
     },
     Operation {
@@ -112,6 +122,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Reads,
         inputs: lookup::INPUTS,
         others: Others::Refused,
+        answer: Answer::Whole,
         handler: lookup::lookup,
     },
     Operation {
@@ -122,6 +133,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Reads,
         inputs: subsumes::INPUTS,
         others: Others::Refused,
+        answer: Answer::Whole,
         handler: subsumes::subsumes,
     },
     Operation {
@@ -132,6 +144,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Reads,
         inputs: validate_code::OF_SYSTEM,
         others: Others::Refused,
+        answer: Answer::Whole,
         handler: validate_code::of_system,
     },
     Operation {
@@ -142,6 +155,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Reads,
         inputs: validate_code::OF_VALUE_SET,
         others: Others::Refused,
+        answer: Answer::Whole,
         handler: validate_code::of_value_set,
     },
     Operation {
@@ -152,6 +166,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Reads,
         inputs: &[],
         others: Others::Refused,
+        answer: Answer::Whole,
         handler: meta::meta,
     },
     Operation {
@@ -162,6 +177,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Reads,
         inputs: validate::INPUTS,
         others: Others::Refused,
+        answer: Answer::Whole,
         handler: validate::validate,
     },
     Operation {
@@ -172,6 +188,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Writes,
         inputs: meta::INPUTS,
         others: Others::Refused,
+        answer: Answer::Whole,
         handler: meta::add,
     },
     Operation {
@@ -182,6 +199,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Writes,
         inputs: meta::INPUTS,
         others: Others::Refused,
+        answer: Answer::Whole,
         handler: meta::delete,
     },
     Operation {
@@ -192,6 +210,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Reads,
         inputs: lastn::INPUTS,
         others: Others::Search,
+        answer: Answer::Bundle,
         handler: lastn::lastn,
     },
     Operation {
@@ -202,6 +221,7 @@ static OPERATIONS: &[Operation] = &[
         effect: Effect::Reads,
         inputs: stats::INPUTS,
         others: Others::Refused,
+        answer: Answer::Whole,
         handler: stats::stats,
     },
 ];
@@ -235,6 +255,17 @@ enum Effect {
     Reads,
     /// It writes.
     Writes,
+}
+
+/// What an operation answers with, as far as a part of it can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// What is no resource of its own, such as `Parameters`: there are no parts of it.
+    Whole,
+    /// A resource of a type.
+    Resource(&'static str),
+    /// A Bundle of resources.
+    Bundle,
 }
 
 /// What an operation is called on.
@@ -310,6 +341,16 @@ impl Work {
     pub(crate) fn write(job: impl FnOnce(&mut dyn Writer) -> Result<Reply, ApiError> + Send + 'static) -> Self {
         Self::Write(Box::new(job))
     }
+
+    /// The same, answered in part.
+    fn cut_to(self, part: Part) -> Self {
+        let cut = move |reply: Reply| Reply { body: part.of(reply.body), ..reply };
+        match self {
+            Self::Done(reply) => Self::Done(cut(reply)),
+            Self::Read(job) => Self::read(move |reader| job(reader).map(cut)),
+            Self::Write(job) => Self::write(move |writer| job(writer).map(cut)),
+        }
+    }
 }
 
 /// A request for an operation, not yet understood.
@@ -343,8 +384,13 @@ impl Asked {
         if operation.effect == Effect::Writes && !self.is_post {
             return Err(ApiError::method_not_allowed(methods(name)));
         }
+        let part = operation.part(&target, &self.query, handling(headers)?)?;
         let parameters = Parameters::read(&self.query, &self.body, operation.inputs, operation.others)?;
-        (operation.handler)(&Call { state, target, parameters, registry, base_url, headers })
+        let work = (operation.handler)(&Call { state, target, parameters, registry, base_url, headers })?;
+        Ok(match part {
+            Some(part) => work.cut_to(part),
+            None => work,
+        })
     }
 }
 
@@ -455,6 +501,22 @@ impl Operation {
             Target::Instance(key) => (Level::Instance, Some(key.resource_type)),
         };
         self.levels.contains(&level) && resource_type.is_none_or(|resource_type| self.types.include(resource_type))
+    }
+
+    /// The part of the answer that a query asks for; `None` for the whole.
+    fn part(&self, target: &Target, query: &str, handling: Handling) -> Result<Option<Part>, ApiError> {
+        let (place, handling) = match (self.answer, self.others, target) {
+            (Answer::Bundle, Others::Search, Target::Type(only)) => (Place::Bundle(Some(*only)), handling),
+            (Answer::Bundle, ..) => (Place::Bundle(None), Handling::Strict),
+            (Answer::Resource(name), ..) => (Place::Resource(ResourceType::parse(name)), Handling::Strict),
+            (Answer::Whole, ..) => (Place::Resource(None), Handling::Strict),
+        };
+        let part = Part::asked(form_urlencoded::parse(query.as_bytes()), place, handling)?;
+        if part.is_some() && self.answer == Answer::Whole {
+            let detail = format!("`${}` always answers as a whole. Leave out `_summary` and `_elements`.", self.name);
+            return Err(ApiError::new(Category::NotSupported, detail));
+        }
+        Ok(part)
     }
 
     /// The paths under which it is called, for people.

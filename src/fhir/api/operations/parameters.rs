@@ -83,6 +83,12 @@ enum Value<'a> {
     Parts,
 }
 
+impl Given<'_> {
+    fn in_url(name: String, value: String) -> Self {
+        Self { name: name.into(), value: Value::Text(value.into()), location: String::new() }
+    }
+}
+
 impl<'a> Parameters<'a> {
     /// The parameters of a query, percent-encoded, and of a body, which is JSON or empty.
     ///
@@ -92,8 +98,11 @@ impl<'a> Parameters<'a> {
         let mut reading = Reading { others, left: PARAMETERS_MAX };
         let mut given = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            if !matches!(name.as_ref(), "_format" | "_pretty" | "_summary" | "_elements") {
-                given.push(reading.of_query(name.into_owned(), value.into_owned(), inputs)?);
+            match name.as_ref() {
+                "_format" | "_pretty" => {}
+                // Read beforehand; here for what links repeat.
+                "_summary" | "_elements" => given.push(Given::in_url(name.into_owned(), value.into_owned())),
+                _ => given.push(reading.of_query(name.into_owned(), value.into_owned(), inputs)?),
             }
         }
         if !body.trim_ascii().is_empty() {
@@ -176,7 +185,7 @@ struct Reading {
 impl Reading {
     fn of_query(&mut self, name: String, value: String, inputs: &[Input]) -> Result<Given<'static>, ApiError> {
         self.count()?;
-        let given = Given { name: name.into(), value: Value::Text(value.into()), location: String::new() };
+        let given = Given::in_url(name, value);
         self.check_kind(&given, inputs)?;
         Ok(given)
     }
@@ -255,7 +264,12 @@ impl Reading {
             Err(if given.location.is_empty() { error } else { error.at(&given.location) })
         };
         let Some(input) = input(inputs, name) else {
+            let is_form = matches!(name.as_ref(), "_format" | "_pretty" | "_summary" | "_elements");
             return match (self.others, &given.value) {
+                (Others::Search, _) if is_form => refused(
+                    Category::NotSupported,
+                    format!("`{name}` is about the form of the answer: send it in the URL."),
+                ),
                 (Others::Search, Value::Text(_)) => Ok(()),
                 (Others::Search, _) => {
                     refused(Category::Value, format!("`{name}` is a search parameter: send its value as a string."))

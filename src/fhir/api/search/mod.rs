@@ -141,7 +141,10 @@ impl From<SearchError> for ApiError {
             | SearchError::Unsupported { .. }
             | SearchError::UnknownModifier { .. } => Category::NotSupported,
             SearchError::TooMany { .. } => Category::TooCostly,
-            SearchError::BadValue { .. } | SearchError::NoCriteria | SearchError::BadCursor => Category::Value,
+            SearchError::BadValue { .. }
+            | SearchError::UnknownElement { .. }
+            | SearchError::NoCriteria
+            | SearchError::BadCursor => Category::Value,
         };
         Self::new(category, format!("The search was refused: {error}."))
     }
