@@ -1,6 +1,6 @@
-//! Series: the Observations about one subject that say something of the same concept, in the order of their time. They
-//! are what "the newest of each kind" (`$lastn`) is read from
-//! (<https://hl7.org/fhir/R4/observation-operation-lastn.html>).
+//! Series: the Observations that say something of the same concept, about one subject and about all, in the order of their
+//! time. "The newest of each kind" (`$lastn`, <https://hl7.org/fhir/R4/observation-operation-lastn.html>) is read from
+//! them, and so are searches for the newest of a subject or a code.
 //!
 //! A concept is all of `Observation.code`: its codings, or its text if it has none. Concepts that share a coding mean
 //! the same, and so do those that share one with either, see `groups`.
@@ -17,8 +17,14 @@ use crate::r4::resource_type::ResourceType;
 /// The name under which series are indexed; no search parameter has it.
 pub(crate) static SERIES: LazyLock<Parameter> = LazyLock::new(|| "$series".into());
 
+/// The subject of the series of all Observations with the same codes, whomever they are about; no reference is this.
+const ALL: &str = "";
+
 /// The parameter of what an Observation is about.
 const CODE: &str = "code";
+
+/// The concept that has no codes.
+const NO_CODES: &str = "[]";
 
 /// What an Observation says something of.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,9 +35,11 @@ enum Concept {
     Text(String),
 }
 
-/// The place of an Observation in its series, from what else it is found by.
+/// The places of an Observation in its series, from what else it is found by.
 pub(super) fn extract(observation: &Node<'_>, entries: &[IndexEntry]) -> Vec<IndexEntry> {
-    let Ok(concept) = serde_json::to_string(&Concept::of(observation, entries)) else {
+    let concept = Concept::of(observation, entries);
+    let has_codes = matches!(&concept, Concept::Codings(codings) if !codings.is_empty());
+    let Ok(concept) = serde_json::to_string(&concept) else {
         return Vec::new();
     };
     let end = entries.iter().filter(|entry| &*entry.parameter == "date").filter_map(end).max();
@@ -42,7 +50,10 @@ pub(super) fn extract(observation: &Node<'_>, entries: &[IndexEntry]) -> Vec<Ind
         // What has no time is older than all that has one.
         end: end.unwrap_or(i64::MIN),
     };
-    subjects.map(|subject| IndexEntry { parameter: SERIES.clone(), value: place(subject) }).collect()
+    subjects
+        .chain(has_codes.then_some(ALL))
+        .map(|subject| IndexEntry { parameter: SERIES.clone(), value: place(subject) })
+        .collect()
 }
 
 /// Concepts that mean the same, together. Concepts are as in the index.
@@ -87,14 +98,19 @@ pub(crate) fn may_fulfil(concept: &str, condition: &Condition) -> bool {
     }
 }
 
-/// What a search for the newest Observations is about, if that is one subject: it is answered from the series.
-pub(crate) fn only_subject<'a>(selections: &'a [Selection], order: &[SortKey]) -> Option<(ResourceType, &'a str)> {
+/// The type and the subject of the series that hold all matches of a search, if they do so in the order of the search: it
+/// wants the newest Observations about one subject or of some codes.
+pub(crate) fn subject_of<'a>(selections: &'a [Selection], order: &[SortKey]) -> Option<(ResourceType, &'a str)> {
     let ([Selection { resource_type, condition }], [key]) = (selections, order) else {
         return None;
     };
     let is_newest_first = key.descending && matches!(&key.by, SortBy::Value(date, _) if **date == *"date");
-    let has_series = resource_type.as_str() == "Observation" && is_newest_first;
-    subject(condition).filter(|_| has_series).map(|subject| (*resource_type, subject))
+    if resource_type.as_str() != "Observation" || !is_newest_first {
+        return None;
+    }
+    let asks_for_a_code = !may_fulfil(NO_CODES, condition);
+    let subject = subject(condition).or_else(|| asks_for_a_code.then_some(ALL))?;
+    Some((*resource_type, subject))
 }
 
 /// The subject that all matches are about, if the condition names just one.
@@ -221,28 +237,29 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_place(observation: &str, expected: Option<(&str, &str, i64)>) {
+    fn check_places(observation: &str, subjects: &[&str], concept: &str, end: i64) {
         let node = json::parse(observation.as_bytes()).unwrap();
-        let found = entries(Registry::r4(), ResourceType::OBSERVATION, &node);
-        let place = found.iter().find(|entry| entry.parameter == *SERIES).map(|entry| entry.value.clone());
-        let expected = expected.map(|(subject, concept, end)| IndexValue::Series {
-            subject: subject.to_owned(),
-            concept: concept.to_owned(),
-            end,
-        });
-        assert_eq!(place, expected);
+        let mut found = entries(Registry::r4(), ResourceType::OBSERVATION, &node);
+        found.retain(|entry| entry.parameter == *SERIES);
+        let places: Vec<IndexValue> = found.into_iter().map(|entry| entry.value).collect();
+        let place =
+            |subject: &&str| IndexValue::Series { subject: (*subject).to_owned(), concept: concept.to_owned(), end };
+        assert_eq!(places, subjects.iter().map(place).collect::<Vec<_>>());
     }
 
     #[test]
-    fn an_observation_has_its_place_by_subject_code_and_time() {
-        check_place(
+    fn an_observation_has_its_places_by_subject_code_and_time() {
+        check_places(
             r#"{"code":{"coding":[{"system":"urn:s","code":"b"},{"code":"a"},{"display":"x"}],"text":"t"},
                 "subject":{"reference":"Patient/1/_history/2"},"effectiveDateTime":"1970-01-01T00:00:01.000Z"}"#,
-            Some(("Patient/1", r#"[["","a"],["urn:s","b"]]"#, 1_000_999)),
+            &["Patient/1", ""],
+            r#"[["","a"],["urn:s","b"]]"#,
+            1_000_999,
         );
         let text = r#"{"code":{"text":"t"},"subject":{"reference":"Patient/1"}}"#;
-        check_place(text, Some(("Patient/1", r#""t""#, i64::MIN)));
-        check_place(r#"{"subject":{"reference":"Patient/1"}}"#, Some(("Patient/1", "[]", i64::MIN)));
-        check_place(r#"{"code":{"text":"t"}}"#, None);
+        check_places(text, &["Patient/1"], r#""t""#, i64::MIN);
+        check_places(r#"{"subject":{"reference":"Patient/1"}}"#, &["Patient/1"], "[]", i64::MIN);
+        check_places(r#"{"code":{"coding":[{"code":"a"}]}}"#, &[""], r#"[["","a"]]"#, i64::MIN);
+        check_places(r#"{"code":{"text":"t"}}"#, &[], "", 0);
     }
 }

@@ -455,7 +455,7 @@ impl Query {
     }
 }
 
-/// Series of one subject. What is in them is ordered from the newest back, and what has no time comes last.
+/// Series of one subject, or of all. What is in them is ordered from the newest back, and what has no time comes last.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     /// The parameter under which they are indexed.

@@ -130,9 +130,9 @@ fn follow_with(
     Ok((included, following.inclusion))
 }
 
-/// Where all matches are, if the search wants the newest about one subject.
+/// Where all matches are, in the order of the search.
 fn series_of(reader: &dyn Reader, search: &Search) -> Result<Option<Series>, ApiError> {
-    let Some((resource_type, subject)) = series::only_subject(&search.selections, &search.order) else {
+    let Some((resource_type, subject)) = series::subject_of(&search.selections, &search.order) else {
         return Ok(None);
     };
     let mut concepts = reader.concepts(resource_type, &SERIES, subject, CONCEPTS_MAX + 1)?;
