@@ -132,6 +132,22 @@ impl<'a> Node<'a> {
         }
     }
 
+    /// The same value, without borrowing from the text it was read from.
+    pub(crate) fn to_static(&self) -> Node<'static> {
+        match self {
+            Self::Null => Node::Null,
+            Self::Bool(value) => Node::Bool(*value),
+            Self::Number(text) => Node::Number(text.clone().into_owned().into()),
+            Self::String(text) => Node::String(text.clone().into_owned().into()),
+            Self::Array(elements) => Node::Array(elements.iter().map(Node::to_static).collect()),
+            Self::Object(members) => {
+                let member =
+                    |(name, value): &(Cow<'a, str>, Self)| (name.clone().into_owned().into(), value.to_static());
+                Node::Object(members.iter().map(member).collect())
+            }
+        }
+    }
+
     /// The digits of a number; `None` for another kind of value.
     pub(crate) fn as_number(&self) -> Option<&str> {
         match self {

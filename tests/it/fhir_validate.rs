@@ -96,7 +96,7 @@ async fn validate_gives_the_verdict_of_a_write_and_writes_nothing() {
         ("Patient/p/$validate?mode=create", "{}", 400, "value", "does not exist yet"),
         ("Patient/p/$validate?mode=delete", "{}", 400, "value", "takes no `resource`"),
         ("Patient/p/$validate?mode=patch", "{}", 400, "value", "`create`, `update` or `delete`"),
-        ("Patient/$validate?profile=http://x", "{}", 400, "not-supported", "does not know the profile"),
+        ("Patient/$validate?profile=http://x", "{}", 400, "not-supported", "does not know it"),
         ("Patient/none/$validate", "", 404, "not-found", "no resource"),
         ("Patient/$validate", "{", 400, "structure", "line 1"),
         ("$validate", "{}", 404, "not-found", "`[type]/$validate`"),

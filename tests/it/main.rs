@@ -38,6 +38,7 @@ mod fhir_meta;
 mod fhir_number;
 mod fhir_operations;
 mod fhir_patch;
+mod fhir_profiles;
 mod fhir_quantity;
 mod fhir_races;
 mod fhir_reference;

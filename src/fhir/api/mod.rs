@@ -20,6 +20,7 @@ mod patch;
 mod plain_url;
 pub(crate) mod policies;
 mod preconditions;
+mod profiles;
 mod read;
 pub(crate) mod resource;
 mod respond;

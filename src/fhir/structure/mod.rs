@@ -5,7 +5,7 @@
 //! wrong with its place, and stops at `ISSUES_MAX`.
 
 mod json_rules;
-mod place;
+pub(crate) mod place;
 mod primitive;
 mod rules;
 mod types;

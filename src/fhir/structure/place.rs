@@ -7,7 +7,7 @@ use std::fmt;
 /// Written as R4 asks of `OperationOutcome.issue.expression`: element names and indexes. A choice is named by its
 /// element, so `valueQuantity.unit` is `value.unit`, which FHIRPath evaluates to it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place<'a> {
+pub(crate) enum Place<'a> {
     /// A resource, by its type.
     Root(&'a str),
     /// An element of another.
@@ -28,7 +28,7 @@ impl fmt::Display for Place<'_> {
 
 impl<'a> Place<'a> {
     /// The name of the element this place is in.
-    pub(super) fn name(&self) -> &'a str {
+    pub(crate) fn name(&self) -> &'a str {
         match self {
             Self::Root(name) | Self::Element(_, name) => name,
             Self::Index(outer, _) => outer.name(),

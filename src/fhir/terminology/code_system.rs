@@ -6,7 +6,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::error::TerminologyError;
-use super::{list, owned, text};
+use super::{list, text};
 use crate::json::Node;
 
 /// A code system with its concepts.
@@ -279,7 +279,7 @@ impl Designation {
         Some(Self {
             language: text(node, "language"),
             value: text(node, "value")?,
-            usage: node.member("use").map(owned),
+            usage: node.member("use").map(Node::to_static),
         })
     }
 }
@@ -292,7 +292,7 @@ impl Property {
             Node::Object(_) => text(value, "code").unwrap_or_default(),
             Node::Bool(_) | Node::Null | Node::Array(_) => value.to_string(),
         };
-        Some(Self { code: text(node, "code")?, member: member.as_ref().to_owned(), value: owned(value), plain })
+        Some(Self { code: text(node, "code")?, member: member.as_ref().to_owned(), value: value.to_static(), plain })
     }
 }
 

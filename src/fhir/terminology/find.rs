@@ -57,7 +57,11 @@ pub(crate) fn canonical(url: &str, version: Option<&str>) -> String {
     version.map_or_else(|| url.to_owned(), |version| format!("{url}|{version}"))
 }
 
-fn body_of(
+/// The body of the resource of this type and canonical URL, of this version or of the latest. `None` if none is stored.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) fn body_of(
     reader: &dyn Reader,
     resource_type: &str,
     url: &str,

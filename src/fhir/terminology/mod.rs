@@ -22,20 +22,6 @@ use crate::json::Node;
 /// The system of units, <https://ucum.org>.
 pub(crate) const UCUM: &str = "http://unitsofmeasure.org";
 
-/// A value that does not borrow from the resource it was read from.
-fn owned(node: &Node<'_>) -> Node<'static> {
-    match node {
-        Node::Null => Node::Null,
-        Node::Bool(value) => Node::Bool(*value),
-        Node::Number(text) => Node::Number(text.clone().into_owned().into()),
-        Node::String(text) => Node::String(text.clone().into_owned().into()),
-        Node::Array(elements) => Node::Array(elements.iter().map(owned).collect()),
-        Node::Object(members) => {
-            Node::Object(members.iter().map(|(name, value)| (name.clone().into_owned().into(), owned(value))).collect())
-        }
-    }
-}
-
 /// The text of a member.
 fn text(node: &Node<'_>, name: &str) -> Option<String> {
     node.member(name).and_then(Node::as_str).map(str::to_owned)

@@ -33,6 +33,11 @@ pub(crate) fn errors(resource: &Value) -> Vec<String> {
     errors.map(|issue| format!("{}: {} ({})", issue["location"], issue["message"], issue["id"])).collect()
 }
 
+/// Tells it of a profile that resources may claim.
+pub(crate) fn learn(profile: &Value) {
+    assert_eq!(ask(&format!("+{profile}")), "[]");
+}
+
 /// The JSON of a resource in XML on one line, as the official parsers have it.
 pub(crate) fn json_of(xml: &str) -> Value {
     serde_json::from_str(&ask(xml)).unwrap()

@@ -11,15 +11,18 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import org.hl7.fhir.common.hapi.validation.support.CommonCodeSystemsTerminologyService;
 import org.hl7.fhir.common.hapi.validation.support.InMemoryTerminologyServerValidationSupport;
+import org.hl7.fhir.common.hapi.validation.support.PrePopulatedValidationSupport;
 import org.hl7.fhir.common.hapi.validation.support.SnapshotGeneratingValidationSupport;
 import org.hl7.fhir.common.hapi.validation.support.UnknownCodeSystemWarningValidationSupport;
 import org.hl7.fhir.common.hapi.validation.support.ValidationSupportChain;
 import org.hl7.fhir.common.hapi.validation.validator.FhirInstanceValidator;
+import org.hl7.fhir.r4.model.StructureDefinition;
 import org.hl7.fhir.r5.utils.validation.constants.BestPracticeWarningLevel;
 
 /**
  * Reads one R4 resource a line and answers each with one line: to JSON, an array of what the validator finds, an object an
- * issue with severity, location, message and id; to XML, the resource in JSON. Ends when its input does.
+ * issue with severity, location, message and id; to XML, the resource in JSON. A StructureDefinition behind a plus sign is a
+ * profile that what follows may claim, answered with an empty array. Ends when its input does.
  */
 public final class Validate {
     private static final ObjectMapper JSON = new ObjectMapper();
@@ -28,11 +31,19 @@ public final class Validate {
         // Answers have standard output for themselves, whatever a library prints.
         PrintStream answers = new PrintStream(System.out, true, StandardCharsets.UTF_8);
         System.setOut(System.err);
-        FhirValidator validator = validator();
+        FhirContext context = FhirContext.forR4();
+        PrePopulatedValidationSupport profiles = new PrePopulatedValidationSupport(context);
+        FhirValidator validator = validator(context, profiles);
         BufferedReader resources = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String resource = resources.readLine(); resource != null; resource = resources.readLine()) {
-            answers.println(
-                    resource.startsWith("<") ? json(resource) : JSON.writeValueAsString(issues(validator, resource)));
+            if (resource.startsWith("+")) {
+                profiles.addStructureDefinition(
+                        context.newJsonParser().parseResource(StructureDefinition.class, resource.substring(1)));
+                answers.println("[]");
+            } else {
+                answers.println(
+                        resource.startsWith("<") ? json(resource) : JSON.writeValueAsString(issues(validator, resource)));
+            }
         }
     }
 
@@ -46,11 +57,11 @@ public final class Validate {
         }
     }
 
-    private static FhirValidator validator() {
-        FhirContext context = FhirContext.forR4();
+    private static FhirValidator validator(FhirContext context, PrePopulatedValidationSupport profiles) {
         // LOINC and MDC are not among R4's own code systems: their codes are a warning, everything else is checked.
         FhirInstanceValidator judge = new FhirInstanceValidator(new ValidationSupportChain(
                 PublishedProfiles.corrected(context),
+                profiles,
                 new CommonCodeSystemsTerminologyService(context),
                 new InMemoryTerminologyServerValidationSupport(context),
                 new SnapshotGeneratingValidationSupport(context),
