@@ -44,6 +44,7 @@ mod fhir_races;
 mod fhir_reference;
 mod fhir_rest;
 mod fhir_search;
+mod fhir_search_parameters;
 mod fhir_special;
 mod fhir_stats;
 mod fhir_string;

@@ -18,7 +18,7 @@ use super::state::{ApiSettings, ApiState};
 use crate::fhir::search;
 use crate::fhir::search::registry::Registry;
 use crate::r4::definitions::compartments::compartment;
-use crate::r4::definitions::search_parameters::{ParameterKind, search_parameters};
+use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter, search_parameters};
 use crate::r4::resource_type::ResourceType;
 
 /// The interactions on a resource, by their codes.
@@ -52,8 +52,13 @@ static REVERSE_INCLUDES: LazyLock<HashMap<ResourceType, Vec<String>>> = LazyLock
 
 /// `GET [base]/metadata`
 pub(crate) async fn capabilities(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, ApiError> {
-    let resources: Vec<Value> =
-        RESOURCES.iter().map(|(known, resource)| with_policies(*known, resource, &state.settings)).collect();
+    let registry = state.registry().await?;
+    let resources = RESOURCES.iter().map(|(known, resource)| {
+        let mut resource = with_policies(*known, resource, &state.settings);
+        add_own_parameters(*known, &mut resource, &registry);
+        resource
+    });
+    let resources: Vec<Value> = resources.collect();
     let statement = json!({
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -102,6 +107,36 @@ fn with_policies(resource_type: ResourceType, resource: &Value, settings: &ApiSe
     resource
 }
 
+/// Adds the search parameters of this server's own by which one can search.
+fn add_own_parameters(resource_type: ResourceType, resource: &mut Value, registry: &Registry) {
+    let usable = |source: ResourceType| {
+        registry.added(source).filter(move |it| search::plan::supported(registry, source, &it.code).is_ok())
+    };
+    let include = |source: ResourceType, parameter: &SearchParameter| {
+        Value::from(format!("{}:{}", source.as_str(), parameter.code))
+    };
+    let references = |source| usable(source).filter(|parameter| parameter.kind == ParameterKind::Reference);
+    let pointing_here = registry.types_with_own().flat_map(|source| {
+        let pointing = references(source).filter(|parameter| parameter.targets.contains(&resource_type));
+        pointing.map(move |parameter| include(source, parameter))
+    });
+    let lists: [(&str, Vec<Value>); 3] = [
+        ("searchParam", usable(resource_type).map(stated).collect()),
+        ("searchInclude", references(resource_type).map(|parameter| include(resource_type, parameter)).collect()),
+        ("searchRevInclude", pointing_here.collect()),
+    ];
+    for (name, own) in lists {
+        if let Some(list) = resource.get_mut(name).and_then(Value::as_array_mut) {
+            list.extend(own);
+        }
+    }
+}
+
+fn stated(parameter: &SearchParameter) -> Value {
+    let (name, definition) = (parameter.code.as_ref(), parameter.url.as_ref());
+    json!({ "name": name, "definition": definition, "type": parameter.kind.as_str() })
+}
+
 fn resource(resource_type: ResourceType) -> Value {
     let supported = search_parameters(resource_type)
         .iter()
@@ -111,12 +146,7 @@ fn resource(resource_type: ResourceType) -> Value {
         .filter(|parameter| parameter.kind == ParameterKind::Reference)
         .map(|parameter| format!("{}:{}", resource_type.as_str(), parameter.code))
         .collect();
-    let parameters: Vec<Value> = supported
-        .map(|parameter| {
-            let (name, definition) = (parameter.code.as_ref(), parameter.url.as_ref());
-            json!({ "name": name, "definition": definition, "type": parameter.kind.as_str() })
-        })
-        .collect();
+    let parameters: Vec<Value> = supported.map(stated).collect();
     json!({
         "type": resource_type.as_str(),
         "updateCreate": true,

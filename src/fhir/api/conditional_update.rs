@@ -14,8 +14,9 @@ use super::respond::{Done, Return};
 use super::state::ApiState;
 use super::target::TypeInPath;
 use super::update::Update;
+use crate::fhir::search::plan::Criteria;
 use crate::fhir::store::interface::{Head, Writer};
-use crate::fhir::store::{Condition, Method, ResourceKey, Version};
+use crate::fhir::store::{Method, ResourceKey, Version};
 
 /// A conditional update, ready to be carried out.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(crate) struct ConditionalUpdate {
     /// What is written.
     pub(crate) sent: Sent,
     /// Which resource is meant.
-    pub(crate) condition: Condition,
+    pub(crate) condition: Criteria,
     /// Only if these hold for it.
     pub(crate) preconditions: Preconditions,
 }

@@ -8,14 +8,16 @@ use uuid::Uuid;
 
 use super::body::JsonBody;
 use super::criteria::{Found, criteria, look_up};
+use super::definitions;
 use super::error::{ApiError, Category};
 use super::plain_url::PlainUrl;
 use super::resource::Sent;
 use super::respond::{Done, Return};
 use super::state::ApiState;
 use super::target::TypeInPath;
+use crate::fhir::search::plan::Criteria;
 use crate::fhir::store::interface::Writer;
-use crate::fhir::store::{Condition, Draft, Method};
+use crate::fhir::store::{Draft, Method};
 
 /// The header that holds the condition of a create.
 pub(crate) const IF_NONE_EXIST: HeaderName = HeaderName::from_static("if-none-exist");
@@ -26,7 +28,7 @@ pub(crate) struct Create {
     /// What is written.
     pub(crate) draft: Draft,
     /// Only if nothing of the type fulfils this.
-    pub(crate) unless_found: Option<Condition>,
+    pub(crate) unless_found: Option<Criteria>,
 }
 
 /// `POST [base]/[type]`
@@ -77,7 +79,7 @@ impl Create {
                 Found::Several => return Err(several()),
             }
         }
-        let version = writer.put(self.draft)?;
+        let version = definitions::put(writer, self.draft)?;
         Ok(Done { status: StatusCode::CREATED, version: Some(version) })
     }
 }

@@ -5,7 +5,8 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
 use super::create::several;
-use super::criteria::criteria;
+use super::criteria::{check_reliance, criteria};
+use super::definitions;
 use super::error::{ApiError, Category};
 use super::plain_url::PlainUrl;
 use super::policies::{CONDITIONAL_DELETES_MAX, ConditionalDeletes};
@@ -13,8 +14,9 @@ use super::preconditions::Preconditions;
 use super::respond::Done;
 use super::state::ApiState;
 use super::target::{KeyInPath, TypeInPath};
+use crate::fhir::search::plan::Criteria;
 use crate::fhir::store::interface::{Reader, Writer};
-use crate::fhir::store::{Condition, Query, ResourceKey, Selection, Version};
+use crate::fhir::store::{Query, ResourceKey, Selection, Version};
 use crate::r4::resource_type::ResourceType;
 
 /// A deletion, ready to be carried out.
@@ -30,7 +32,7 @@ pub(crate) struct Delete {
 #[derive(Debug)]
 pub(crate) struct ConditionalDelete {
     resource_type: ResourceType,
-    condition: Condition,
+    condition: Criteria,
     preconditions: Preconditions,
     /// How many it may find.
     found_max: usize,
@@ -71,7 +73,7 @@ impl Delete {
     /// When a precondition does not hold, or the store fails.
     pub(crate) fn apply(self, writer: &mut dyn Writer) -> Result<Done, ApiError> {
         self.preconditions.check(writer.head(&self.key)?)?;
-        Ok(Done { status: StatusCode::NO_CONTENT, version: writer.delete(&self.key)? })
+        Ok(Done { status: StatusCode::NO_CONTENT, version: definitions::delete(writer, &self.key)? })
     }
 }
 
@@ -82,7 +84,7 @@ impl ConditionalDelete {
     /// When the operator refuses such deletions.
     pub(crate) fn new(
         resource_type: ResourceType,
-        condition: Condition,
+        condition: Criteria,
         preconditions: Preconditions,
         policy: ConditionalDeletes,
     ) -> Result<Self, ApiError> {
@@ -102,7 +104,9 @@ impl ConditionalDelete {
     /// # Errors
     /// When there are more than may be, or a precondition does not hold for one of them or for their absence.
     pub(crate) fn meant(&self, reader: &dyn Reader) -> Result<Vec<ResourceKey>, ApiError> {
-        let selections = vec![Selection { resource_type: self.resource_type, condition: self.condition.clone() }];
+        check_reliance(reader, self.condition.relies_on)?;
+        let condition = self.condition.condition.clone();
+        let selections = vec![Selection { resource_type: self.resource_type, condition }];
         let query = Query::first(selections, self.found_max + 1);
         let found = reader.find(&query)?.versions;
         if found.len() > self.found_max {
@@ -131,7 +135,7 @@ impl ConditionalDelete {
     pub(crate) fn delete_all(meant: &[ResourceKey], writer: &mut dyn Writer) -> Result<Done, ApiError> {
         let mut deleted: Vec<Version> = Vec::with_capacity(meant.len());
         for key in meant {
-            deleted.extend(writer.delete(key)?);
+            deleted.extend(definitions::delete(writer, key)?);
         }
         // Only one deletion has a version to tell.
         let version = deleted.pop().filter(|_last| deleted.is_empty());

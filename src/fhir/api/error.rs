@@ -223,7 +223,7 @@ impl From<StoreError> for ApiError {
             StoreError::Stopped => {
                 Self::new(Category::Unavailable, "The server is shutting down or cannot write. Try again later.")
             }
-            StoreError::Database(_) => Self::internal(error),
+            StoreError::Outdated | StoreError::Database(_) => Self::internal(error),
         }
     }
 }

@@ -9,6 +9,7 @@ mod capabilities;
 mod conditional_update;
 mod create;
 mod criteria;
+mod definitions;
 mod delete;
 pub(crate) mod error;
 pub(crate) mod format;

@@ -26,9 +26,10 @@ use super::state::ApiState;
 use super::target::{KeyInPath, TypeInPath};
 use super::update::Update;
 use crate::fhir::patch::{Fault, Patch, PatchError};
+use crate::fhir::search::plan::Criteria;
 use crate::fhir::search::registry::Registry;
 use crate::fhir::store::interface::{Head, Reader, Writer};
-use crate::fhir::store::{Condition, Method, ResourceKey, Version};
+use crate::fhir::store::{Method, ResourceKey, Version};
 use crate::json::Node;
 use crate::r4::resource_type::ResourceType;
 
@@ -58,7 +59,7 @@ pub(crate) enum Patched {
     /// Another version.
     Changed {
         /// What is written.
-        update: Update,
+        update: Box<Update>,
         /// Over this.
         head: Head,
         /// The patched resource.
@@ -72,7 +73,7 @@ pub(crate) enum Target {
     /// This one.
     Key(ResourceKey),
     /// The one of this type that fulfils a condition.
-    Condition(ResourceType, Condition),
+    Condition(ResourceType, Criteria),
 }
 
 impl Target {
@@ -238,7 +239,7 @@ impl PatchOf {
         let sent = Sent::read_as(&text, key.resource_type, self.rules.rules())?;
         let mut update = Update::new(key, sent, Preconditions::default())?;
         update.draft.method = Method::Patch;
-        Ok(Patched::Changed { update, head: current.head(), text })
+        Ok(Patched::Changed { update: Box::new(update), head: current.head(), text })
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 use super::error::{ApiError, Category};
 use crate::fhir::search;
 use crate::fhir::search::registry::Registry;
-use crate::fhir::store::{Draft, DraftBody, IndexEntry, Method, ResourceKey};
+use crate::fhir::store::{Basis, Draft, DraftBody, IndexEntry, Method, ResourceKey};
 use crate::fhir::structure::Validation;
 use crate::fhir::subset::is_part;
 use crate::json::tree::members;
@@ -73,6 +73,7 @@ pub(crate) struct Sent {
     pub(crate) id: Option<String>,
     body: DraftBody,
     index: Vec<IndexEntry>,
+    basis: Basis,
 }
 
 impl Sent {
@@ -96,13 +97,9 @@ impl Sent {
         }
         let id = id_of(node, resource_type)?;
         let body = cut(text, resource_type)?;
-        let mut index = search::index::entries(rules.registry, resource_type, node);
-        if index.len() > INDEX_VALUES_MAX {
-            let detail = format!("The resource would be found by more than {INDEX_VALUES_MAX} values. Split it.");
-            return Err(ApiError::new(Category::TooLarge, detail));
-        }
-        search::local::localize_entries(&mut index, rules.base_url);
-        Ok(Self { resource_type, id, body, index })
+        let index = index(rules.registry, resource_type, node, rules.base_url)?;
+        let basis = Basis { generation: rules.registry.generation(), base_url: rules.base_url.into() };
+        Ok(Self { resource_type, id, body, index, basis })
     }
 
     /// Reads a resource that must be of the type its URL names.
@@ -125,8 +122,28 @@ impl Sent {
 
     /// What the store writes under this id.
     pub(crate) fn into_draft(self, id: String, method: Method) -> Draft {
-        Draft { key: ResourceKey { resource_type: self.resource_type, id }, method, body: self.body, index: self.index }
+        let key = ResourceKey { resource_type: self.resource_type, id };
+        Draft { key, method, body: self.body, index: self.index, basis: self.basis }
     }
+}
+
+/// What a resource is found by.
+///
+/// # Errors
+/// When that is too much.
+pub(crate) fn index(
+    registry: &Registry,
+    resource_type: ResourceType,
+    resource: &Node<'_>,
+    base_url: &str,
+) -> Result<Vec<IndexEntry>, ApiError> {
+    let mut index = search::index::entries(registry, resource_type, resource);
+    if index.len() > INDEX_VALUES_MAX {
+        let detail = format!("The resource would be found by more than {INDEX_VALUES_MAX} values. Split it.");
+        return Err(ApiError::new(Category::TooLarge, detail));
+    }
+    search::local::localize_entries(&mut index, base_url);
+    Ok(index)
 }
 
 /// Reads JSON in which no object names a member twice.

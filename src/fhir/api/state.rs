@@ -8,6 +8,7 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
+use super::definitions::{self, Loaded};
 use super::error::{ApiError, Category};
 use super::policies::{ConditionalDeletes, Versioning};
 use super::resource::Rules;
@@ -80,6 +81,7 @@ pub(crate) struct ApiState {
     pub(crate) settings: Arc<ApiSettings>,
     /// The time of operations that are about now, and of what is made up for an answer.
     pub(crate) clock: Clock,
+    loaded: Loaded,
     /// Since when the service has been there, for its CapabilityStatement.
     pub(crate) started_at: Timestamp,
 }
@@ -87,7 +89,13 @@ pub(crate) struct ApiState {
 impl ApiState {
     /// The state of a service that starts now.
     pub(crate) fn new(store: Arc<dyn Store>, clock: &Clock, settings: ApiSettings) -> Self {
-        Self { store, settings: Arc::new(settings), clock: clock.clone(), started_at: clock.now() }
+        Self {
+            store,
+            settings: Arc::new(settings),
+            clock: clock.clone(),
+            loaded: Loaded::default(),
+            started_at: clock.now(),
+        }
     }
 
     /// Runs a search, which is interrupted when it takes longer than it may.
@@ -125,7 +133,14 @@ impl ApiState {
     /// # Errors
     /// When the store fails.
     pub(crate) async fn registry(&self) -> Result<Arc<Registry>, ApiError> {
-        Ok(Arc::clone(Registry::r4()))
+        // Asked for before it is loaded: a change that comes meanwhile shows the next time.
+        let epoch = self.store.definitions_epoch();
+        if let Some(registry) = self.loaded.of_epoch(epoch) {
+            return Ok(registry);
+        }
+        let registry = self.store.read(definitions::in_force).await?;
+        self.loaded.keep(epoch, &registry);
+        Ok(registry)
     }
 
     /// How resources are read by this service, which is at `base_url`.

@@ -6,6 +6,7 @@ use axum::response::Response;
 use http::{HeaderMap, StatusCode};
 
 use super::body::JsonBody;
+use super::definitions;
 use super::error::{ApiError, Category};
 use super::plain_url::PlainUrl;
 use super::preconditions::Preconditions;
@@ -74,7 +75,7 @@ impl Update {
     pub(crate) fn apply_to(self, head: Option<Head>, writer: &mut dyn Writer) -> Result<Done, ApiError> {
         self.preconditions.check(head)?;
         let exists = head.is_some_and(|head| head.method != Method::Delete);
-        let version = writer.put(self.draft)?;
+        let version = definitions::put(writer, self.draft)?;
         Ok(Done { status: if exists { StatusCode::OK } else { StatusCode::CREATED }, version: Some(version) })
     }
 }

@@ -8,11 +8,11 @@
 
 use super::error::BadValue;
 use super::escape::split;
-use super::index::Extraction;
-use super::path::{Path, Step, compile_paths, compile_within, walk};
+use super::index::{Extraction, Known};
+use super::path::{Path, PathError, Step, compile_paths, compile_within, walk};
 use crate::fhir::store::{Condition, IndexValue, Parameter, Test};
 use crate::json::Node;
-use crate::r4::definitions::search_parameters::{Component, SearchParameter, search_parameter};
+use crate::r4::definitions::search_parameters::{Component, SearchParameter};
 use crate::r4::resource_type::ResourceType;
 
 /// A composite parameter of a resource type.
@@ -61,10 +61,9 @@ enum Origin {
 const FROM_RESOURCE: &str = "%resource.";
 
 impl Composite {
-    /// `None` when an expression does not compile; a test sees to it that there is none.
-    pub(super) fn of(resource_type: ResourceType, composite: &SearchParameter) -> Option<Self> {
-        let parameters: Option<Vec<_>> =
-            composite.components.iter().map(|component| search_parameter(resource_type, &component.code)).collect();
+    /// `None` when an expression does not compile. Of R4 there is none; others have been refused.
+    pub(super) fn of(resource_type: ResourceType, composite: &SearchParameter, known: &Known<'_, '_>) -> Option<Self> {
+        let parameters: Option<Vec<_>> = composite.components.iter().map(|component| known(&component.code)).collect();
         let parameters = parameters?;
         let paths = compile_paths(resource_type, &composite.expression).ok()?;
         let places: Option<Vec<Place>> = paths
@@ -127,6 +126,27 @@ impl Composite {
         all.push(Condition::Has(self.parameter.clone(), Test::Composite { parts: together }));
         Ok(Condition::All(all))
     }
+}
+
+/// What keeps a composite from having values: its own expression (`Some(None)`), or the one of the part at this place.
+///
+/// # Errors
+/// When its expression is not understood.
+pub(super) fn parts_without_values(
+    resource_type: ResourceType,
+    composite: &SearchParameter,
+    known: &Known<'_, '_>,
+) -> Result<Option<Option<usize>>, PathError> {
+    let places = compile_paths(resource_type, &composite.expression)?;
+    if places.is_empty() {
+        return Ok(Some(None));
+    }
+    let has_values = |component: &Component| {
+        let parameter = known(&component.code)?;
+        let sources = places.iter().map(|place| sources(resource_type, place, component, parameter));
+        sources.into_iter().all(|sources| sources.is_some_and(|it| !it.is_empty())).then_some(())
+    };
+    Ok(composite.components.iter().position(|component| has_values(component).is_none()).map(Some))
 }
 
 /// The tests of which one has to pass; a value of a part is a test or several such.
@@ -217,7 +237,8 @@ mod tests {
             composites.map(move |parameter| {
                 let name = format!("{}.{}", resource_type.as_str(), parameter.code);
                 assert!(parameter.components.len() > 1, "{name}");
-                let composite = Composite::of(resource_type, parameter).unwrap_or_else(|| panic!("{name}"));
+                let known = |code: &str| search_parameter(resource_type, code);
+                let composite = Composite::of(resource_type, parameter, &known).unwrap_or_else(|| panic!("{name}"));
                 (name, composite)
             })
         })

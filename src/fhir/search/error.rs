@@ -23,6 +23,18 @@ pub(crate) enum SearchError {
         /// Why.
         reason: &'static str,
     },
+    /// A parameter of this server's own that does not find yet all that it should.
+    #[error(
+        "`{name}` was defined after resources of {} had been stored, and those are not found by it yet; call \
+         `POST [base]/$reindex` and search when it has ended",
+        resource_type.as_str()
+    )]
+    NotReady {
+        /// As asked.
+        name: String,
+        /// On which type.
+        resource_type: ResourceType,
+    },
     /// No such modifier, or not on this type of parameter.
     #[error("`:{modifier}` is not a modifier of `{name}`{}", did_you_mean(nearest.as_deref()))]
     UnknownModifier {
@@ -76,7 +88,8 @@ impl SearchError {
     pub(crate) fn is_about_an_unknown_parameter(&self) -> bool {
         match self {
             Self::UnknownParameter { .. } | Self::Unsupported { .. } | Self::UnknownElement { .. } => true,
-            Self::UnknownModifier { .. }
+            Self::NotReady { .. }
+            | Self::UnknownModifier { .. }
             | Self::BadValue { .. }
             | Self::TooMany { .. }
             | Self::NoCriteria

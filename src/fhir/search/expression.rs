@@ -1,7 +1,15 @@
 //! The part of FHIRPath that search parameters are written in, as a tree: <http://hl7.org/fhirpath/N1/>.
 //!
-//! Enough for every expression of R4's own parameters: paths, unions, `as` and `ofType`, `is`, `where`, `exists`,
-//! `resolve`, an index, `and`, `=` and `!=`. Anything else is refused. What a path means in JSON is decided in `path`.
+//! Enough for every expression of R4's own parameters and for extensions: paths, unions, `as` and `ofType`, `is`, `where`,
+//! `exists`, `resolve`, `extension('url')`, an index, `and`, `=` and `!=`. Anything else is refused. What a path means in
+//! JSON is decided in `path`.
+
+/// Longest expression, in bytes; R4's own have at most 1,386.
+pub(super) const EXPRESSION_BYTES_MAX: usize = 8_000;
+/// Most steps of one path.
+const STEPS_MAX: usize = 32;
+/// Deepest parentheses.
+const DEPTH_MAX: usize = 8;
 
 /// An expression.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +87,10 @@ pub(super) struct ExpressionError {
 /// # Errors
 /// When the text uses more of FHIRPath than search parameters do.
 pub(super) fn parse(text: &str) -> Result<Expression<'_>, ExpressionError> {
-    let mut parser = Parser { rest: text };
+    let mut parser = Parser { rest: text, depth: 0 };
+    if text.len() > EXPRESSION_BYTES_MAX {
+        return Err(parser.expected("a shorter expression"));
+    }
     let expression = parser.and()?;
     parser.skip_spaces();
     if parser.rest.is_empty() { Ok(expression) } else { Err(parser.expected("the end of the expression")) }
@@ -87,6 +98,8 @@ pub(super) fn parse(text: &str) -> Result<Expression<'_>, ExpressionError> {
 
 struct Parser<'a> {
     rest: &'a str,
+    /// In how many parentheses.
+    depth: usize,
 }
 
 type Parsed<'a> = Result<Expression<'a>, ExpressionError>;
@@ -134,13 +147,18 @@ impl<'a> Parser<'a> {
 
     fn path(&mut self) -> Parsed<'a> {
         let mut of = if self.symbol("(") {
-            let inner = self.and()?;
+            let inner = self.inside()?;
             self.close(")")?;
             inner
         } else {
             self.step(Expression::Context)?
         };
+        let mut steps = 0;
         loop {
+            steps += 1;
+            if steps > STEPS_MAX {
+                return Err(self.expected("a path of fewer steps"));
+            }
             if self.symbol(".") {
                 of = self.step(of)?;
             } else if self.symbol("[") {
@@ -153,6 +171,17 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// What stands in parentheses.
+    fn inside(&mut self) -> Parsed<'a> {
+        if self.depth == DEPTH_MAX {
+            return Err(self.expected("fewer parentheses within each other"));
+        }
+        self.depth += 1;
+        let inner = self.and();
+        self.depth -= 1;
+        inner
+    }
+
     fn step(&mut self, of: Expression<'a>) -> Parsed<'a> {
         let name = self.name()?;
         let of = Box::new(of);
@@ -163,8 +192,9 @@ impl<'a> Parser<'a> {
             "exists" => Expression::Exists(of),
             "resolve" => Expression::Resolve(of),
             "as" | "ofType" => Expression::OfType { of, name: self.name()? },
-            "where" => Expression::Where { of, that: Box::new(self.and()?) },
-            _ => return Err(self.expected("exists, resolve, as, ofType or where before the parenthesis")),
+            "where" => Expression::Where { of, that: Box::new(self.inside()?) },
+            "extension" => extension(*of, self.literal()?),
+            _ => return Err(self.expected("exists, resolve, as, ofType, where or extension before the parenthesis")),
         };
         self.close(")")?;
         Ok(step)
@@ -179,8 +209,8 @@ impl<'a> Parser<'a> {
         if !self.symbol("'") {
             return Err(self.expected("a text or a boolean"));
         }
-        let Some((text, rest)) = self.rest.split_once('\'') else {
-            return Err(self.expected("the end of the text"));
+        let Some((text, rest)) = self.rest.split_once('\'').filter(|(text, _)| !text.contains('\\')) else {
+            return Err(self.expected("the end of a text without a backslash"));
         };
         self.rest = rest;
         Ok(Literal::Text(text))
@@ -235,6 +265,13 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// `of.extension('url')` is `of.extension.where(url = 'url')`.
+fn extension<'a>(of: Expression<'a>, url: Literal<'a>) -> Expression<'a> {
+    let of = Box::new(Expression::Member { of: Box::new(of), name: "extension" });
+    let own_url = Box::new(Expression::Member { of: Box::new(Expression::Context), name: "url" });
+    Expression::Where { of, that: Box::new(Expression::Equal(own_url, url)) }
+}
+
 fn one_or<'a>(mut parts: Vec<Expression<'a>>, several: fn(Vec<Expression<'a>>) -> Expression<'a>) -> Expression<'a> {
     match (parts.pop(), parts.is_empty()) {
         (Some(only), true) => only,
@@ -261,6 +298,23 @@ mod tests {
     }
 
     #[test]
+    fn an_extension_is_named_by_its_url() {
+        check_same("A.extension('http://x').value", "A.extension.where(url='http://x').value");
+        check_same("extension( 'http://x' )", "extension.where(url = 'http://x')");
+    }
+
+    #[test]
+    fn an_expression_has_bounds() {
+        let nested = |depth| format!("{}A.b{}", "(".repeat(depth), ")".repeat(depth));
+        assert!(parse(&nested(8)).is_ok());
+        assert!(parse(&nested(9)).is_err());
+        assert!(parse(&nested(1_000)).is_err());
+        assert!(parse(&format!("A{}", ".b".repeat(31))).is_ok());
+        assert!(parse(&format!("A{}", ".b".repeat(1_000))).is_err());
+        assert!(parse(&format!("A.b as {}", "c".repeat(8_000))).is_err());
+    }
+
+    #[test]
     fn spaces_do_not_matter() {
         check_same("A.b|A . c", " A.b | A.c ");
     }
@@ -275,7 +329,19 @@ mod tests {
 
     #[test]
     fn what_search_parameters_do_not_use_is_refused() {
-        for text in ["", "A.", "A.b.first()", "A.where(b='c)", "A.b[x]", "A.b + 1", "A)", "%context.a"] {
+        for text in [
+            "",
+            "A.",
+            "A.b.first()",
+            "A.where(b='c)",
+            "A.b[x]",
+            "A.b + 1",
+            "A)",
+            "%context.a",
+            r"A.where(b='\'')",
+            "A.extension()",
+            "A.extension(b)",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
     }

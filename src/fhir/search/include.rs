@@ -1,7 +1,7 @@
 //! `_include` and `_revinclude`: which resources come along, <https://hl7.org/fhir/R4/search.html#include>.
 
 use super::error::SearchError;
-use super::plan::supported;
+use super::plan::Budget;
 use super::registry::Registry;
 use crate::fhir::store::Parameter;
 use crate::r4::definitions::search_parameters::ParameterKind;
@@ -43,6 +43,7 @@ pub(crate) enum Reach {
 /// Reads an include of a search in one type or in several; `None` when the name is of something else.
 pub(super) fn parse(
     registry: &Registry,
+    budget: &Budget,
     searched: Option<ResourceType>,
     name: &str,
     value: &str,
@@ -67,11 +68,12 @@ pub(super) fn parse(
             }));
         }
     };
-    Some(include(registry, searched, direction, reach, name, value))
+    Some(include(registry, budget, searched, direction, reach, name, value))
 }
 
 fn include(
     registry: &Registry,
+    budget: &Budget,
     searched: Option<ResourceType>,
     direction: Direction,
     reach: Reach,
@@ -96,18 +98,23 @@ fn include(
     };
     let parameters = match code {
         "*" => references(registry, source, target),
-        code => vec![reference(registry, source, code, || bad("a parameter that is a reference"))?],
+        code => vec![reference(registry, budget, source, code, || bad("a parameter that is a reference"))?],
     };
+    if direction == Direction::Reverse {
+        // Each is looked up by its index, which has to be complete.
+        parameters.iter().try_for_each(|parameter| budget.supported(registry, source, parameter).map(drop))?;
+    }
     Ok(Include { direction, source: Some(source), parameters, target, reach })
 }
 
 fn reference(
     registry: &Registry,
+    budget: &Budget,
     source: ResourceType,
     code: &str,
     not_a_reference: impl Fn() -> SearchError,
 ) -> Result<Parameter, SearchError> {
-    let parameter = supported(registry, source, code)?;
+    let parameter = budget.supported(registry, source, code)?;
     match parameter.kind {
         ParameterKind::Reference => Ok(parameter.code.clone()),
         ParameterKind::Number
@@ -133,13 +140,14 @@ pub(crate) fn references(registry: &Registry, source: ResourceType, target: Opti
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::Budget;
     use super::{Direction, Include, Reach, parse};
     use crate::fhir::search::registry::Registry;
     use crate::r4::resource_type::ResourceType;
 
     fn read(name: &str, value: &str) -> Result<Include, String> {
         let observation = Some(ResourceType::OBSERVATION);
-        parse(Registry::r4(), observation, name, value).unwrap().map_err(|error| error.to_string())
+        parse(Registry::r4(), &Budget::default(), observation, name, value).unwrap().map_err(|error| error.to_string())
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::special::{self, Special};
 use super::{date, number, quantity, reference, series, string, token, uri};
 use crate::fhir::store::{IndexEntry, IndexValue, Parameter};
 use crate::json::Node;
-use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter, search_parameters};
+use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter};
 use crate::r4::resource_type::ResourceType;
 
 /// Everything a resource is found by, each value once. References are as written, except that local ones lose their
@@ -126,6 +126,9 @@ pub(super) fn has_identifiers(registry: &Registry, resource_type: ResourceType, 
     registry.plans(resource_type).any(|plan| plan.identified.contains(parameter))
 }
 
+/// Finds a parameter of a type by its code.
+pub(super) type Known<'p, 'f> = dyn Fn(&str) -> Option<&'p SearchParameter> + 'f;
+
 /// How one resource type is indexed.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
@@ -175,13 +178,17 @@ pub(super) enum Extraction {
 }
 
 impl Plan {
-    /// How a type is indexed by what R4 defines.
-    pub(super) fn of(resource_type: ResourceType) -> Self {
+    /// How a type is indexed by these parameters; `known` has all that the type has, for composites of them.
+    pub(super) fn of<'p>(
+        resource_type: ResourceType,
+        parameters: impl IntoIterator<Item = &'p SearchParameter>,
+        known: &Known<'p, '_>,
+    ) -> Self {
         let mut plan = Self::default();
-        for parameter in search_parameters(resource_type) {
+        for parameter in parameters {
             if unsupported(parameter).is_none() && !KEPT_BY_THE_STORE.contains(&parameter.code.as_ref()) {
                 match Special::of(parameter) {
-                    None | Some(Special::Sound) => plan.add(resource_type, parameter),
+                    None | Some(Special::Sound) => plan.add(resource_type, parameter, known),
                     Some(special) => plan.add_special(parameter, special),
                 }
             }
@@ -209,10 +216,10 @@ impl Plan {
         }
     }
 
-    /// An expression that does not compile adds nothing; a test sees to it that there is none.
-    fn add(&mut self, resource_type: ResourceType, parameter: &SearchParameter) {
+    /// An expression that does not compile adds nothing. Of R4 there is none; others have been refused.
+    fn add<'p>(&mut self, resource_type: ResourceType, parameter: &SearchParameter, known: &Known<'p, '_>) {
         if parameter.kind == ParameterKind::Composite {
-            return self.composites.extend(Composite::of(resource_type, parameter));
+            return self.composites.extend(Composite::of(resource_type, parameter, known));
         }
         match compile(resource_type, &parameter.expression) {
             Ok(Compiled::Paths(paths)) => {
@@ -229,11 +236,7 @@ impl Plan {
     }
 
     fn add_path(&mut self, parameter: &SearchParameter, path: Path) {
-        let extraction = match Special::of(parameter) {
-            Some(_) => string::Form::of(path.data_type).map(Extraction::Sound),
-            None => Extraction::of(parameter.kind, &path),
-        };
-        let Some(extraction) = extraction else {
+        let Some(extraction) = values_at(parameter, &path) else {
             return;
         };
         let mut steps = path.steps.into_iter();
@@ -294,6 +297,17 @@ impl Plan {
                 });
             }
         }
+    }
+}
+
+/// How what stands at the end of a path becomes values of a parameter; `None` if it does not.
+pub(super) fn values_at(parameter: &SearchParameter, path: &Path) -> Option<Extraction> {
+    if !matches!(path.steps.first(), Some(Step::Member { .. })) {
+        return None;
+    }
+    match Special::of(parameter) {
+        Some(_) => string::Form::of(path.data_type).map(Extraction::Sound),
+        None => Extraction::of(parameter.kind, path),
     }
 }
 

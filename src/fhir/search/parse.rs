@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::element::Named;
 use super::error::SearchError;
 use super::include::{self, Include};
-use super::plan::{Budget, CRITERIA_MAX, all, criterion, supported};
+use super::plan::{Budget, CRITERIA_MAX, all, criterion};
 use super::registry::Registry;
 use super::scope::Scope;
 use super::special::Special;
@@ -21,6 +21,8 @@ use crate::r4::resource_type::ResourceType;
 pub(crate) struct Search {
     /// The parameters by which it was read.
     pub(crate) registry: Arc<Registry>,
+    /// See `Criteria::relies_on`.
+    pub(crate) relies_on: Option<u64>,
     /// Where is searched.
     pub(crate) scope: Scope,
     /// Which resources of which types.
@@ -139,6 +141,7 @@ impl Draft {
             budget: Budget::default(),
             search: Search {
                 registry: Arc::clone(registry),
+                relies_on: None,
                 scope,
                 selections: Vec::new(),
                 order: Vec::new(),
@@ -163,7 +166,8 @@ impl Draft {
         }
         let selection = |(resource_type, criteria)| Ok(Selection { resource_type, condition: all(criteria)? });
         let selections = self.criteria.into_iter().map(selection).collect::<Result<_, SearchError>>()?;
-        Ok(Search { selections, ..self.search })
+        let relies_on = self.budget.relies_on(&self.search.registry);
+        Ok(Search { selections, relies_on, ..self.search })
     }
 
     fn take(&mut self, name: &str, value: &str) -> Result<Taken, SearchError> {
@@ -229,7 +233,7 @@ impl Draft {
     }
 
     fn include_or_criterion(&mut self, name: &str, value: &str) -> Result<(), SearchError> {
-        match include::parse(&self.search.registry, self.search.scope.only_type(), name, value) {
+        match include::parse(&self.search.registry, &self.budget, self.search.scope.only_type(), name, value) {
             Some(include) => self.search.includes.push(include?),
             None => self.criterion(name, value)?,
         }
@@ -254,8 +258,10 @@ impl Draft {
 
     /// The same in all types.
     fn order(&self, value: &str) -> Result<Vec<SortKey>, SearchError> {
-        let mut orders =
-            self.criteria.iter().map(|(resource_type, _)| order(&self.search.registry, *resource_type, value));
+        let mut orders = self
+            .criteria
+            .iter()
+            .map(|(resource_type, _)| order(&self.search.registry, &self.budget, *resource_type, value));
         let first = orders.next().unwrap_or_else(|| Ok(Vec::new()))?;
         for other in orders {
             if other? != first {
@@ -299,15 +305,25 @@ impl Draft {
     }
 }
 
-fn order(registry: &Registry, resource_type: ResourceType, value: &str) -> Result<Vec<SortKey>, SearchError> {
+fn order(
+    registry: &Registry,
+    budget: &Budget,
+    resource_type: ResourceType,
+    value: &str,
+) -> Result<Vec<SortKey>, SearchError> {
     let keys: Vec<&str> = value.split(',').collect();
     if keys.len() > SORT_KEYS_MAX {
         return Err(SearchError::TooMany { parts: "keys in `_sort`", most: SORT_KEYS_MAX });
     }
-    keys.into_iter().map(|key| sort_key(registry, resource_type, key)).collect()
+    keys.into_iter().map(|key| sort_key(registry, budget, resource_type, key)).collect()
 }
 
-fn sort_key(registry: &Registry, resource_type: ResourceType, key: &str) -> Result<SortKey, SearchError> {
+fn sort_key(
+    registry: &Registry,
+    budget: &Budget,
+    resource_type: ResourceType,
+    key: &str,
+) -> Result<SortKey, SearchError> {
     let (name, descending) = match key.strip_prefix('-') {
         Some(name) => (name, true),
         None => (key, false),
@@ -319,7 +335,7 @@ fn sort_key(registry: &Registry, resource_type: ResourceType, key: &str) -> Resu
         "_id" => SortBy::Id,
         "_lastUpdated" => SortBy::LastUpdated,
         name => {
-            let parameter = supported(registry, resource_type, name)?;
+            let parameter = budget.supported(registry, resource_type, name)?;
             SortBy::Value(
                 parameter.code.clone(),
                 sort_kind(parameter).ok_or_else(|| {

@@ -10,6 +10,9 @@ use crate::json::Node;
 use crate::r4::definitions::elements::{Element, Shape, element_of};
 use crate::r4::resource_type::ResourceType;
 
+/// Most places to which an expression leads. A choice leads to one for each of its types.
+const PATHS_MAX: usize = 500;
+
 /// An expression ready to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Compiled {
@@ -66,6 +69,9 @@ pub(super) enum PathError {
     /// It is not of the understood part of FHIRPath.
     #[error("the expression is not understood")]
     Expression(#[source] ExpressionError),
+    /// It may lead to more places than are looked at.
+    #[error("the expression leads to more than {PATHS_MAX} places; name the types, as in `value.as(string)`")]
+    TooMany,
     /// It combines what is understood in a way that is not.
     #[error("the expression uses {0} where that has no meaning here")]
     Misplaced(&'static str),
@@ -76,13 +82,36 @@ pub(super) enum PathError {
 /// # Errors
 /// When the expression uses what search parameters of R4 do not use.
 pub(super) fn compile(resource_type: ResourceType, expression: &str) -> Result<Compiled, PathError> {
+    compile_parsed(resource_type, &parse(expression).map_err(PathError::Expression)?)
+}
+
+/// As `compile`, each alternative by itself: empty paths for one that starts at another type, or where R4 has no element.
+///
+/// # Errors
+/// As `compile`.
+pub(super) fn compile_each(resource_type: ResourceType, expression: &str) -> Result<Vec<Compiled>, PathError> {
     let expression = parse(expression).map_err(PathError::Expression)?;
+    let alternatives =
+        if let Expression::Union(several) = &expression { several } else { std::slice::from_ref(&expression) };
+    alternatives.iter().map(|alternative| compile_parsed(resource_type, alternative)).collect()
+}
+
+fn compile_parsed(resource_type: ResourceType, expression: &Expression<'_>) -> Result<Compiled, PathError> {
     let compiler = Compiler { resource_type, context: resource_type.as_str() };
-    if let Expression::And(parts) = &expression {
-        let predicates = parts.iter().map(|part| compiler.predicate(part));
-        return predicates.collect::<Result<_, _>>().map(Compiled::AllHold);
-    }
-    compiler.paths(&expression).map(Compiled::Paths)
+    let tests = match expression {
+        Expression::And(parts) => parts.as_slice(),
+        Expression::Exists(_) | Expression::NotEqual(..) => std::slice::from_ref(expression),
+        Expression::Context
+        | Expression::Member { .. }
+        | Expression::Index { .. }
+        | Expression::OfType { .. }
+        | Expression::Is { .. }
+        | Expression::Where { .. }
+        | Expression::Resolve(_)
+        | Expression::Equal(..)
+        | Expression::Union(_) => return compiler.paths(expression).map(Compiled::Paths),
+    };
+    tests.iter().map(|test| compiler.predicate(test)).collect::<Result<_, _>>().map(Compiled::AllHold)
 }
 
 /// As `compile`, for an expression that is no combination of tests.
@@ -124,11 +153,12 @@ impl Compiler {
             Expression::Index { of, index } => self.paths(of)?.into_iter().map(|path| at(path, *index)).collect(),
             Expression::Where { of, that } => {
                 let filter = filter(that)?;
-                Ok(self.paths(of)?.into_iter().map(|path| then(path, filter.clone())).collect())
+                let filtered = self.paths(of)?.into_iter().filter(|path| can_pass(path, &filter));
+                Ok(filtered.map(|path| then(path, filter.clone())).collect())
             }
             Expression::Union(alternatives) => {
                 let paths: Result<Vec<_>, _> = alternatives.iter().map(|alternative| self.paths(alternative)).collect();
-                Ok(paths?.into_iter().flatten().collect())
+                bounded(paths?.into_iter().flatten().collect())
             }
             Expression::Is { .. } => Err(PathError::Misplaced("`is`")),
             Expression::Exists(_) => Err(PathError::Misplaced("`exists`")),
@@ -143,7 +173,7 @@ impl Compiler {
         if *of == Expression::Context && name.starts_with(|first: char| first.is_ascii_uppercase()) {
             return Ok(self.start(name).map(root).into_iter().collect());
         }
-        Ok(self.paths(of)?.iter().flat_map(|path| children(path, name)).collect())
+        bounded(self.paths(of)?.iter().flat_map(|path| children(path, name)).collect())
     }
 
     /// The type at which a path starts, if this resource is of that type.
@@ -175,10 +205,19 @@ fn root(data_type: &'static str) -> Path {
     Path { steps: Vec::new(), data_type, system: "" }
 }
 
+fn bounded(paths: Vec<Path>) -> Result<Vec<Path>, PathError> {
+    if paths.len() > PATHS_MAX { Err(PathError::TooMany) } else { Ok(paths) }
+}
+
+fn is_primitive(data_type: &str) -> bool {
+    data_type.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
 fn children(path: &Path, name: &str) -> Vec<Path> {
     let Some(element) = element_of(path.data_type, name) else {
         return Vec::new();
     };
+    let path = &if is_primitive(path.data_type) { beside_the_value(path.clone()) } else { path.clone() };
     element
         .types
         .iter()
@@ -214,6 +253,25 @@ fn at(mut path: Path, element: usize) -> Result<Path, PathError> {
             Ok(path)
         }
         _ => Err(PathError::Misplaced("an index")),
+    }
+}
+
+/// What a primitive has besides its value stands in a member of its own: `_birthDate`.
+fn beside_the_value(mut path: Path) -> Path {
+    if let Some(Step::Member { name, .. }) = path.steps.last_mut() {
+        name.insert(0, '_');
+    }
+    path
+}
+
+/// Whether there can be values that pass: what has the text must be there once and be a text.
+fn can_pass(path: &Path, filter: &Step) -> bool {
+    match filter {
+        Step::MemberIs { name, .. } => element_of(path.data_type, name).is_some_and(|element| {
+            !element.repeats && element.shape == Shape::Plain && element.types.iter().all(|it| is_primitive(it))
+        }),
+        Step::PointsTo(_) => path.data_type == "Reference",
+        Step::Member { .. } => true,
     }
 }
 
@@ -288,6 +346,12 @@ pub(super) fn enter<'n, 'a>(
 }
 
 impl Predicate {
+    /// Whether there are elements that it is about.
+    pub(super) fn can_hold(&self) -> bool {
+        let (Self::Exists(paths) | Self::NoneIs(paths, _)) = self;
+        !paths.is_empty()
+    }
+
     /// Whether it holds for a resource.
     pub(super) fn holds(&self, resource: &Node<'_>) -> bool {
         let values = |paths: &[Path]| {
@@ -375,6 +439,60 @@ mod tests {
             resource,
             &[r#"Reference:{"reference":"Group/1"}"#],
         );
+    }
+
+    #[test]
+    fn the_value_of_an_extension_has_any_of_its_types() {
+        let resource = r#"{"extension":[{"url":"http://a","valueString":"x"},{"url":"http://b","valueCode":"y"},
+            {"url":"http://a","valueCodeableConcept":{"text":"z"}}]}"#;
+        let string = [r#"string:"x""#];
+        for expression in [
+            "Patient.extension.where(url='http://a').value.as(string)",
+            "Patient.extension.where(url = 'http://a').value.ofType(string)",
+            "(Patient.extension('http://a').value as string)",
+            "DomainResource.extension('http://a').value as string",
+        ] {
+            check("Patient", expression, resource, &string);
+        }
+        let both = [r#"string:"x""#, r#"CodeableConcept:{"text":"z"}"#];
+        check("Patient", "Patient.extension('http://a').value", resource, &both);
+        check("Patient", "Patient.extension('http://c').value", resource, &[]);
+        let nested = r#"{"extension":[{"url":"http://a","extension":[{"url":"b","valueDate":"2024"}]}]}"#;
+        check("Patient", "Patient.extension('http://a').extension('b').value as date", nested, &[r#"date:"2024""#]);
+        let on_element = r#"{"name":[{"extension":[{"url":"http://a","valueCode":"x"}]}]}"#;
+        check("Patient", "Patient.name.extension('http://a').value as code", on_element, &[r#"code:"x""#]);
+    }
+
+    #[test]
+    fn an_extension_of_a_primitive_stands_beside_its_value() {
+        let resource = r#"{"birthDate":"2024-01-02","_birthDate":{"extension":[{"url":"http://t","valueDateTime":"2024"}]},
+            "name":[{"given":["A","B"],"_given":[null,{"extension":[{"url":"http://t","valueCode":"x"}]}]}]}"#;
+        let expression = "Patient.birthDate.extension('http://t').value as dateTime";
+        check("Patient", expression, resource, &[r#"dateTime:"2024""#]);
+        check("Patient", "Patient.name.given.extension('http://t').value as code", resource, &[r#"code:"x""#]);
+        let deceased = r#"{"_deceasedBoolean":{"extension":[{"url":"http://t","valueCode":"x"}]}}"#;
+        check("Patient", "Patient.deceased.extension('http://t').value as code", deceased, &[r#"code:"x""#]);
+    }
+
+    #[test]
+    fn a_test_alone_is_one_boolean() {
+        let patient = r#"{"extension":[{"url":"http://a","valueCode":"x"}]}"#;
+        check("Patient", "Patient.extension('http://a').exists()", patient, &["true"]);
+        check("Patient", "Patient.extension('http://b').exists()", patient, &["false"]);
+    }
+
+    #[test]
+    fn what_no_element_can_pass_leads_nowhere_and_what_leads_everywhere_is_refused() {
+        let paths = |expression| compile(ResourceType::parse("Patient").unwrap(), expression);
+        for expression in [
+            "Patient.name.where(usee='official')",
+            "Patient.name.where(given='a')",
+            "Patient.name.where(resolve() is Patient)",
+            "Patient.nonsense",
+        ] {
+            assert_eq!(paths(expression).unwrap(), Compiled::Paths(Vec::new()), "{expression}");
+        }
+        assert!(paths("Patient.extension.value.extension.value.extension.value").is_err());
     }
 
     #[test]

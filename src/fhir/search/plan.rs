@@ -34,15 +34,21 @@ pub(super) const CRITERIA_MAX: usize = 100;
 /// stands for a reference to each type that the parameter allows.
 pub(super) const TESTS_MAX: usize = 10_000;
 
-/// The condition of a conditional interaction, from a query string such as `identifier=urn:x|1`.
+/// What a conditional interaction or a search asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Criteria {
+    /// What must hold.
+    pub(crate) condition: Condition,
+    /// The generation of the definitions that it must be asked under, if any parameter is not R4's: later ones may mean
+    /// something else by the same name, or nothing yet.
+    pub(crate) relies_on: Option<u64>,
+}
+
+/// What a conditional interaction asks for, from a query string such as `identifier=urn:x|1`.
 ///
 /// # Errors
 /// When anything in it is not understood, and when it says nothing at all: everything is not a condition.
-pub(crate) fn criteria(
-    registry: &Registry,
-    resource_type: ResourceType,
-    query: &str,
-) -> Result<Condition, SearchError> {
+pub(crate) fn criteria(registry: &Registry, resource_type: ResourceType, query: &str) -> Result<Criteria, SearchError> {
     let budget = Budget::default();
     let conditions = form_urlencoded::parse(query.as_bytes())
         .take(CRITERIA_MAX + 1)
@@ -54,7 +60,7 @@ pub(crate) fn criteria(
     if conditions.is_empty() {
         return Err(SearchError::NoCriteria);
     }
-    all(conditions)
+    Ok(Criteria { condition: all(conditions)?, relies_on: budget.relies_on(registry) })
 }
 
 /// All of these hold.
@@ -81,11 +87,38 @@ fn too_many_tests() -> SearchError {
 pub(super) struct Budget {
     types_left: Cell<usize>,
     tests_left: Cell<usize>,
+    /// Whether a parameter was asked for that R4 does not define.
+    asks_for_own: Cell<bool>,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { types_left: Cell::new(CHAIN_TYPES_MAX), tests_left: Cell::new(TESTS_MAX) }
+        Self {
+            types_left: Cell::new(CHAIN_TYPES_MAX),
+            tests_left: Cell::new(TESTS_MAX),
+            asks_for_own: Cell::new(false),
+        }
+    }
+}
+
+impl Budget {
+    /// See `Criteria`.
+    pub(super) fn relies_on(&self, registry: &Registry) -> Option<u64> {
+        self.asks_for_own.get().then(|| registry.generation())
+    }
+
+    /// The parameter of this name, if one can search by it.
+    pub(super) fn supported<'r>(
+        &self,
+        registry: &'r Registry,
+        resource_type: ResourceType,
+        name: &str,
+    ) -> Result<&'r SearchParameter, SearchError> {
+        let parameter = supported(registry, resource_type, name)?;
+        if registry.is_own(resource_type, name) {
+            self.asks_for_own.set(true);
+        }
+        Ok(parameter)
     }
 }
 
@@ -122,8 +155,7 @@ fn asked_of(
     asked: Asked<'_>,
     budget: &Budget,
 ) -> Result<Condition, SearchError> {
-    let Budget { types_left, tests_left } = budget;
-    Scope { registry, resource_type, links_left: CHAIN_LINKS_MAX, types_left, tests_left }.criterion(name, asked)
+    Scope { registry, resource_type, links_left: CHAIN_LINKS_MAX, budget }.criterion(name, asked)
 }
 
 /// What is asked of the values at the end of a chain.
@@ -146,6 +178,9 @@ pub(crate) fn supported<'r>(
         let nearest = nearest(name, known);
         return Err(SearchError::UnknownParameter { name: name.to_owned(), resource_type, nearest });
     };
+    if registry.is_incomplete(resource_type, name) {
+        return Err(SearchError::NotReady { name: name.to_owned(), resource_type });
+    }
     match unsupported(parameter) {
         Some(reason) => Err(SearchError::Unsupported { name: name.to_owned(), reason }),
         None => Ok(parameter),
@@ -158,8 +193,7 @@ struct Scope<'a> {
     registry: &'a Registry,
     resource_type: ResourceType,
     links_left: usize,
-    types_left: &'a Cell<usize>,
-    tests_left: &'a Cell<usize>,
+    budget: &'a Budget,
 }
 
 impl<'a> Scope<'a> {
@@ -178,14 +212,15 @@ impl<'a> Scope<'a> {
             Some((code, modifier)) => (code, Some(modifier)),
             None => (link, None),
         };
-        let parameter = supported(self.registry, self.resource_type, code)?;
+        let parameter = self.budget.supported(self.registry, self.resource_type, code)?;
         match rest {
             Some(rest) => self.chain(parameter, modifier, rest, asked),
             None => {
                 let subject = self.subject(parameter);
                 let condition = asked.of(subject, modifier)?;
-                let tests_left = self.tests_left.get().checked_sub(condition.size()).ok_or_else(too_many_tests)?;
-                self.tests_left.set(tests_left);
+                let tests_left =
+                    self.budget.tests_left.get().checked_sub(condition.size()).ok_or_else(too_many_tests)?;
+                self.budget.tests_left.set(tests_left);
                 Ok(condition)
             }
         }
@@ -199,7 +234,7 @@ impl<'a> Scope<'a> {
             return Err(malformed("write `_has:Type:reference:parameter`"));
         };
         let source = ResourceType::parse(source).ok_or_else(|| malformed("no resource type of that name"))?;
-        let parameter = supported(self.registry, source, code)?;
+        let parameter = self.budget.supported(self.registry, source, code)?;
         if parameter.kind != ParameterKind::Reference || !parameter.targets.contains(&self.resource_type) {
             return Err(malformed("that parameter does not point to this type"));
         }
@@ -265,11 +300,11 @@ impl<'a> Scope<'a> {
             .links_left
             .checked_sub(1)
             .ok_or(SearchError::TooMany { parts: "links in a chain", most: CHAIN_LINKS_MAX })?;
-        let types_left = self.types_left.get().checked_sub(1).ok_or(SearchError::TooMany {
+        let types_left = self.budget.types_left.get().checked_sub(1).ok_or(SearchError::TooMany {
             parts: "types in a chain; name the types, as in `subject:Patient.name`",
             most: CHAIN_TYPES_MAX,
         })?;
-        self.types_left.set(types_left);
+        self.budget.types_left.set(types_left);
         Ok(Self { resource_type, links_left, ..self })
     }
 }
@@ -609,7 +644,9 @@ mod tests {
     fn plan(search: &str) -> Result<Condition, String> {
         let (resource_type, query) = search.split_once('?').unwrap();
         let resource_type = ResourceType::parse(resource_type).unwrap();
-        criteria(Registry::r4(), resource_type, query).map_err(|error| error.to_string())
+        let criteria = criteria(Registry::r4(), resource_type, query).map_err(|error| error.to_string())?;
+        assert_eq!(criteria.relies_on, None);
+        Ok(criteria.condition)
     }
 
     #[track_caller]

@@ -9,11 +9,13 @@ use std::error::Error;
 use std::future::Future;
 use std::pin::Pin;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{
-    Code, CodeSet, Condition, Dated, Draft, HistoryQuery, Method, Newest, Page, Parameter, Query, ResourceKey, Version,
+    Code, CodeSet, Condition, Dated, Draft, HistoryQuery, Method, Newest, Note, Page, Parameter, Query, ResourceKey,
+    Version,
 };
 use crate::r4::resource_type::ResourceType;
 
@@ -26,6 +28,9 @@ pub(crate) enum StoreError {
     /// A condition names codes that cannot be told; the text says why, for whoever asked.
     #[error("{0}")]
     Codes(String),
+    /// The index of a write was made with other definitions than those in force. Nothing was written.
+    #[error("the index was made with definitions that are no longer in force")]
+    Outdated,
     /// The searches of one write took longer than they may, for all other writes wait for it. Nothing was written.
     #[error("a condition of the write takes too long to look up")]
     TooSlow,
@@ -67,6 +72,18 @@ pub(crate) trait Reader {
     /// # Errors
     /// When the database fails.
     fn version(&self, key: &ResourceKey, number: u64) -> Result<Option<Version>, StoreError>;
+
+    /// How often the definitions (`Note::Definitions`) have changed. What is written must be indexed by those in force.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn generation(&self) -> Result<u64, StoreError>;
+
+    /// What a note says; nothing before it is written for the first time.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn note(&self, note: Note) -> Result<Bytes, StoreError>;
 
     /// A page of a history, deletions included. Empty for a resource that never was.
     ///
@@ -117,15 +134,21 @@ pub(crate) trait Writer: Reader {
     /// Writes the next version, the first if there is none yet; revives a deleted resource.
     ///
     /// # Errors
-    /// When the database fails. The write must then end in an error as well.
+    /// When the index was made with other definitions, or the database fails. The write must then end in an error as well.
     fn put(&mut self, draft: Draft) -> Result<Version, StoreError>;
 
     /// Writes the current version anew: other content under the same number, time and method, for what is said of a
     /// version and not by it. `None` when there is nothing to amend.
     ///
     /// # Errors
-    /// When the database fails. The write must then end in an error as well.
+    /// When the index was made with other definitions, or the database fails. The write must then end in an error as well.
     fn amend(&mut self, draft: Draft) -> Result<Option<Version>, StoreError>;
+
+    /// Writes a note anew.
+    ///
+    /// # Errors
+    /// When the database fails. The write must then end in an error as well.
+    fn set_note(&mut self, note: Note, text: &[u8]) -> Result<(), StoreError>;
 
     /// Deletes, which is a version of its own. `None` when there is nothing to delete.
     ///
@@ -166,6 +189,10 @@ pub(crate) trait Store: Send + Sync {
 
     /// Runs a job alone; ends when its effect is durable or undone.
     fn run_write(&self, job: WriteJob) -> JobEnd<'_>;
+
+    /// A number that is another one whenever the definitions may have changed since it was asked for. A change shows here
+    /// before its author hears that it took effect.
+    fn definitions_epoch(&self) -> u64;
 }
 
 impl dyn Store {

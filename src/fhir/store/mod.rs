@@ -71,6 +71,24 @@ pub(crate) struct Draft {
     pub(crate) body: DraftBody,
     /// What it is found by. Each (parameter, value) pair once.
     pub(crate) index: Vec<IndexEntry>,
+    /// What `index` was made with.
+    pub(crate) basis: Basis,
+}
+
+/// What an index was made with; with anything else it may say something else.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Basis {
+    /// The generation of the definitions, see `Reader::generation`.
+    pub(crate) generation: u64,
+    /// The address of this server at which references are local, without a slash at its end.
+    pub(crate) base_url: Arc<str>,
+}
+
+/// A text that the store keeps for the service and does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Note {
+    /// What resources are found by besides what is always so.
+    Definitions,
 }
 
 /// A body as sent, cut where the server's members go. Written out it is
@@ -83,6 +101,14 @@ pub(crate) struct DraftBody {
     pub(crate) meta_rest: Bytes,
     /// All other members with a leading comma (if there are any), and `}`.
     pub(crate) tail: Bytes,
+}
+
+impl DraftBody {
+    /// The body with this id; `own` are the server's members of `meta`, at least one, without a comma around them.
+    pub(crate) fn text(&self, id: &str, own: &str) -> Vec<u8> {
+        let own = format!(r#""id":"{id}","meta":{{{own}"#);
+        [&*self.head, own.as_bytes(), &*self.meta_rest, b"}", &*self.tail].concat()
+    }
 }
 
 /// The code of a search parameter, for example `code`. The store takes it as an opaque name, scoped by resource type.

@@ -5,6 +5,7 @@
 //! because a caller may stop waiting while its write takes effect all the same.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{IndexEntry, ResourceKey};
 use crate::r4::resource_type::ResourceType;
@@ -30,12 +31,20 @@ pub(crate) struct Change {
 pub(super) struct Changes {
     watch: Option<Arc<Watch>>,
     changes: Vec<Change>,
+    /// Counts the writes that changed definitions.
+    epoch: Arc<AtomicU64>,
+    has_new_definitions: bool,
 }
 
 impl Changes {
     /// No changes yet.
-    pub(super) fn of(watch: Option<Arc<Watch>>) -> Self {
-        Self { watch, changes: Vec::new() }
+    pub(super) fn of(watch: Option<Arc<Watch>>, epoch: Arc<AtomicU64>) -> Self {
+        Self { watch, changes: Vec::new(), epoch, has_new_definitions: false }
+    }
+
+    /// Keeps that the definitions changed.
+    pub(super) fn add_definitions(&mut self) {
+        self.has_new_definitions = true;
     }
 
     /// Keeps a change if someone wants to hear of it.
@@ -48,6 +57,9 @@ impl Changes {
 
 impl Drop for Changes {
     fn drop(&mut self) {
+        if self.has_new_definitions {
+            self.epoch.fetch_add(1, Ordering::Release);
+        }
         if let Some(watch) = &self.watch {
             self.changes.iter().for_each(|change| (watch.hear)(change));
         }

@@ -1,7 +1,7 @@
 //! The search parameters of R4, by resource type.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
 use super::table;
@@ -86,6 +86,14 @@ pub(crate) fn search_parameter(resource_type: ResourceType, code: &str) -> Optio
     parameters.get(index)
 }
 
+static URLS_OF_R4: LazyLock<HashSet<Arc<str>>> =
+    LazyLock::new(|| PARAMETERS.values().flatten().map(|parameter| Arc::clone(&parameter.url)).collect());
+
+/// Whether this is the canonical URL of one of R4's parameters.
+pub(crate) fn is_url_of_r4(url: &str) -> bool {
+    URLS_OF_R4.contains(url)
+}
+
 fn by_type() -> HashMap<&'static str, Vec<SearchParameter>> {
     let mut rows: HashMap<&'static str, Vec<Row>> = HashMap::new();
     for row in table::rows::<8>(include_str!("search-parameters.tsv")) {
@@ -124,7 +132,8 @@ fn parse_row([code, kind, _, usage, targets, expression, components, id]: Row) -
 }
 
 impl ParameterKind {
-    fn parse(name: &str) -> Option<Self> {
+    /// The type of this name.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
         Some(match name {
             "number" => Self::Number,
             "date" => Self::Date,

@@ -16,8 +16,10 @@ use crate::fhir::api::resource::{Rules, Sent};
 use crate::fhir::api::respond::Done;
 use crate::fhir::api::target::type_named;
 use crate::fhir::api::update::Update;
+use crate::fhir::search::plan::Criteria;
 use crate::fhir::store::interface::{Reader, Writer};
-use crate::fhir::store::{Condition, Method, ResourceKey, Version};
+use crate::fhir::store::{Method, ResourceKey, Version};
+use crate::json::{self, Node};
 
 /// A create, update or patch of which it is known which resource it means.
 pub(super) struct Settled {
@@ -26,7 +28,7 @@ pub(super) struct Settled {
     /// The resource that a conditional create found, or that a patch does not change, and which stays as it is.
     pub(super) existing: Option<Version>,
     /// The condition of a conditional update, if it finds nothing: the update creates.
-    unless_found: Option<Condition>,
+    unless_found: Option<Criteria>,
     pub(super) full_url: Option<String>,
     pub(super) links: Vec<Link>,
     text: Bytes,
@@ -62,7 +64,7 @@ impl Settled {
                 Patched::Changed { update, text: patched, .. } => {
                     links = links_of(entries, &patched, full_url.as_deref())?;
                     text = patched;
-                    (update.draft.key.clone(), Action::Update(update))
+                    (update.draft.key.clone(), Action::Update(*update))
                 }
             },
             Action::Update(update) => (update.draft.key.clone(), Action::Update(update)),
@@ -82,16 +84,17 @@ impl Settled {
         Ok(Linked { local: local(&self.key), version })
     }
 
-    /// When it is written.
+    /// When it is written. What says by what others are found comes first, and of it what others are made of.
     pub(super) fn rank(&self) -> u8 {
         match &self.action {
-            Action::Update(update) if update.draft.method == Method::Patch => 2,
-            Action::Update(_) => 1,
+            _ if self.key.resource_type.as_str() == "SearchParameter" => u8::from(is_composite(&self.text)),
+            Action::Update(update) if update.draft.method == Method::Patch => 4,
+            Action::Update(_) => 3,
             Action::Create(_)
             | Action::ConditionalUpdate(_)
             | Action::Patch(_)
             | Action::Delete(_)
-            | Action::ConditionalDelete(_) => 0,
+            | Action::ConditionalDelete(_) => 2,
         }
     }
 
@@ -145,6 +148,11 @@ impl Settled {
             Outcome::Done(_) | Outcome::Read(_) | Outcome::Failed(_) => Ok(outcome),
         }
     }
+}
+
+/// Whether a SearchParameter is made of others.
+fn is_composite(text: &[u8]) -> bool {
+    json::parse(text).is_ok_and(|node| node.member("type").and_then(Node::as_str) == Some("composite"))
 }
 
 /// The links in a body, each of which must lead somewhere.

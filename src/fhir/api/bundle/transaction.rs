@@ -23,8 +23,9 @@ use crate::fhir::api::patch::{self, PatchOf};
 use crate::fhir::api::resource::{KeptRules, Rules};
 use crate::fhir::api::respond::Return;
 use crate::fhir::api::state::ApiState;
+use crate::fhir::search::plan::Criteria;
+use crate::fhir::store::ResourceKey;
 use crate::fhir::store::interface::Writer;
-use crate::fhir::store::{Condition, ResourceKey};
 
 /// How many conditional references may follow one another, each from an entry that another one finds. Every round looks
 /// again for all that was not found before.
@@ -212,7 +213,7 @@ fn write_all(
     replacements: &mut Replacements,
     rules: Rules<'_>,
 ) -> Result<Vec<(usize, Outcome)>, ApiError> {
-    // POST before PUT before PATCH; the sort keeps the order within each.
+    // SearchParameters, then POST before PUT before PATCH; the sort keeps the order within each.
     settled.sort_by_key(Settled::rank);
     let mut outcomes = Vec::with_capacity(settled.len());
     let (mut waiting, mut asked): (Vec<_>, Vec<_>) = settled.into_iter().partition(Settled::is_conditional);
@@ -254,7 +255,7 @@ pub(super) fn apply(action: Action, writer: &mut dyn Writer, index: usize) -> Re
 }
 
 /// Conditions hold floats, which have no hash; how they are spelled has.
-fn spelled(condition: &Condition) -> String {
+fn spelled(condition: &Criteria) -> String {
     format!("{condition:?}")
 }
 

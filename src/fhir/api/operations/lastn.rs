@@ -11,6 +11,7 @@ use url::form_urlencoded;
 
 use super::parameters::{Input, Kind, Times};
 use super::{Call, Reply, Target, Work};
+use crate::fhir::api::criteria::check_reliance;
 use crate::fhir::api::error::{ApiError, Category};
 use crate::fhir::api::search;
 use crate::fhir::api::search::bundle::write_linked;
@@ -40,6 +41,7 @@ pub(super) fn lastn(call: &Call<'_>) -> Result<Work, ApiError> {
     let own = self_link(call, &search);
     let base_url = call.base_url.to_owned();
     Ok(Work::read(move |reader| {
+        check_reliance(reader, search.relies_on)?;
         let matches = newest(reader, &search, count)?;
         let (included, inclusion) = follow(reader, &base_url, &search, &matches)?;
         let total = u64::try_from(matches.len()).ok();

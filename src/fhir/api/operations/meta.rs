@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use super::parameters::{Input, Kind, Times, output, resource};
 use super::{Call, Reply, Target, Work};
+use crate::fhir::api::definitions;
 use crate::fhir::api::error::{ApiError, Category};
 use crate::fhir::api::preconditions::Preconditions;
 use crate::fhir::api::read;
@@ -64,7 +65,7 @@ fn change(call: &Call<'_>, change: Change) -> Result<Work, ApiError> {
         preconditions.check(writer.head(&key)?)?;
         let current = read::current(writer, &key)?;
         match changed(&current, &labels, change, rules.rules())? {
-            Some(draft) => reply(&writer.amend(draft)?.unwrap_or(current)),
+            Some(draft) => reply(&definitions::amend(writer, draft)?.unwrap_or(current)),
             None => reply(&current),
         }
     }))

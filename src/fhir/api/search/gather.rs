@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
+use crate::fhir::api::criteria::check_reliance;
 use crate::fhir::api::error::ApiError;
 use crate::fhir::search::include::{Direction, Include, Reach, references};
 use crate::fhir::search::index::{Written, written_targets};
@@ -77,6 +78,7 @@ pub(crate) fn gather_with(
     search: &Search,
     admitted: Admission<'_>,
 ) -> Result<Found, ApiError> {
+    check_reliance(reader, search.relies_on)?;
     let after = page::open(search)?;
     if search.count == 0 {
         let total = Some(count(reader, search)?);

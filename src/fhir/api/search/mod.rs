@@ -139,6 +139,7 @@ impl From<SearchError> for ApiError {
         let category = match &error {
             SearchError::UnknownParameter { .. }
             | SearchError::Unsupported { .. }
+            | SearchError::NotReady { .. }
             | SearchError::UnknownModifier { .. } => Category::NotSupported,
             SearchError::TooMany { .. } => Category::TooCostly,
             SearchError::BadValue { .. }

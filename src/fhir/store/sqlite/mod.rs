@@ -13,6 +13,7 @@ mod filter;
 mod find;
 mod history;
 mod names;
+mod notes;
 mod order;
 mod read;
 mod series;
@@ -23,6 +24,7 @@ mod write;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
@@ -49,6 +51,8 @@ pub(crate) struct SqliteStore {
     clock: Clock,
     watch: Option<Arc<Watch>>,
     terminology: Terminology,
+    /// See `Store::definitions_epoch`.
+    epoch: Arc<AtomicU64>,
     /// The types of which only the current version is kept.
     forgotten: Arc<HashSet<ResourceType>>,
 }
@@ -71,6 +75,7 @@ impl SqliteStore {
             clock,
             watch: None,
             terminology: no_codes,
+            epoch: Arc::default(),
             forgotten: Arc::default(),
         })
     }
@@ -122,7 +127,7 @@ impl Store for SqliteStore {
     fn run_write(&self, job: WriteJob) -> JobEnd<'_> {
         let (types, names, clock) = (Arc::clone(&self.types), Arc::clone(&self.names), self.clock.clone());
         let terminology = self.terminology;
-        let mut changes = Changes::of(self.watch.clone());
+        let mut changes = Changes::of(self.watch.clone(), Arc::clone(&self.epoch));
         let forgotten = Arc::clone(&self.forgotten);
         Box::pin(async move {
             let ended = self.database.write(move |connection| {
@@ -146,6 +151,10 @@ impl Store for SqliteStore {
                 Err(WriteError::Database(error)) => Err(error.into()),
             }
         })
+    }
+
+    fn definitions_epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 }
 

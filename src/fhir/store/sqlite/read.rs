@@ -8,10 +8,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::names::{Names, number_of, number_of_parameter};
 use super::types::Types;
-use super::{find, history, series};
+use super::{find, history, notes, series};
 use crate::fhir::store::interface::{Head, Reader, StoreError, Terminology};
 use crate::fhir::store::{
-    Condition, Dated, HistoryQuery, Method, Newest, Page, Parameter, Query, ResourceKey, Version,
+    Condition, Dated, HistoryQuery, Method, Newest, Note, Page, Parameter, Query, ResourceKey, Version,
 };
 use crate::r4::resource_type::ResourceType;
 
@@ -90,6 +90,14 @@ impl Reader for Reading<'_> {
             .query_row((self.types.number(key.resource_type), &key.id, number), |row| version(row, key.clone()))
             .optional()?;
         Ok(version)
+    }
+
+    fn generation(&self) -> Result<u64, StoreError> {
+        Ok(notes::changes(self.connection, Note::Definitions)?)
+    }
+
+    fn note(&self, note: Note) -> Result<Bytes, StoreError> {
+        Ok(notes::text(self.connection, note)?)
     }
 
     fn history(&self, query: &HistoryQuery) -> Result<Page, StoreError> {

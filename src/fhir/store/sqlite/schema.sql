@@ -30,6 +30,13 @@ CREATE INDEX resources_by_change ON resources(type, changed) WHERE method <> 4;
 -- Apart, so that resources are counted without a look at their rows.
 CREATE INDEX deletions_by_change ON resources(type, changed) WHERE method = 4;
 
+-- Texts of the service about all resources together, which the store does not read. `changes`: how often each was written.
+CREATE TABLE notes(
+    name TEXT PRIMARY KEY,
+    changes INTEGER NOT NULL,
+    text BLOB NOT NULL
+) WITHOUT ROWID;
+
 CREATE TABLE bodies(
     number INTEGER PRIMARY KEY,
     body BLOB NOT NULL

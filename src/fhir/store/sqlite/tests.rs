@@ -12,8 +12,8 @@ use crate::database::Database;
 use crate::fhir::store::interface::{Head, Reader, Store, StoreError, Verdict, Writer};
 use crate::fhir::store::watch::{Change, Watch};
 use crate::fhir::store::{
-    Code, CodeSet, Condition, Cursor, Draft, DraftBody, HistoryQuery, IndexEntry, IndexValue, Lineage, Method, Page,
-    Query, Relation, ResourceKey, Selection, SortBy, SortKey, SortKind, Test, TextMode, UriMode, Version,
+    Basis, Code, CodeSet, Condition, Cursor, Draft, DraftBody, HistoryQuery, IndexEntry, IndexValue, Lineage, Method,
+    Page, Query, Relation, ResourceKey, Selection, SortBy, SortKey, SortKind, Test, TextMode, UriMode, Version,
 };
 use crate::r4::resource_type::ResourceType;
 
@@ -91,6 +91,7 @@ fn draft(name: &str, id: &str, index: Vec<IndexEntry>) -> Draft {
             tail: Bytes::from_static(br#","value":65.00}"#),
         },
         index,
+        basis: Basis::default(),
     }
 }
 

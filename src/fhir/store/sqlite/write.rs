@@ -11,14 +11,15 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use super::amounts::StoredUnit;
 use super::entries::{Entry, Parts, Value, pack_parts, unpack};
 use super::names::{Names, display_text};
+use super::notes;
 use super::read::{Reading, method_number};
 use crate::clock::Clock;
 use crate::database::interrupted_after;
 use crate::fhir::store::interface::{Head, Reader, StoreError, Writer};
 use crate::fhir::store::watch::Changes;
 use crate::fhir::store::{
-    Condition, Dated, Draft, DraftBody, HistoryQuery, IndexEntry, IndexValue, Method, Newest, Page, Parameter, Query,
-    ResourceKey, Version,
+    Basis, Condition, Dated, Draft, DraftBody, HistoryQuery, IndexEntry, IndexValue, Method, Newest, Note, Page,
+    Parameter, Query, ResourceKey, Version,
 };
 use crate::r4::resource_type::ResourceType;
 
@@ -34,6 +35,8 @@ pub(super) struct Writing<'a> {
     changes: &'a mut Changes,
     /// The next number of a type, for types to which this write has added.
     next_numbers: HashMap<ResourceType, i64>,
+    /// The generation of the definitions, once it was asked for.
+    generation: Cell<Option<u64>>,
     /// What is left of `SEARCHING_MAX`.
     search_time_left: Cell<Duration>,
 }
@@ -63,6 +66,7 @@ impl<'a> Writing<'a> {
             forgotten,
             changes,
             next_numbers: HashMap::new(),
+            generation: Cell::new(None),
             search_time_left: Cell::new(SEARCHING_MAX),
         }
     }
@@ -75,6 +79,11 @@ impl<'a> Writing<'a> {
         let taken = started.elapsed();
         self.search_time_left.set(left.saturating_sub(taken));
         found.map_err(|error| if taken >= left { StoreError::TooSlow } else { error })
+    }
+
+    /// What was indexed by other definitions would not be found by those in force.
+    fn check_basis(&self, basis: &Basis) -> Result<(), StoreError> {
+        if basis.generation == self.generation()? { Ok(()) } else { Err(StoreError::Outdated) }
     }
 
     fn connection(&self) -> &'a Connection {
@@ -266,6 +275,7 @@ struct Next<'a> {
 
 impl Writer for Writing<'_> {
     fn put(&mut self, draft: Draft) -> Result<Version, StoreError> {
+        self.check_basis(&draft.basis)?;
         let current = self.current_row(&draft.key)?;
         let entries = self.pack(draft.key.resource_type, &draft.index)?;
         let version = current.as_ref().map_or(0, |current| current.version) + 1;
@@ -288,6 +298,7 @@ impl Writer for Writing<'_> {
     }
 
     fn amend(&mut self, draft: Draft) -> Result<Option<Version>, StoreError> {
+        self.check_basis(&draft.basis)?;
         let Some(current) = self.current_row(&draft.key)?.filter(|current| current.body.is_some()) else {
             return Ok(None);
         };
@@ -303,6 +314,17 @@ impl Writer for Writing<'_> {
         self.change_rows(current.number, &unpack(&current.entries), &unpack(&entries))?;
         self.changes.add(&draft.key, draft.index);
         self.reading.current(&draft.key)
+    }
+
+    fn set_note(&mut self, note: Note, text: &[u8]) -> Result<(), StoreError> {
+        notes::set(self.connection(), note, text)?;
+        match note {
+            Note::Definitions => {
+                self.generation.set(None);
+                self.changes.add_definitions();
+            }
+        }
+        Ok(())
     }
 
     fn delete(&mut self, key: &ResourceKey) -> Result<Option<Version>, StoreError> {
@@ -338,6 +360,19 @@ impl Reader for Writing<'_> {
 
     fn version(&self, key: &ResourceKey, number: u64) -> Result<Option<Version>, StoreError> {
         self.reading.version(key, number)
+    }
+
+    fn generation(&self) -> Result<u64, StoreError> {
+        if let Some(generation) = self.generation.get() {
+            return Ok(generation);
+        }
+        let generation = self.reading.generation()?;
+        self.generation.set(Some(generation));
+        Ok(generation)
+    }
+
+    fn note(&self, note: Note) -> Result<Bytes, StoreError> {
+        self.reading.note(note)
     }
 
     fn history(&self, query: &HistoryQuery) -> Result<Page, StoreError> {
@@ -377,8 +412,7 @@ fn timestamp(changed: i64) -> rusqlite::Result<Timestamp> {
 
 /// Writes `id` and `meta` into a body; the layout is that of `DraftBody`.
 fn assemble(id: &str, version: i64, last_updated: Timestamp, body: &DraftBody) -> Vec<u8> {
-    let own = format!(r#""id":"{id}","meta":{{"versionId":"{version}","lastUpdated":"{last_updated:.3}""#);
-    [&*body.head, own.as_bytes(), &*body.meta_rest, b"}", &*body.tail].concat()
+    body.text(id, &format!(r#""versionId":"{version}","lastUpdated":"{last_updated:.3}""#))
 }
 
 fn add_body(connection: &Connection, body: Option<&[u8]>) -> rusqlite::Result<Option<i64>> {

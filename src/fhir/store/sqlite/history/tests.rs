@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::database::Database;
 use crate::fhir::store::interface::{Store, StoreError};
 use crate::fhir::store::sqlite::{SCHEMA, SqliteStore};
-use crate::fhir::store::{Cursor, Draft, DraftBody, HistoryQuery, Lineage, Method, ResourceKey};
+use crate::fhir::store::{Basis, Cursor, Draft, DraftBody, HistoryQuery, Lineage, Method, ResourceKey};
 use crate::r4::resource_type::ResourceType;
 
 /// What a test does next.
@@ -61,7 +61,7 @@ impl Bench {
                     meta_rest: Bytes::new(),
                     tail: Bytes::from_static(b"}"),
                 };
-                let draft = Draft { key, method: Method::Put, body, index: Vec::new() };
+                let draft = Draft { key, method: Method::Put, body, index: Vec::new(), basis: Basis::default() };
                 Some(self.store.write(move |writer| writer.put(draft)).await.map_err(described).unwrap())
             }
             Step::Delete(key) => self.store.write(move |writer| writer.delete(&key)).await.map_err(described).unwrap(),
