@@ -69,6 +69,15 @@ async fn a_date_means_what_the_table_of_the_specification_says() {
     ] {
         assert_eq!(fhir.ids(&format!("Observation?_sort={order}"), "match").await.join(" "), expected, "{order}");
     }
+    // A clock was set back while the device measured.
+    let period = json!({ "start": "2014-05-02T10:00:05Z", "end": "2014-05-02T10:00:00Z" });
+    let backwards = json!({ "resourceType": "Observation", "id": "backwards", "status": "final", "code": { "text": "x" },
+        "effectivePeriod": period });
+    fhir.put(&backwards).await.check(201);
+    for search in ["date=2014-05-02", "date=gt2014-05-02T10:00:02Z&date=lt2014-05-02T10:00:03Z"] {
+        let found = fhir.ids(&format!("Observation?{search}&_id=backwards"), "match").await;
+        assert_eq!(found, ["backwards"], "{search}");
+    }
     for value in ["", "2013-1-14", "2013-01-14T10", "2013-02-30", "14.01.2013", "gt", "2013-01-14T24:00"] {
         fhir.get(&format!("Observation?date={value}")).await.check_outcome(400, "value", "a date");
     }

@@ -44,7 +44,7 @@ impl Form {
     pub(super) fn extract(self, node: &Node<'_>, emit: &mut impl FnMut(IndexValue)) {
         let interval = match self {
             Self::Point => point(node),
-            Self::Period => period(node),
+            Self::Period => period(node).or_else(|| reversed(node)),
             Self::Timing => timing(node),
         };
         if let Some(Interval { start, end }) = interval {
@@ -68,6 +68,13 @@ pub(crate) fn period(node: &Node<'_>) -> Option<Interval> {
     let interval =
         Interval { start: start.map_or(i64::MIN, |start| start.start), end: end.map_or(i64::MAX, |end| end.end) };
     (interval.start <= interval.end).then_some(interval)
+}
+
+/// What lies between the ends of a Period that ends before it starts. The JSON format does not keep that out, and a device
+/// whose clock is set back sends it: what it measured has to be found.
+fn reversed(node: &Node<'_>) -> Option<Interval> {
+    let (start, end) = (point(node.member("start")?)?, point(node.member("end")?)?);
+    Some(Interval { start: end.start, end: start.end })
 }
 
 fn timing(node: &Node<'_>) -> Option<Interval> {
@@ -359,7 +366,12 @@ mod tests {
         check_extracted("Period", r#"{"end":"2024-01"}"#, Some((i64::MIN, end)));
         check_extracted("Period", "{}", None);
         check_extracted("Period", r#"{"start":"nonsense","end":"2024"}"#, None);
-        check_extracted("Period", r#"{"start":"2025","end":"2024"}"#, None);
+        check_extracted(
+            "Period",
+            r#"{"start":"2024-01","end":"2024-01-01T00:00:00Z"}"#,
+            Some((start, start + 999_999)),
+        );
+        check_extracted("Period", r#"{"start":"2024-01-31","end":"2024-01-01"}"#, Some((start, end)));
     }
 
     #[test]
