@@ -38,7 +38,8 @@ async fn seed(fhir: &Fhir) {
         json!({ "resourceType": "Patient", "id": "p", "gender": "male", "active": true,
             "identifier": identifier("MR", "4|7"), "telecom": [{ "system": "phone", "value": "555" }] }),
         json!({ "resourceType": "Patient", "id": "q", "identifier": identifier("SS", "4|7") }),
-        json!({ "resourceType": "Patient", "id": "r", "gender": "female" }),
+        json!({ "resourceType": "Patient", "id": "r", "gender": "female",
+            "identifier": [{ "system": "http://a,b", "value": r"c$\d" }] }),
         condition("puppy", coded("puppy")),
         condition(
             "dog",
@@ -79,6 +80,12 @@ const FOUND: &[(&str, &str)] = &[
     ("Condition?code:text=un,hound%20of", "dog text"),
     ("Patient?identifier:text=record", "p q"),
     ("Condition?code:text=hound&code=dog", "dog"),
+    // Bars, commas and dollars that are part of a code.
+    (r"Patient?identifier=http://clinic|4\|7", "p q"),
+    ("Patient?identifier=4%5C%7C7", "p q"),
+    (r"Patient?identifier=http://a\,b|c\$\\d", "r"),
+    (r"Patient?identifier=http://a\,b|c$\\d,http://clinic|none", "r"),
+    (r"Patient?identifier=c\$d", ""),
     (r"Patient?identifier:of-type=http://types|MR|4\|7", "p"),
     (r"Patient?identifier:of-type=http://types|MR|4", ""),
     // A value set by id, by this server's URL of it, by its canonical URL with and without a version.
@@ -135,6 +142,8 @@ const REFUSED: &[(&str, &str, &str)] = &[
     ("Patient?phone=phone|555", "value", "without a system"),
     ("Patient?active=|true", "value", "without a system"),
     ("Condition?code=a|b|c", "value", "`system|code`"),
+    ("Patient?identifier=http://clinic|4|7", "value", "`system|code`"),
+    (r"Patient?identifier=a\b", "value", "`system|code`"),
 ];
 
 #[tokio::test]
