@@ -343,6 +343,28 @@ async fn the_newest_of_many_come_page_by_page_while_data_arrives() {
 }
 
 #[tokio::test]
+async fn a_resource_with_several_dates_stands_once_at_its_latest() {
+    let bench = Bench::new().await;
+    let total = 30;
+    for number in 0..total {
+        let dates = [number, number - 4, number - 9];
+        let dates = dates.map(|day| entry("date", IndexValue::Date { start: day, end: day }));
+        let index = [entry("code", token("s", "x"))].into_iter().chain(dates).collect();
+        bench.put(draft("Observation", &format!("o{number}"), index)).await;
+    }
+    let order = vec![SortKey { by: SortBy::Value("date".into(), SortKind::Date), descending: true }];
+    let (mut seen, mut after) = (Vec::new(), None);
+    loop {
+        let page = bench.find(query(has_code("x"), order.clone(), after, 4)).await;
+        seen.extend(page.versions.into_iter().map(|version| version.key.id));
+        let Some(next) = page.next else { break };
+        after = Some(next);
+    }
+    let expected: Vec<String> = (0..total).rev().map(|number| format!("o{number}")).collect();
+    assert_eq!(seen, expected);
+}
+
+#[tokio::test]
 async fn a_cursor_of_another_order_is_refused() {
     let bench = Bench::new().await;
     for cursor in ["", "7", "{}", r#"{"k":[{"i":1}],"n":1}"#] {
