@@ -56,6 +56,11 @@ async fn references_are_found_however_they_are_written() {
         let search = format!("Observation?{}", search.replace("BASE", &base));
         assert_eq!(fhir.ids(&search, "match").await.join(" "), *expected, "{search}");
     }
+    // The condition of a write finds what a search finds.
+    let condition = format!("subject={base}/Patient/23&_id=relative");
+    let again = observation("again", &json!({ "reference": "Patient/23" })).to_string();
+    let found = fhir.raw("POST", "Observation", &[("if-none-exist", condition.as_str())], again).await.check(200);
+    assert_eq!(found.json()["id"], "relative");
     for (search, expected) in
         [("http://forms/pain", "answers"), (r"http://forms/pain\|2.0", "answers"), (r"http://forms/pain\|1.0", "")]
     {
