@@ -65,6 +65,8 @@ async fn a_resource_lives_from_its_creation_to_its_history() {
     fhir.raw("DELETE", &path, &[("if-match", "W/\"1\"")], "").await.check_outcome(412, "conflict", "`If-Match`");
     fhir.raw("DELETE", &path, &[("if-match", "W/\"5\"")], "").await.check(204);
     fhir.get(&path).await.check_outcome(410, "deleted", "version 6");
+    assert_eq!(fhir.count(&format!("Patient?_id={id}")).await, 0);
+    assert_eq!(fhir.count(&format!("Patient?_id={id}&_lastUpdated=gt2000")).await, 0);
     fhir.raw("DELETE", &path, &[], "").await.check(204);
     assert_eq!(put(&[]).await.check(201).header("etag"), "W/\"7\"");
     let history = fhir.get(&format!("{path}/_history")).await.check(200).json();
