@@ -196,6 +196,14 @@ impl Database {
         self.readers.read_here(job).await
     }
 
+    /// As `read_here`, for what usually is as short; `None` if it was not and was given up.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub(crate) async fn try_here<T>(&self, job: impl FnOnce(&Connection) -> T) -> Result<Option<T>, DatabaseError> {
+        self.readers.try_here(job).await
+    }
+
     /// Takes no more work, finishes what waits, moves the log into the database file and closes it. Every clone then
     /// answers [`DatabaseError::Closed`], and the data directory is free.
     pub(crate) async fn close(&self) {

@@ -3,6 +3,7 @@
 //! A query whose caller has gone (a timeout, a client that hung up) is interrupted: it would keep a connection from others
 //! and the log of writes from being moved into the database for as long as it runs.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rusqlite::Connection;
@@ -11,6 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::deadline::STEPS_PER_LOOK;
 use super::{DatabaseError, LONG_READS_MAX};
+
+/// Looks at a job after which it is too long for the caller's own thread: some thousand steps of SQLite's machine.
+const LOOKS_HERE_MAX: u32 = 8;
 
 /// A fixed number of reading connections.
 #[derive(Clone, Debug)]
@@ -57,7 +61,7 @@ impl Readers {
         let _caller = gone.clone().drop_guard();
         let lent = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            Loan::take(&idle).serve(Some(gone), job)
+            Loan::take(&idle).serve(Some(move || gone.is_cancelled()), job)
         });
         lent.await.map_err(|_cancelled| DatabaseError::Closed)?
     }
@@ -66,7 +70,17 @@ impl Readers {
     /// take less time than the way to another thread and back.
     pub(super) async fn read_here<T>(&self, job: impl FnOnce(&Connection) -> T) -> Result<T, DatabaseError> {
         let _permit = self.permits.acquire().await.map_err(|_closed| DatabaseError::Closed)?;
-        Loan::take(&self.idle).serve(None, job)
+        Loan::take(&self.idle).serve(None::<fn() -> bool>, job)
+    }
+
+    /// As `read_here`, for what usually is as short; `None` if it was not and was given up.
+    pub(super) async fn try_here<T>(&self, job: impl FnOnce(&Connection) -> T) -> Result<Option<T>, DatabaseError> {
+        let _permit = self.permits.acquire().await.map_err(|_closed| DatabaseError::Closed)?;
+        let looks = Arc::new(AtomicU32::new(0));
+        let counted = Arc::clone(&looks);
+        let is_long = move || counted.fetch_add(1, Ordering::Relaxed) >= LOOKS_HERE_MAX;
+        let answer = Loan::take(&self.idle).serve(Some(is_long), job)?;
+        Ok((looks.load(Ordering::Relaxed) <= LOOKS_HERE_MAX).then_some(answer))
     }
 
     /// Takes no more queries and closes the connections that nobody uses.
@@ -88,14 +102,14 @@ impl<'a> Loan<'a> {
         Self { idle, connection: idle.lock().unwrap_or_else(PoisonError::into_inner).pop() }
     }
 
-    /// Runs `job`; what it asks is interrupted when its caller is gone.
+    /// Runs `job`; what it asks is interrupted when that is due.
     fn serve<T>(
         mut self,
-        gone: Option<CancellationToken>,
+        is_due: Option<impl FnMut() -> bool + Send + 'static>,
         job: impl FnOnce(&Connection) -> T,
     ) -> Result<T, DatabaseError> {
         let connection = self.connection.as_mut().ok_or(DatabaseError::Closed)?;
-        connection.progress_handler(STEPS_PER_LOOK, gone.map(|gone| move || gone.is_cancelled()))?;
+        connection.progress_handler(STEPS_PER_LOOK, is_due)?;
         let transaction = connection.transaction()?;
         let answer = job(&transaction);
         transaction.finish()?;

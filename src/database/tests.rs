@@ -118,9 +118,28 @@ async fn closing_finishes_what_waits_empties_the_log_and_frees_the_directory() {
     assert_eq!(stored(&reopened).await.len(), 100);
 }
 
+const ENDLESS: &str = "WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n) SELECT count(*) FROM n";
+
+#[tokio::test]
+async fn what_takes_long_is_given_up_on_the_callers_thread_and_has_its_time_elsewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
+    let up_to = |most: i64| {
+        move |connection: &Connection| {
+            let sql =
+                "WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n WHERE v < ?1) SELECT count(*) FROM n";
+            connection.query_row(sql, [most], |row| row.get::<_, i64>(0)).ok()
+        }
+    };
+    for _ in 0..2 * super::READERS_MAX {
+        assert_eq!(database.try_here(up_to(100)).await.unwrap(), Some(Some(100)));
+        assert_eq!(database.try_here(up_to(100_000)).await.unwrap(), None);
+        assert_eq!(database.read_here(up_to(100_000)).await.unwrap(), Some(100_000));
+    }
+}
+
 #[tokio::test]
 async fn a_query_ends_when_nobody_waits_for_it() {
-    const ENDLESS: &str = "WITH RECURSIVE n(v) AS (SELECT 1 UNION ALL SELECT v + 1 FROM n) SELECT count(*) FROM n";
     let directory = tempfile::tempdir().unwrap();
     let database = Database::open(directory.path(), &[SCHEMA]).unwrap();
     for _ in 0..2 * super::READERS_MAX {

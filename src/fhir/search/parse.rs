@@ -12,7 +12,7 @@ use super::plan::{Budget, CRITERIA_MAX, all, criterion};
 use super::registry::Registry;
 use super::scope::Scope;
 use super::special::Special;
-use crate::fhir::store::{Condition, Selection, SortBy, SortKey, SortKind};
+use crate::fhir::store::{Condition, Selection, SortBy, SortKey, SortKind, Test};
 use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter};
 use crate::r4::resource_type::ResourceType;
 
@@ -43,6 +43,26 @@ pub(crate) struct Search {
     pub(crate) understood: Vec<(String, String)>,
     /// The page asked for, still sealed.
     pub(crate) cursor: Option<String>,
+}
+
+impl Search {
+    /// Whether every match has one of a few ids or identifiers, so that there are hardly more matches than these.
+    pub(crate) fn names_few(&self) -> bool {
+        self.includes.is_empty() && self.selections.iter().all(|selection| names_few(&selection.condition))
+    }
+}
+
+fn names_few(condition: &Condition) -> bool {
+    if let Condition::All(parts) = condition {
+        return parts.iter().any(names_few);
+    }
+    if let Condition::Any(parts) = condition {
+        return parts.iter().all(names_few);
+    }
+    let Condition::Has(parameter, Test::Token { system: Some(_), code: Some(_) }) = condition else {
+        return matches!(condition, Condition::Id(_));
+    };
+    **parameter == *"identifier"
 }
 
 /// Whether to count all matches.

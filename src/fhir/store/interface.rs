@@ -179,10 +179,17 @@ pub(crate) type WriteJob = Box<dyn FnOnce(&mut dyn Writer) -> Verdict + Send>;
 /// The end of a job: an error when it did not run or its effect could not be made durable.
 pub(crate) type JobEnd<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + Send + 'a>>;
 
+/// The end of a job that is given up when it takes long: whether it came to its end.
+pub(crate) type TrialEnd<'a> = Pin<Box<dyn Future<Output = Result<bool, StoreError>> + Send + 'a>>;
+
 /// A place for resources. Callers use the functions `read` and `write` of `dyn Store`, which carry results of any type.
 pub(crate) trait Store: Send + Sync {
     /// Runs a job on a committed state, on the caller's own thread: it takes no more than a few steps into an index.
     fn run_read(&self, job: ReadJob) -> JobEnd<'_>;
+
+    /// As `run_read`, for a job that usually is as short. Whether it was; if not, it was given up and its answer is not to be
+    /// used.
+    fn try_read(&self, job: ReadJob) -> TrialEnd<'_>;
 
     /// Runs a job on a committed state that may take long; jobs of `run_read` do not wait for it.
     fn run_search(&self, job: ReadJob) -> JobEnd<'_>;
@@ -211,6 +218,25 @@ impl dyn Store {
         let (answer, answered) = oneshot::channel();
         self.run_read(Box::new(move |reader| drop(answer.send(job(reader))))).await?;
         answered.await.unwrap_or_else(|_never_ran| Err(StoreError::Stopped.into()))
+    }
+
+    /// Runs a function that usually reads a resource or two; `None` if it takes longer than that.
+    ///
+    /// # Errors
+    /// What the function returns, or the store's own failure.
+    pub(crate) async fn try_briefly<T, E>(
+        &self,
+        job: impl FnOnce(&dyn Reader) -> Result<T, E> + Send + 'static,
+    ) -> Result<Option<T>, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (answer, answered) = oneshot::channel();
+        if !self.try_read(Box::new(move |reader| drop(answer.send(job(reader))))).await? {
+            return Ok(None);
+        }
+        answered.await.unwrap_or_else(|_never_ran| Err(StoreError::Stopped.into())).map(Some)
     }
 
     /// Runs a function that reads and may take long. It is interrupted when its caller stops waiting.

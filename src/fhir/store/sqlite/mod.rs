@@ -33,7 +33,7 @@ use self::names::Names;
 use self::read::Reading;
 use self::types::Types;
 use self::write::Writing;
-use super::interface::{JobEnd, ReadJob, Reader, Store, StoreError, Terminology, Verdict, WriteJob};
+use super::interface::{JobEnd, ReadJob, Reader, Store, StoreError, Terminology, TrialEnd, Verdict, WriteJob};
 use super::watch::{Changes, Watch};
 use super::{Code, CodeSet};
 use crate::clock::Clock;
@@ -111,6 +111,15 @@ impl Store for SqliteStore {
                 move |connection: &Connection| job(&Reading { connection, types: &types, terminology, names: None });
             self.database.read_here(job).await?;
             Ok(())
+        })
+    }
+
+    fn try_read(&self, job: ReadJob) -> TrialEnd<'_> {
+        let (types, terminology) = (Arc::clone(&self.types), self.terminology);
+        Box::pin(async move {
+            let job =
+                move |connection: &Connection| job(&Reading { connection, types: &types, terminology, names: None });
+            Ok(self.database.try_here(job).await?.is_some())
         })
     }
 
