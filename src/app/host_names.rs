@@ -3,17 +3,23 @@
 //! A web page of a stranger can have its own name resolve to 127.0.0.1 and then read what is served there as if it were
 //! its own (DNS rebinding). The `Host` header still tells the stranger's name, so a name that is not this machine's is
 //! refused.
+//!
+//! The name also becomes part of links where no public URL is set, so it must be beyond doubt: a request that names two
+//! hosts is refused, and what proxies say in headers of their own (`X-Forwarded-Host`) counts for nothing.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HOST};
+use axum::http::uri::Authority;
+use axum::http::{HeaderValue, StatusCode, Version};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use url::Url;
+
+use crate::fhir::api::error::{ApiError, Category, FHIR_JSON};
 
 /// The names answered to.
 #[derive(Clone, Debug)]
@@ -46,20 +52,49 @@ impl HostNames {
     }
 }
 
-/// Passes on requests for a name of this machine, and refuses others.
-pub(super) async fn only_known(State(names): State<HostNames>, request: Request, next: Next) -> Response {
-    // HTTP/2 has the name in the URI.
-    let header = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-    let host = header.or_else(|| request.uri().authority().map(|authority| authority.as_str()));
-    if host.is_some_and(|host| names.answers_to(host)) {
-        return next.run(request).await;
+/// Passes on requests for a name of this machine with that name as their only `Host`, and refuses others.
+pub(super) async fn only_known(State(names): State<HostNames>, mut request: Request, next: Next) -> Response {
+    let host = match asked_host(&request) {
+        Ok(host) => host,
+        Err(refusal) => return refusal.into_response(),
+    };
+    if !host.as_ref().map_or(matches!(names, HostNames::Any), |host| names.answers_to(host.as_str())) {
+        return not_here();
     }
+    let in_target = request.uri().authority().map(|host| HeaderValue::from_str(host.as_str()));
+    if let Some(Ok(host)) = in_target {
+        request.headers_mut().insert(HOST, host);
+    }
+    next.run(request).await
+}
+
+/// The host that a request is for; only HTTP/1.0 may leave it out. What the target of the request says goes before the
+/// header (<https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2>); HTTP/2 has it nowhere else.
+fn asked_host(request: &Request) -> Result<Option<Authority>, ApiError> {
+    let mut headers = request.headers().get_all(HOST).iter();
+    let (header, another) = (headers.next(), headers.next());
+    if another.is_some() {
+        return Err(ApiError::new(Category::Value, "The header `Host` comes more than once."));
+    }
+    let host = match (request.uri().authority(), header) {
+        (Some(authority), _) => Some(authority.clone()),
+        (None, Some(header)) => Authority::try_from(header.as_bytes()).ok(),
+        (None, None) if request.version() == Version::HTTP_10 => return Ok(None),
+        (None, None) => None,
+    };
+    match host {
+        Some(host) if !host.as_str().contains('@') => Ok(Some(host)),
+        _ => Err(ApiError::new(Category::Required, "The request has no usable `Host` header.")),
+    }
+}
+
+/// This machine is not the one that was meant.
+fn not_here() -> Response {
     let text = "This server is for its own machine and answers only to loopback names, such as localhost. Set \
                 `fhir.public_url` if clients reach it under another name.";
     let issue = json!({ "severity": "error", "code": "forbidden", "diagnostics": text });
     let outcome = json!({ "resourceType": "OperationOutcome", "issue": [issue] });
-    (StatusCode::MISDIRECTED_REQUEST, [(CONTENT_TYPE, "application/fhir+json; charset=utf-8")], outcome.to_string())
-        .into_response()
+    (StatusCode::MISDIRECTED_REQUEST, [(CONTENT_TYPE, FHIR_JSON)], outcome.to_string()).into_response()
 }
 
 #[cfg(test)]

@@ -97,11 +97,16 @@ fn http(mut section: Section, fhir: FhirConfig, problems: &mut Problems) -> Http
     let http = HttpConfig {
         listen: section.required("listen", NO_ADDRESS, problems),
         body_bytes_max: section.required("body_bytes_max", 1, problems),
+        in_flight_bytes_max: section.required("in_flight_bytes_max", 1, problems),
         request_timeout: section.required("request_timeout", Duration::ZERO, problems),
         connections_max: section.required("connections_max", 1, problems),
         idle_timeout: section.required("idle_timeout", Duration::ZERO, problems),
         fhir,
     };
+    if http.in_flight_bytes_max < http.body_bytes_max {
+        let message = "must be at least `body_bytes_max`, or the largest bodies would never be taken".to_owned();
+        problems.push(section.problem("in_flight_bytes_max", None, message));
+    }
     section.finish(problems);
     http
 }

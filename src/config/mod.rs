@@ -53,6 +53,8 @@ pub(crate) struct HttpConfig {
     pub(crate) listen: SocketAddr,
     /// Largest request body, in bytes.
     pub(crate) body_bytes_max: usize,
+    /// Bytes of request bodies in memory at a time, no less than one may have.
+    pub(crate) in_flight_bytes_max: usize,
     /// Longest time to answer.
     pub(crate) request_timeout: Duration,
     /// Most connections at a time.

@@ -4,6 +4,7 @@
 //! an answer. What the client sends does not count: a request that arrives byte by byte is none before it is complete.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,7 +13,12 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
+
+/// How long is read on behind the last answer of a connection.
+const LINGER_MAX: Duration = Duration::from_secs(1);
+/// Bytes that are read in one step then.
+const DISCARDED_AT_ONCE: usize = 16 << 10;
 
 /// The life of one connection, seen from outside.
 pub(super) struct Activity {
@@ -61,13 +67,19 @@ impl Drop for Busy {
     }
 }
 
-/// A stream that notes when the client takes what is written.
+/// A stream that notes when the client takes what is written, and at its end reads on for a moment: whoever closes while
+/// something is unread takes back what was written last, which says why.
 pub(super) struct Watched {
-    pub(super) stream: TcpStream,
-    pub(super) activity: Arc<Activity>,
+    stream: TcpStream,
+    activity: Arc<Activity>,
+    lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
+    pub(super) fn new(stream: TcpStream, activity: &Arc<Activity>) -> Self {
+        Self { stream, activity: Arc::clone(activity), lingering: None }
+    }
+
     fn taken(&self, written: io::Result<usize>) -> Poll<io::Result<usize>> {
         if written.as_ref().is_ok_and(|bytes| *bytes > 0) {
             self.activity.touch();
@@ -105,7 +117,18 @@ impl AsyncWrite for Watched {
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.stream).poll_shutdown(cx))?;
+        let lingering = this.lingering.get_or_insert_with(|| Box::pin(sleep(LINGER_MAX)));
+        let mut bytes = [MaybeUninit::uninit(); DISCARDED_AT_ONCE];
+        while lingering.as_mut().poll(cx).is_pending() {
+            let mut unread = ReadBuf::uninit(&mut bytes);
+            let read = ready!(Pin::new(&mut this.stream).poll_read(cx, &mut unread));
+            if read.is_err() || unread.filled().is_empty() {
+                break;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -8,13 +8,15 @@
 
 use std::convert::Infallible;
 use std::io::{self, ErrorKind};
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
+use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::service::service_fn;
@@ -28,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
 use super::activity::{Activity, Watched};
+use crate::fhir::api::error::ApiError;
 use crate::telemetry::meters::HttpMeters;
 
 /// Connections that are told at a time that there are too many.
@@ -121,12 +124,14 @@ async fn connection<S>(
     // Answers are written whole, so waiting for more to send along only delays them.
     drop(stream.set_nodelay(true));
     let activity = Activity::new();
-    let (io, requests) = (TokioIo::new(Watched { stream, activity: Arc::clone(&activity) }), Arc::clone(&activity));
+    let (io, requests) = (TokioIo::new(Watched::new(stream, &activity)), Arc::clone(&activity));
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
         let (busy, answer) = (requests.begin(), service.clone().oneshot(request.map(Body::new)));
         async move {
             let _busy = busy;
-            answer.await
+            // A panic ends its request and not the others of its connection.
+            let answer = AssertUnwindSafe(answer).catch_unwind().await;
+            answer.unwrap_or_else(|_panic| Ok(ApiError::internal("a request handler panicked").into_response()))
         }
     });
     let mut connection = pin!(server.serve_connection(io, answer));

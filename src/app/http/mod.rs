@@ -71,6 +71,7 @@ impl HttpServer {
         let settings = ApiSettings {
             base_url: config.fhir.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
             body_bytes_max: config.body_bytes_max,
+            in_flight_bytes_max: config.in_flight_bytes_max,
             validation: match config.fhir.validation {
                 config::Validation::Structure => Validation::Structure,
                 config::Validation::Json => Validation::Json,
@@ -130,12 +131,17 @@ impl HttpServer {
     /// Serves until `stop`, then finishes the requests under way.
     pub(super) async fn run(self, stop: CancellationToken) {
         tracing::info!(service = "http", address = %self.address, "listening");
-        let router = self.router.layer(from_fn_with_state(self.host_names, only_known));
+        let router = self.router.fallback(nothing_here).layer(from_fn_with_state(self.host_names, only_known));
         // A slash at the end of a path means nothing; to see it first, this stands around the router.
         let slashes = NormalizePathLayer::trim_trailing_slash();
         let (service, full) = (slashes.layer(router), slashes.layer(Router::new().fallback(full)));
         connections::serve(self.socket, service, full, self.connections, stop).await;
     }
+}
+
+/// The answer to a path beside all services.
+async fn nothing_here() -> ApiError {
+    ApiError::new(Category::NotFound, "There is nothing under this path. The FHIR service is under `/fhir`.")
 }
 
 /// The answer to a connection over the bound.

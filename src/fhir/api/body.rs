@@ -1,19 +1,20 @@
-//! Bodies: their format, their size, their time.
+//! Bodies: their format, their size, their time, and the room that all of them take.
 
-use std::time::Duration;
+use std::sync::Arc;
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody as _};
 use axum::extract::{FromRequest, Request};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use http::header::CONTENT_ENCODING;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{ApiError, Category};
 use super::format::{Format, media_type};
 use super::state::ApiState;
 
-/// How long a body may take to arrive.
-const ARRIVAL_MAX: Duration = Duration::from_secs(60);
+/// How much of the time of a request its body may take to arrive. The rest is there to say that it has not.
+const ARRIVAL_SHARE: f32 = 0.9;
 
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
@@ -45,7 +46,7 @@ pub(crate) async fn read_text(request: Request, state: &ApiState) -> Result<Byte
     if request.headers().contains_key(CONTENT_ENCODING) {
         return Err(unknown_encoding());
     }
-    let text = read(request.into_body(), state.settings.body_bytes_max).await?;
+    let text = read(request.into_body(), state).await?;
     // A byte order mark is no part of the text (RFC 8259, section 8.1, allows to pass over it).
     let marked = text.starts_with(BYTE_ORDER_MARK);
     Ok(if marked { text.slice(BYTE_ORDER_MARK.len()..) } else { text })
@@ -59,30 +60,83 @@ pub(crate) fn unknown_encoding() -> ApiError {
     )
 }
 
-/// The whole body, if it is no longer than `bytes_max`.
+/// Room for the bodies of all requests in memory. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Room(Arc<Semaphore>);
+
+impl Room {
+    /// Room for so many bytes.
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes_max.min(Semaphore::MAX_PERMITS))))
+    }
+
+    /// Adds so many bytes to what a body has taken.
+    fn take(&self, taken: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), ApiError> {
+        let more = u32::try_from(bytes).ok().and_then(|bytes| Arc::clone(&self.0).try_acquire_many_owned(bytes).ok());
+        let Some(more) = more else {
+            let detail = "The server has as much to read from others as it can keep. Send this again later.";
+            return Err(ApiError::new(Category::Unavailable, detail));
+        };
+        match taken {
+            Some(taken) => taken.merge(more),
+            None => *taken = Some(more),
+        }
+        Ok(())
+    }
+}
+
+/// A body that takes room as long as anything of it is in use.
+struct Kept {
+    text: BytesMut,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Kept {
+    fn as_ref(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// The whole body of a request.
 ///
 /// # Errors
-/// When it is longer, does not arrive in time or breaks off.
-pub(crate) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
-    tokio::time::timeout(ARRIVAL_MAX, collect(body, bytes_max))
+/// When it is too long, does not arrive in time or breaks off, and when there is no room for it.
+pub(crate) async fn read(body: Body, state: &ApiState) -> Result<Bytes, ApiError> {
+    let arrival_max = state.settings.request_timeout.mul_f32(ARRIVAL_SHARE);
+    tokio::time::timeout(arrival_max, arrive(body, state))
         .await
         .map_err(|_elapsed| ApiError::new(Category::Slow, "The body did not arrive in time. Send it again."))?
 }
 
-async fn collect(body: Body, bytes_max: usize) -> Result<Bytes, ApiError> {
+async fn arrive(body: Body, state: &ApiState) -> Result<Bytes, ApiError> {
+    let bytes_max = state.settings.body_bytes_max;
+    let too_large = || {
+        let detail = format!("The body is larger than the {bytes_max} bytes this server takes. Send it in parts.");
+        ApiError::new(Category::TooLarge, detail)
+    };
+    // Who says how much will come need not send it to hear that it is too much.
+    if body.size_hint().lower() > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
+        return Err(too_large());
+    }
     let mut chunks = body.into_data_stream();
-    let mut whole = BytesMut::new();
+    let (mut text, mut room) = (BytesMut::new(), None);
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_broken| {
             ApiError::new(Category::Structure, "The body broke off or could not be unpacked. Send it again.")
         })?;
-        if whole.len() + chunk.len() > bytes_max {
-            return Err(ApiError::new(
-                Category::TooLarge,
-                format!("The body is larger than the {bytes_max} bytes this server takes. Send it in parts."),
-            ));
+        if text.len() + chunk.len() > bytes_max {
+            return Err(too_large());
         }
-        whole.extend_from_slice(&chunk);
+        state.room.take(&mut room, chunk.len())?;
+        text.extend_from_slice(&chunk);
     }
-    Ok(whole.freeze())
+    Ok(Bytes::from_owner(Kept { text, _room: room }))
+}
+
+/// The whole body of an answer of this server, which is at hand already.
+///
+/// # Errors
+/// When it cannot be made.
+pub(crate) async fn of_answer(body: Body) -> Result<Bytes, ApiError> {
+    axum::body::to_bytes(body, usize::MAX).await.map_err(ApiError::internal)
 }

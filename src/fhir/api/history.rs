@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use url::form_urlencoded;
 
 use super::error::{ApiError, Category};
+use super::limits::decode;
 use super::preconditions::etag;
 use super::respond::json;
 use super::state::{ApiSettings, ApiState};
@@ -80,16 +81,16 @@ impl History {
         let limit = settings.page_size.min(settings.page_size_max);
         let everything = HistoryQuery { of, since: i64::MIN, until: i64::MAX, current_in: None, after: None, limit };
         let mut history = Self { query: everything, understood: Vec::new(), cursor: None };
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        for (name, value) in decode(query.as_bytes())? {
             if history.names().any(|known| known == name) {
                 return Err(ApiError::new(Category::Value, format!("A history takes `{name}` only once.")));
             }
             if name == "_cursor" {
-                history.cursor = Some(value.into_owned());
+                history.cursor = Some(value);
                 continue;
             }
             history.take(&name, &value, settings)?;
-            history.understood.push((name.into_owned(), value.into_owned()));
+            history.understood.push((name, value));
         }
         history.query.after = history.opened()?;
         Ok(history)

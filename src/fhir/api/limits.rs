@@ -1,27 +1,30 @@
-//! What a request may be before anything of it is read: the length of its URL and of its headers, and how the URL is
-//! spelled.
+//! What a request may be before anything of it is read: the length of its URL and of its headers, how the URL is spelled,
+//! and which headers contradict each other.
 //!
 //! Far above these bounds (a URL of 64 KiB, 100 headers) the HTTP library itself refuses, without an OperationOutcome.
 
-use axum::extract::{Request, State};
-use axum::middleware::Next;
-use axum::response::{IntoResponse as _, Response};
+use http::header::{CONTENT_TYPE, HeaderName, IF_MODIFIED_SINCE, TRANSFER_ENCODING};
+use http::request::Parts;
 use percent_encoding::percent_decode;
 use url::form_urlencoded;
 
 use super::error::{ApiError, Category};
-use super::state::{ApiSettings, ApiState};
+use super::state::ApiSettings;
 
-/// Refuses a request that is out of bounds.
-pub(crate) async fn within_limits(State(state): State<ApiState>, request: Request, next: Next) -> Response {
-    match check(&request, &state.settings) {
-        Ok(()) => next.run(request).await,
-        Err(error) => error.into_response(),
-    }
-}
+/// Headers of which there is one, or none. Of two, one would be passed over, and with it perhaps a condition.
+const SINGLE: [HeaderName; 4] = [
+    CONTENT_TYPE,
+    IF_MODIFIED_SINCE,
+    HeaderName::from_static("if-none-exist"),
+    HeaderName::from_static("x-security-context"),
+];
 
-fn check(request: &Request, settings: &ApiSettings) -> Result<(), ApiError> {
-    let uri = request.uri();
+/// Checks a request against the bounds.
+///
+/// # Errors
+/// When it is out of bounds or contradicts itself.
+pub(crate) fn check(request: &Parts, settings: &ApiSettings) -> Result<(), ApiError> {
+    let uri = &request.uri;
     let path_and_query = uri.path_and_query().map_or("", |it| it.as_str());
     if path_and_query.len() > settings.url_bytes_max {
         let detail = format!(
@@ -31,10 +34,19 @@ fn check(request: &Request, settings: &ApiSettings) -> Result<(), ApiError> {
         );
         return Err(ApiError::new(Category::UrlTooLong, detail));
     }
-    let header_bytes: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    let header_bytes: usize = request.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if header_bytes > settings.header_bytes_max {
         let detail = format!("The headers are larger than the {} bytes this server takes.", settings.header_bytes_max);
         return Err(ApiError::new(Category::HeadersTooLarge, detail));
+    }
+    if let Some(name) = SINGLE.iter().find(|name| request.headers.get_all(*name).iter().nth(1).is_some()) {
+        return Err(ApiError::new(Category::Value, format!("The header `{name}` comes more than once.")));
+    }
+    let mut codings = request.headers.get_all(TRANSFER_ENCODING).iter();
+    let is_plain = codings.next().is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    if !is_plain || codings.next().is_some() {
+        let detail = "The only `Transfer-Encoding` of a body is `chunked`. Compress it with `Content-Encoding: gzip`.";
+        return Err(ApiError::new(Category::NotSupported, detail));
     }
     // What a path names is found or not, whatever its spelling; a query is what somebody asks for.
     check_encoding(uri.query().unwrap_or_default())

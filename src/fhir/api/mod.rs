@@ -85,13 +85,12 @@ pub(crate) fn router(state: ApiState) -> Router {
         .nest(MOUNT, routes)
         // The base with a slash at its end is the base.
         .route(&format!("{MOUNT}/"), base())
-        .layer(from_fn_with_state(state.clone(), limits::within_limits))
         .layer(from_fn(format::part::cut))
         .layer(from_fn_with_state(state.clone(), in_time))
+        .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn_with_state(state.clone(), format::translate))
         .layer(RequestDecompressionLayer::new().pass_through_unaccepted(true))
         .layer(CompressionLayer::new())
-        .layer(CatchPanicLayer::custom(panicked))
         .layer(from_fn(metrics::measure));
     let origins = &state.settings.cors_origins;
     let service =

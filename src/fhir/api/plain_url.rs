@@ -5,9 +5,9 @@
 
 use axum::extract::FromRequestParts;
 use http::request::Parts;
-use url::form_urlencoded;
 
 use super::error::{ApiError, Category};
+use super::limits::decode;
 
 /// There are no parameters in the URL but those about the form of the answer (`_format`, `_pretty`).
 pub(crate) struct PlainUrl;
@@ -43,8 +43,8 @@ pub(crate) fn check_read(query: Option<&str>) -> Result<(), ApiError> {
 }
 
 fn takes_only(query: Option<&str>, known: &[&str], hint: &str) -> Result<(), ApiError> {
-    let mut names = form_urlencoded::parse(query.unwrap_or_default().as_bytes()).map(|(name, _)| name);
-    match names.find(|name| !known.contains(&name.as_ref())) {
+    let mut names = decode(query.unwrap_or_default().as_bytes())?.into_iter().map(|(name, _)| name);
+    match names.find(|name| !known.contains(&name.as_str())) {
         None => Ok(()),
         Some(name) => {
             let detail = format!("This interaction takes no parameter `{name}`; nothing was done. {hint}");

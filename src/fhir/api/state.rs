@@ -8,6 +8,7 @@ use http::header::HOST;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 
+use super::body::Room;
 use super::definitions::{self, Loaded};
 use super::error::{ApiError, Category};
 use super::policies::{ConditionalDeletes, Versioning};
@@ -28,6 +29,8 @@ pub(crate) struct ApiSettings {
     pub(crate) base_url: Option<String>,
     /// Largest body taken, in bytes.
     pub(crate) body_bytes_max: usize,
+    /// Bytes of bodies in memory at a time.
+    pub(crate) in_flight_bytes_max: usize,
     /// Longest URL taken: path and query, in bytes.
     pub(crate) url_bytes_max: usize,
     /// Largest headers taken: names and values together, in bytes.
@@ -57,6 +60,7 @@ impl Default for ApiSettings {
         Self {
             base_url: None,
             body_bytes_max: 16 << 20,
+            in_flight_bytes_max: 256 << 20,
             url_bytes_max: 32_768,
             header_bytes_max: 32_768,
             bundle_entries_max: 10_000,
@@ -82,6 +86,8 @@ pub(crate) struct ApiState {
     /// The time of operations that are about now, and of what is made up for an answer.
     pub(crate) clock: Clock,
     loaded: Loaded,
+    /// Where bodies are kept until they are done with.
+    pub(crate) room: Room,
     /// Since when the service has been there, for its CapabilityStatement.
     pub(crate) started_at: Timestamp,
 }
@@ -91,9 +97,10 @@ impl ApiState {
     pub(crate) fn new(store: Arc<dyn Store>, clock: &Clock, settings: ApiSettings) -> Self {
         Self {
             store,
-            settings: Arc::new(settings),
             clock: clock.clone(),
             loaded: Loaded::default(),
+            room: Room::new(settings.in_flight_bytes_max),
+            settings: Arc::new(settings),
             started_at: clock.now(),
         }
     }

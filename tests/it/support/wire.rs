@@ -42,6 +42,11 @@ impl Wire {
         drop(patiently(self.stream.write_all(bytes.as_ref())).await);
     }
 
+    /// Sends nothing more.
+    pub(crate) async fn finish(&mut self) {
+        drop(patiently(self.stream.shutdown()).await);
+    }
+
     /// The next answer; `None` when the server has closed.
     pub(crate) async fn answer(&mut self) -> Option<WireAnswer> {
         patiently(self.read_answer()).await

@@ -164,7 +164,7 @@ async fn read(router: Router, asked: Read, host: &str) -> Result<Outcome, ApiErr
     let (parts, body) = response.into_parts();
     Ok(Outcome::Read(Answer {
         status: parts.status,
-        body: body::read(body, usize::MAX).await?,
+        body: body::of_answer(body).await?,
         etag: parts.headers.get(ETAG).and_then(|value| value.to_str().ok()).map(str::to_owned),
         last_modified: parts.extensions.get::<Timestamp>().copied(),
     }))

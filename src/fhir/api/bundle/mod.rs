@@ -43,6 +43,8 @@ pub(crate) async fn bundle(
     let prefer = Return::in_headers(&headers).unwrap_or(Return::Minimal);
     let registry = state.registry().await?;
     let (rules, settings) = (state.rules(&base_url, &registry).keep(), Arc::clone(&state.settings));
+    // Entries are copies. As long as they are there, so is the room that was taken for them.
+    let _room = text.clone();
     // Reading hundreds of resources would hold up other requests on this thread.
     let (kind, requests) =
         tokio::task::spawn_blocking(move || read(&text, Here { rules: rules.rules(), settings: &settings }))

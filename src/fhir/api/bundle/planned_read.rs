@@ -2,7 +2,6 @@
 
 use bytes::Bytes;
 use http::StatusCode;
-use url::form_urlencoded;
 
 use super::entry::{Read, key_in};
 use super::respond::Answer;
@@ -72,7 +71,7 @@ impl PlannedRead {
         let target = Target::of(state, rules, read)?;
         let (path, query) = read.path_and_query();
         let part = match Place::of(path) {
-            Some(place) => Part::asked(form_urlencoded::parse(query.as_bytes()), place, Handling::Strict)?,
+            Some(place) => Part::asked(decode(query.as_bytes())?.into_iter(), place, Handling::Strict)?,
             None => None,
         };
         Ok(Self { index, target, is_head: read.is_head, part })

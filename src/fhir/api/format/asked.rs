@@ -3,11 +3,11 @@
 
 use http::header::ACCEPT;
 use http::request::Parts;
-use url::form_urlencoded;
 
 use super::accept::{Fit, choose};
 use super::media::{Format, Media};
 use crate::fhir::api::error::{ApiError, Category};
+use crate::fhir::api::limits::decode;
 
 /// The form of an answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ impl Asked {
     /// When the client could not read any format of this server.
     pub(crate) fn of(request: &Parts, is_free: bool) -> Result<Self, ApiError> {
         let query = request.uri.query().unwrap_or_default();
-        let asked = Self::DEFAULT.overridden(form_urlencoded::parse(query.as_bytes()))?;
+        let asked = Self::DEFAULT.overridden(decode(query.as_bytes())?.into_iter())?;
         let mut accepts = request.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).peekable();
         if asked.insists || accepts.peek().is_none() {
             return Ok(asked);

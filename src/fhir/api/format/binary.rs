@@ -130,7 +130,7 @@ pub(super) async fn served(response: Response) -> Response {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let text = match body::read(body, usize::MAX).await {
+    let text = match body::of_answer(body).await {
         Ok(text) => text,
         Err(error) => return error.into_response(),
     };

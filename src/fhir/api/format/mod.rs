@@ -16,7 +16,7 @@ use axum::body::{Body, HttpBody as _};
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, VARY};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, VARY};
 use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 
@@ -25,16 +25,13 @@ pub(crate) use self::asked::Form;
 pub(crate) use self::media::{Format, Media};
 use super::body;
 use super::error::{ApiError, FHIR_JSON};
+use super::limits;
 use super::state::ApiState;
 
-/// Lets a request through to the interactions, which speak JSON, and its answer out in the form it asks for. A request
-/// over HTTP/2 gets a `Host`.
+/// Lets a request that is within its limits through to the interactions, which speak JSON, and its answer out in the form
+/// it asks for.
 pub(crate) async fn translate(State(state): State<ApiState>, request: Request, next: Next) -> Response {
     let (mut request, body) = request.into_parts();
-    let authority = request.uri.authority().map(|authority| HeaderValue::from_str(authority.as_str()));
-    if let Some(Ok(authority)) = authority {
-        request.headers.entry(HOST).or_insert(authority);
-    }
     let (is_head, is_read) = (request.method == Method::HEAD, request.method == Method::GET);
     let is_content = (is_head || is_read) && binary::is_instance(&request);
     let asked = match Asked::of(&request, is_content) {
@@ -67,6 +64,7 @@ pub(crate) async fn translate(State(state): State<ApiState>, request: Request, n
 
 /// The request with a body of JSON.
 async fn in_json(mut request: Parts, body: Body, state: &ApiState) -> Result<Request, ApiError> {
+    limits::check(&request, &state.settings)?;
     let is_binary = binary::is_sent(&request);
     let is_xml = |request: &Parts| media_type(&request.headers).is_some_and(|media| media.format == Format::Xml);
     if !is_binary && !is_xml(&request) {
@@ -75,7 +73,7 @@ async fn in_json(mut request: Parts, body: Body, state: &ApiState) -> Result<Req
     if request.headers.contains_key(CONTENT_ENCODING) {
         return Err(body::unknown_encoding());
     }
-    let mut text = body::read(body, state.settings.body_bytes_max).await?;
+    let mut text = body::read(body, state).await?;
     if is_binary {
         text = binary::received(&mut request, text)?;
     }
@@ -93,7 +91,7 @@ async fn as_asked(response: Response, asked: Asked) -> Response {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let written = match body::read(body, usize::MAX).await {
+    let written = match body::of_answer(body).await {
         Ok(text) => translation::written(text, asked).await,
         Err(error) => Err(error),
     };

@@ -9,11 +9,11 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use url::form_urlencoded;
 
 use super::Form;
 use crate::fhir::api::body;
 use crate::fhir::api::error::{ApiError, Category, FHIR_JSON};
+use crate::fhir::api::limits::decode;
 use crate::fhir::api::search::handling;
 use crate::fhir::api::state::MOUNT;
 use crate::fhir::search::element::Named;
@@ -52,8 +52,9 @@ pub(crate) async fn cut(request: Request, next: Next) -> Response {
         Place::Search(_) => handling(request.headers()),
         Place::Resource(_) | Place::Bundle(_) => Ok(Handling::Strict),
     };
-    let query = form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes());
-    let (asked, handling) = match handling.and_then(|handling| Ok((Part::asked(query, place, handling)?, handling))) {
+    let query = decode(request.uri().query().unwrap_or_default().as_bytes());
+    let asked = |handling| Ok((Part::asked(query?.into_iter(), place, handling)?, handling));
+    let (asked, handling) = match handling.and_then(asked) {
         Ok(asked) => asked,
         Err(refusal) => return refusal.into_response(),
     };
@@ -72,7 +73,7 @@ async fn cut_to(response: Response, part: Option<Part>) -> Response {
     let is_resource = response.status().is_success() && response.headers().get(CONTENT_TYPE) == Some(&FHIR_JSON);
     let Some(part) = part.filter(|_| is_resource) else { return response };
     let (mut parts, body) = response.into_parts();
-    let text = match body::read(body, usize::MAX).await {
+    let text = match body::of_answer(body).await {
         Ok(text) => text,
         Err(error) => return error.into_response(),
     };

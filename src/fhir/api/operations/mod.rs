@@ -28,12 +28,12 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
-use url::form_urlencoded;
 
 use self::parameters::{Input, Others, Parameters};
 use super::body::JsonBody;
 use super::error::{ApiError, Category};
 use super::format::part::{Part, Place};
+use super::limits::decode;
 use super::resource::Rules;
 use super::respond;
 use super::search::handling;
@@ -511,7 +511,7 @@ impl Operation {
             (Answer::Resource(name), ..) => (Place::Resource(ResourceType::parse(name)), Handling::Strict),
             (Answer::Whole, ..) => (Place::Resource(None), Handling::Strict),
         };
-        let part = Part::asked(form_urlencoded::parse(query.as_bytes()), place, handling)?;
+        let part = Part::asked(decode(query.as_bytes())?.into_iter(), place, handling)?;
         if part.is_some() && self.answer == Answer::Whole {
             let detail = format!("`${}` always answers as a whole. Leave out `_summary` and `_elements`.", self.name);
             return Err(ApiError::new(Category::NotSupported, detail));

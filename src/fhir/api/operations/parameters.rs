@@ -7,9 +7,8 @@
 
 use std::borrow::Cow;
 
-use url::form_urlencoded;
-
 use crate::fhir::api::error::{ApiError, Category};
+use crate::fhir::api::limits::decode;
 use crate::fhir::api::resource::parse;
 use crate::json::Node;
 
@@ -97,12 +96,12 @@ impl<'a> Parameters<'a> {
     pub(super) fn read(query: &str, body: &'a [u8], inputs: &[Input], others: Others) -> Result<Self, ApiError> {
         let mut reading = Reading { others, left: PARAMETERS_MAX };
         let mut given = Vec::new();
-        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            match name.as_ref() {
+        for (name, value) in decode(query.as_bytes())? {
+            match name.as_str() {
                 "_format" | "_pretty" => {}
                 // Read beforehand; here for what links repeat.
-                "_summary" | "_elements" => given.push(Given::in_url(name.into_owned(), value.into_owned())),
-                _ => given.push(reading.of_query(name.into_owned(), value.into_owned(), inputs)?),
+                "_summary" | "_elements" => given.push(Given::in_url(name, value)),
+                _ => given.push(reading.of_query(name, value, inputs)?),
             }
         }
         if !body.trim_ascii().is_empty() {

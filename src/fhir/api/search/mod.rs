@@ -52,7 +52,7 @@ pub(crate) async fn by_post(
     headers: HeaderMap,
     form: Body,
 ) -> Result<Response, ApiError> {
-    let form = body::read(form, state.settings.body_bytes_max).await?;
+    let form = body::read(form, &state).await?;
     if headers.contains_key(CONTENT_ENCODING) {
         return Err(body::unknown_encoding());
     }

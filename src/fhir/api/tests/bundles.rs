@@ -240,3 +240,33 @@ async fn a_bundle_has_a_bound_on_its_entries() {
     let bench = Bench::with(settings).await;
     send(&bench, "batch", &[put("a", json!({})), put("b", json!({}))]).await.check_issue(413, "too-long");
 }
+
+#[tokio::test]
+async fn the_query_of_an_entry_is_read_as_strictly_as_that_of_a_request() {
+    let bench = Bench::new().await;
+    bench.put("/Patient/a", &patient("a")).await.check(201);
+    let update = |url: &str| {
+        let mut entry = put("a", json!({}));
+        entry["request"]["url"] = json!(url);
+        entry
+    };
+    for entry in [
+        get("Patient?name=%"),
+        get("Patient?name=%FF"),
+        get("Patient?name=%00"),
+        get("Patient/_history?_count=%zz"),
+        get("Patient/a/_history?_since=%C3%28"),
+        get("Patient/a?active=true"),
+        get("Patient/a?%"),
+        get("Patient/a/_history/1?active=true"),
+        get("ValueSet/$expand?url=%FF"),
+        update("Patient?identifier=%FF"),
+        update("Patient?identifier=100%"),
+        delete("Patient?identifier=%u0041"),
+    ] {
+        let answer = send(&bench, "batch", std::slice::from_ref(&entry)).await.check(200);
+        assert_eq!(statuses(&answer), ["400"], "{entry}");
+        send(&bench, "transaction", std::slice::from_ref(&entry)).await.check(400);
+    }
+    assert_eq!(bench.count("/Patient").await, 1);
+}
