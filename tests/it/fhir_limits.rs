@@ -103,6 +103,36 @@ async fn a_page_that_is_smaller_than_asked_says_so() {
     }
 }
 
+#[tokio::test]
+async fn a_page_leads_to_the_next_or_says_why_it_cannot() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = tight(directory.path());
+    let fhir = product.fhir();
+    for number in 0..5 {
+        fhir.put(&json!({ "resourceType": "Patient", "id": format!("p{number}") })).await.check(201);
+    }
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let search = |count: usize, others: usize| {
+        let others: String = (0..others).map(|number| format!(",none-{number}")).collect();
+        fhir.raw("POST", "Patient/_search", &form, format!("_id=p0,p1,p2,p3,p4{others}&_count={count}"))
+    };
+    // A search by POST may be longer than the link by which it goes on.
+    search(2, 250).await.check_outcome(400, "too-costly", "`_count`");
+    let whole = search(5, 250).await.check(200).json();
+    assert_eq!((entry_ids(&whole, "match").len(), link(&whole, "next")), (5, None));
+    // Up to the bound every link can be followed.
+    for others in 80..150 {
+        let page = search(2, others).await;
+        match page.status {
+            200 => {
+                let next = fhir.get(&link(&page.json(), "next").unwrap()).await.check(200).json();
+                assert_eq!(entry_ids(&next, "match"), ["p2", "p3"]);
+            }
+            _ => drop(page.check_outcome(400, "too-costly", "the link to the next one")),
+        }
+    }
+}
+
 /// What is asked, the code of the issue, and what it says.
 async fn check_refused(fhir: &Fhir, path: &str, query: &str, code: &str, says: &str) {
     let form = [("content-type", "application/x-www-form-urlencoded")];

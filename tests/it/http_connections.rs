@@ -26,13 +26,6 @@ fn impatient(directory: &std::path::Path, more: &str) -> Vitalwire {
     Vitalwire::serve(directory, &format!("{SERVICE}idle_timeout = 300\n{more}"))
 }
 
-/// The value of a metric without labels.
-async fn metric(product: &Vitalwire, name: &str) -> u64 {
-    let text = product.fhir().get(&format!("{}/metrics", product.http)).await.check(200).text;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_else(|| panic!("no {name} in {text}"));
-    line.trim().parse().unwrap()
-}
-
 #[tokio::test]
 async fn a_connection_without_a_request_is_closed() {
     let directory = tempfile::tempdir().unwrap();
@@ -89,7 +82,7 @@ async fn a_client_that_does_not_take_its_answer_is_left() {
         wires.push(wire);
     }
     // The one that asks is left.
-    until(PATIENCE, async || metric(&product, "http_connections_open ").await, |open| *open == 1).await;
+    until(PATIENCE, async || product.metric("http_connections_open").await, |open| *open == 1).await;
 }
 
 #[tokio::test]
@@ -116,7 +109,7 @@ async fn connections_over_the_bound_are_told_so() {
     let again = async || Wire::asking(&product, READ).await.answer().await.map(|answer| answer.status);
     until(PATIENCE, again, |status| *status == Some(200)).await;
     drop(served);
-    let counted = async || metric(&product, "http_connections_refused_total ").await;
+    let counted = async || product.metric("http_connections_refused_total").await;
     assert!(until(PATIENCE, counted, |refused| *refused > 0).await > 0);
 }
 

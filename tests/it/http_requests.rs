@@ -11,6 +11,7 @@ use crate::support::wire::{Wire, WireAnswer};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
 const PATIENT: &str = r#"{"resourceType":"Patient"}"#;
 
 /// The answer to a request with this first line, these headers and this body.
@@ -84,7 +85,6 @@ async fn what_could_be_read_in_two_ways_is_refused_and_nothing_is_written() {
     ] {
         create(&product, headers, body).await.check_outcome(400, says);
     }
-    // The library refuses these by itself.
     for headers in [
         &["Content-Length: 5", "Content-Length: 26"][..],
         &["Content-Length: +26"],
@@ -95,7 +95,7 @@ async fn what_could_be_read_in_two_ways_is_refused_and_nothing_is_written() {
         &["Transfer-Encoding : chunked"],
         &["X-Folded: a", " b", &plain],
     ] {
-        assert_eq!(create(&product, headers, PATIENT).await.status, 400, "{headers:?}");
+        create(&product, headers, PATIENT).await.check_outcome(400, "framed");
     }
     assert_eq!(product.fhir().count("Patient").await, 0);
     // Whatever stands behind a body that is framed twice is not taken for a part of it.
@@ -135,6 +135,41 @@ async fn every_path_answers_every_method_with_an_outcome() {
 }
 
 #[tokio::test]
+async fn heads_that_no_service_sees_are_answered_with_an_outcome_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let many: Vec<String> = (0..101).map(|number| format!("x-{number}: 1")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let (url, read) = (format!("GET /fhir/Patient?name={} HTTP/1.1", "a".repeat(70_000)), "GET /fhir/Patient HTTP/1.1");
+    let long = format!("x-long: {}", "a".repeat(500_000));
+    for (line, headers, status, says) in [
+        (url.as_str(), &["Host: localhost"][..], 414, "_search"),
+        (read, &many, 431, "100"),
+        (read, &["Host: localhost", &long], 431, "headers"),
+        ("GET", &[], 400, "first line"),
+        ("GET /fhir/Patient HTTP/3.0", &["Host: localhost"], 400, "first line"),
+        ("G\0T /fhir/Patient HTTP/1.1", &["Host: localhost"], 400, "first line"),
+        (read, &["Host: localhost\0"], 400, "a header"),
+        (read, &["Host localhost"], 400, "a header"),
+    ] {
+        let answer = ask(&product, line, headers, "").await;
+        answer.check_outcome(status, says);
+        assert_eq!(answer.header("content-type"), FHIR_JSON, "{line}");
+    }
+    // Also behind requests that were answered before, and nothing else is taken for such an answer.
+    let mut wire = Wire::asking(&product, "GET /fhir/Patient/1 HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    wire.answer().await.unwrap().check_outcome(404, "");
+    wire.send("nonsense\r\n\r\n").await;
+    wire.answer().await.unwrap().check_outcome(400, "first line");
+    assert!(wire.is_closed().await);
+    let content = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+    let plain = [("content-type", "text/plain")];
+    product.fhir().raw("PUT", "Binary/b", &plain, content).await.check(201);
+    let read = ask(&product, "GET /fhir/Binary/b HTTP/1.1", &["Host: localhost"], "").await;
+    assert_eq!((read.status, read.body.as_str()), (200, content));
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_off_is_not_stored() {
     let directory = tempfile::tempdir().unwrap();
     let product = Vitalwire::serve(directory.path(), SERVICE);
@@ -157,7 +192,9 @@ async fn a_write_whose_author_has_gone_is_there_as_a_whole_or_not_at_all() {
     let directory = tempfile::tempdir().unwrap();
     let product = Vitalwire::serve(directory.path(), SERVICE);
     let entry = |number: usize| {
-        format!(r#"{{"resource":{{"resourceType":"Patient","identifier":[{{"value":"{number}"}}]}},"request":{{"method":"POST","url":"Patient"}}}}"#)
+        format!(
+            r#"{{"resource":{{"resourceType":"Patient","identifier":[{{"value":"{number}"}}]}},"request":{{"method":"POST","url":"Patient"}}}}"#
+        )
     };
     for number in 0..20 {
         let entries = vec![entry(number); 5].join(",");
@@ -219,16 +256,20 @@ async fn bodies_in_memory_have_a_bound_together() {
     let product = Vitalwire::serve(directory.path(), &format!("{SERVICE}{bounds}"));
     let fhir = product.fhir();
     let body = format!(r#"{{"resourceType":"Patient","name":[{{"family":"{}"}}]}}"#, "x".repeat(900_000));
+    let in_flight = async || product.metric("fhir_request_bytes_in_flight").await;
     let (most, rest) = body.split_at(body.len() - 2);
     let head = "POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\n";
     let mut halted = Vec::new();
     for _ in 0..2 {
         halted.push(Wire::asking(&product, format!("{head}{}\r\n\r\n{most}", length(&body))).await);
     }
-    let status = async || fhir.raw("POST", "Patient", &[], body.clone()).await.status;
-    until(PATIENCE, status, |status| *status == 503).await;
-    let refused = fhir.raw("POST", "Patient", &[], body.clone()).await.check_outcome(503, "transient", "as much to read");
+    let held = u64::try_from(2 * most.len()).unwrap();
+    until(PATIENCE, in_flight, |bytes| *bytes == held).await;
+    let refused =
+        fhir.raw("POST", "Patient", &[], body.clone()).await.check_outcome(503, "transient", "as much to read");
     assert!(!refused.header("retry-after").is_empty());
+    // What it would have read stands in the way of the next request.
+    assert_eq!(refused.header("connection"), "close");
     // What counts is the size behind the compression, and small requests have room.
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     packed.write_all(body.as_bytes()).unwrap();
@@ -240,8 +281,10 @@ async fn bodies_in_memory_have_a_bound_together() {
         assert_eq!(wire.answer().await.unwrap().status, 201);
     }
     // All the room is there again, however often.
-    for _ in 0..10 {
+    for _ in 0..3 {
         fhir.raw("POST", "Patient", &[], body.clone()).await.check(201);
         fhir.raw("POST", "Patient", &gzip, packed.clone()).await.check(201);
+        create(&product, &["Content-Length: 1000001"], "").await.check_outcome(413, "1000000 bytes");
     }
+    until(PATIENCE, in_flight, |bytes| *bytes == 0).await;
 }

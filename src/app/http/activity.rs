@@ -7,13 +7,16 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::refusals::explained;
 
 /// How long is read on behind the last answer of a connection.
 const LINGER_MAX: Duration = Duration::from_secs(1);
@@ -27,12 +30,14 @@ pub(super) struct Activity {
     used: AtomicU64,
     /// Requests under way.
     requests: AtomicUsize,
+    /// Whether an answer of a service is due or on its way. What is written otherwise is of the HTTP library alone.
+    is_answering: AtomicBool,
 }
 
 impl Activity {
     /// That of a connection opened now, which counts as a use.
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { opened: Instant::now(), used: AtomicU64::new(0), requests: AtomicUsize::new(0) })
+        Arc::new(Self { opened: Instant::now(), used: 0.into(), requests: 0.into(), is_answering: false.into() })
     }
 
     /// For how long there was no request and no use; `None` while there is a request.
@@ -53,7 +58,15 @@ impl Activity {
     /// A request is under way until the guard is dropped.
     pub(super) fn begin(self: &Arc<Self>) -> Busy {
         self.requests.fetch_add(1, Ordering::AcqRel);
+        self.is_answering.store(true, Ordering::Release);
         Busy(Arc::clone(self))
+    }
+
+    /// All that was to be written is written.
+    fn flushed(&self) {
+        if self.requests.load(Ordering::Acquire) == 0 {
+            self.is_answering.store(false, Ordering::Release);
+        }
     }
 }
 
@@ -72,12 +85,31 @@ impl Drop for Busy {
 pub(super) struct Watched {
     stream: TcpStream,
     activity: Arc<Activity>,
+    /// What is left to write of a refusal of the HTTP library, in our words.
+    refusal: Option<Bytes>,
     lingering: Option<Pin<Box<Sleep>>>,
 }
 
 impl Watched {
     pub(super) fn new(stream: TcpStream, activity: &Arc<Activity>) -> Self {
-        Self { stream, activity: Arc::clone(activity), lingering: None }
+        Self { stream, activity: Arc::clone(activity), refusal: None, lingering: None }
+    }
+
+    /// Writes a refusal of the HTTP library in our words; `None` if `bytes` are something else.
+    fn poll_refusal(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Option<Poll<io::Result<usize>>> {
+        if self.refusal.is_none() && !self.activity.is_answering.load(Ordering::Acquire) {
+            self.refusal = explained(bytes).map(Bytes::from);
+        }
+        let rest = self.refusal.as_mut()?;
+        while !rest.is_empty() {
+            match Pin::new(&mut self.stream).poll_write(cx, rest) {
+                Poll::Ready(Ok(written)) => rest.advance(written),
+                failed @ Poll::Ready(Err(_)) => return Some(failed),
+                Poll::Pending => return Some(Poll::Pending),
+            }
+        }
+        self.refusal = None;
+        Some(self.taken(Ok(bytes.len())))
     }
 
     fn taken(&self, written: io::Result<usize>) -> Poll<io::Result<usize>> {
@@ -96,6 +128,9 @@ impl AsyncRead for Watched {
 
 impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(refused) = self.poll_refusal(cx, bytes) {
+            return refused;
+        }
         let written = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
         self.taken(written)
     }
@@ -105,6 +140,11 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let [head] = parts
+            && let Some(refused) = self.poll_refusal(cx, head)
+        {
+            return refused;
+        }
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, parts));
         self.taken(written)
     }
@@ -114,7 +154,9 @@ impl AsyncWrite for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        self.activity.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -30,6 +30,7 @@ use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
 
 use super::activity::{Activity, Watched};
+use super::upload::Upload;
 use crate::fhir::api::error::ApiError;
 use crate::telemetry::meters::HttpMeters;
 
@@ -126,12 +127,15 @@ async fn connection<S>(
     let activity = Activity::new();
     let (io, requests) = (TokioIo::new(Watched::new(stream, &activity)), Arc::clone(&activity));
     let answer = service_fn(move |request: hyper::Request<Incoming>| {
-        let (busy, answer) = (requests.begin(), service.clone().oneshot(request.map(Body::new)));
+        let busy = requests.begin();
+        let (request, rest) = Upload::watch(request);
+        let answer = service.clone().oneshot(request.map(Body::new));
         async move {
             let _busy = busy;
             // A panic ends its request and not the others of its connection.
             let answer = AssertUnwindSafe(answer).catch_unwind().await;
-            answer.unwrap_or_else(|_panic| Ok(ApiError::internal("a request handler panicked").into_response()))
+            let panicked = |_panic| Ok(ApiError::internal("a request handler panicked").into_response());
+            answer.unwrap_or_else(panicked).map(|answer| rest.announce(answer))
         }
     });
     let mut connection = pin!(server.serve_connection(io, answer));

@@ -2,6 +2,8 @@
 
 mod activity;
 mod connections;
+mod refusals;
+mod upload;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::error::{ApiError, Category};
 use super::format::{Format, media_type};
 use super::state::ApiState;
+use crate::telemetry::meters::RoomMeter;
 
 /// How much of the time of a request its body may take to arrive. The rest is there to say that it has not.
 const ARRIVAL_SHARE: f32 = 0.9;
@@ -62,33 +63,58 @@ pub(crate) fn unknown_encoding() -> ApiError {
 
 /// Room for the bodies of all requests in memory. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct Room(Arc<Semaphore>);
+pub(crate) struct Room {
+    bytes: Arc<Semaphore>,
+    meter: RoomMeter,
+}
 
 impl Room {
     /// Room for so many bytes.
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes_max.min(Semaphore::MAX_PERMITS))))
+        let bytes = Arc::new(Semaphore::new(bytes_max.min(Semaphore::MAX_PERMITS)));
+        Self { bytes, meter: RoomMeter::new() }
     }
 
-    /// Adds so many bytes to what a body has taken.
-    fn take(&self, taken: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), ApiError> {
-        let more = u32::try_from(bytes).ok().and_then(|bytes| Arc::clone(&self.0).try_acquire_many_owned(bytes).ok());
+    /// What a body of no bytes takes.
+    fn nothing(&self) -> Taken {
+        Taken { room: self.clone(), permit: None }
+    }
+}
+
+/// Room that a body has taken.
+struct Taken {
+    room: Room,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Taken {
+    /// Takes room for so many bytes more.
+    fn grow(&mut self, bytes: usize) -> Result<(), ApiError> {
+        let Room { bytes: left, meter } = &self.room;
+        let more = u32::try_from(bytes).ok().and_then(|bytes| Arc::clone(left).try_acquire_many_owned(bytes).ok());
         let Some(more) = more else {
             let detail = "The server has as much to read from others as it can keep. Send this again later.";
             return Err(ApiError::new(Category::Unavailable, detail));
         };
-        match taken {
-            Some(taken) => taken.merge(more),
-            None => *taken = Some(more),
+        meter.took(bytes);
+        match &mut self.permit {
+            Some(permit) => permit.merge(more),
+            None => self.permit = Some(more),
         }
         Ok(())
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.room.meter.gave_back(self.permit.as_ref().map_or(0, OwnedSemaphorePermit::num_permits));
     }
 }
 
 /// A body that takes room as long as anything of it is in use.
 struct Kept {
     text: BytesMut,
-    _room: Option<OwnedSemaphorePermit>,
+    _room: Taken,
 }
 
 impl AsRef<[u8]> for Kept {
@@ -119,7 +145,7 @@ async fn arrive(body: Body, state: &ApiState) -> Result<Bytes, ApiError> {
         return Err(too_large());
     }
     let mut chunks = body.into_data_stream();
-    let (mut text, mut room) = (BytesMut::new(), None);
+    let (mut text, mut room) = (BytesMut::new(), state.room.nothing());
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.map_err(|_broken| {
             ApiError::new(Category::Structure, "The body broke off or could not be unpacked. Send it again.")
@@ -127,7 +153,7 @@ async fn arrive(body: Body, state: &ApiState) -> Result<Bytes, ApiError> {
         if text.len() + chunk.len() > bytes_max {
             return Err(too_large());
         }
-        state.room.take(&mut room, chunk.len())?;
+        room.grow(chunk.len())?;
         text.extend_from_slice(&chunk);
     }
     Ok(Bytes::from_owner(Kept { text, _room: room }))

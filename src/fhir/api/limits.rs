@@ -1,7 +1,7 @@
 //! What a request may be before anything of it is read: the length of its URL and of its headers, how the URL is spelled,
 //! and which headers contradict each other.
 //!
-//! Far above these bounds (a URL of 64 KiB, 100 headers) the HTTP library itself refuses, without an OperationOutcome.
+//! Far above these bounds (a URL of 64 KiB, 100 headers) the HTTP library itself refuses.
 
 use http::header::{CONTENT_TYPE, HeaderName, IF_MODIFIED_SINCE, TRANSFER_ENCODING};
 use http::request::Parts;

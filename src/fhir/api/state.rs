@@ -55,6 +55,13 @@ pub(crate) struct ApiSettings {
     pub(crate) versioning: Versioning,
 }
 
+impl ApiSettings {
+    /// Longest link that can be followed, in bytes behind the base.
+    pub(crate) fn link_bytes_max(&self) -> usize {
+        self.url_bytes_max.saturating_sub(MOUNT.len())
+    }
+}
+
 impl Default for ApiSettings {
     fn default() -> Self {
         Self {

@@ -85,7 +85,10 @@ pub(crate) fn key_named(type_name: &str, id: &str) -> Result<ResourceKey, ApiErr
     }
     // Clients and proxies take these out of a URL together with the segment before (RFC 3986, section 5.2.4).
     if matches!(id, "." | "..") {
-        return Err(ApiError::new(Category::Value, "No resource has the id `.` or `..`: in a URL they lead elsewhere."));
+        return Err(ApiError::new(
+            Category::Value,
+            "No resource has the id `.` or `..`: in a URL they lead elsewhere.",
+        ));
     }
     Ok(ResourceKey { resource_type, id: id.to_owned() })
 }

@@ -62,7 +62,7 @@ mod tests {
     fn search(query: &str) -> Search {
         let url = Url::parse(&format!("http://x/fhir/Observation?{query}")).unwrap();
         let pairs = url.query_pairs().into_owned().collect();
-        let page_size = PageSize { default: 50, max: 1_000 };
+        let page_size = PageSize { default: 50, max: 1_000, link_bytes_max: 2_000 };
         parse(Registry::r4(), Scope::Type(ResourceType::OBSERVATION), pairs, page_size, Handling::Strict).unwrap()
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Search {
     pub(crate) count: usize,
     /// The bound of a page, if more were asked for.
     pub(crate) count_cut_to: Option<usize>,
+    /// Longest link to another page that can be followed, in bytes behind the base.
+    pub(crate) link_bytes_max: usize,
     /// Whether the number of all matches is asked for.
     pub(crate) total: Total,
     /// What comes along.
@@ -94,6 +96,8 @@ pub(crate) struct PageSize {
     pub(crate) default: usize,
     /// Most matches, whatever is asked.
     pub(crate) max: usize,
+    /// Longest link to another page that can be followed, in bytes behind the base.
+    pub(crate) link_bytes_max: usize,
 }
 
 /// Most keys of an order.
@@ -167,6 +171,7 @@ impl Draft {
                 order: Vec::new(),
                 count: page_size.default.min(page_size.max),
                 count_cut_to: None,
+                link_bytes_max: page_size.link_bytes_max,
                 total: Total::IfCheap,
                 includes: Vec::new(),
                 ignored: Vec::new(),
@@ -406,7 +411,7 @@ mod tests {
 
     fn read_in(scope: Scope, query: &str, handling: Handling) -> Result<Search, String> {
         let pairs = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
-        let page_size = PageSize { default: 50, max: 1_000 };
+        let page_size = PageSize { default: 50, max: 1_000, link_bytes_max: 2_000 };
         parse(Registry::r4(), scope, pairs, page_size, handling).map_err(|error| error.to_string())
     }
 
@@ -588,7 +593,7 @@ mod tests {
             resource_type in select(&["Observation", "Patient", "Location", "Bundle", "Basic", "RiskAssessment"][..]),
             handling in select(&[Handling::Strict, Handling::Lenient][..]),
         ) {
-            let page_size = PageSize { default: 50, max: 1_000 };
+            let page_size = PageSize { default: 50, max: 1_000, link_bytes_max: 2_000 };
             let resource_type = ResourceType::parse(resource_type).unwrap();
             if let Ok(search) = parse(Registry::r4(), Scope::Type(resource_type), asked.clone(), page_size, handling) {
                 prop_assert!(search.selections.iter().all(|selection| selection.condition.size() <= TESTS_MAX));

@@ -224,6 +224,12 @@ pub(super) static FHIR_REQUEST_SECONDS: Metric = own(
 pub(super) static FHIR_BUNDLE_ENTRIES: Metric =
     own("fhir_bundle_entries_total", COUNT, &["status"], "entries of Bundles that the FHIR service processed");
 
+pub(super) static FHIR_REQUEST_BYTES_IN_FLIGHT: Metric = own(
+    "fhir_request_bytes_in_flight",
+    Kind::Gauge,
+    &[],
+    "bytes of bodies in memory, at most `http.in_flight_bytes_max`",
+);
 pub(super) static HTTP_CONNECTIONS_OPEN: Metric =
     own("http_connections_open", Kind::Gauge, &[], "connections that are served, at most `http.connections_max`");
 pub(super) static HTTP_CONNECTIONS_REFUSED: Metric =
@@ -328,7 +334,7 @@ pub(super) static CHECKPOINT_UPDATE_DURATION_MS: Metric = known(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) static ALL: [&Metric; 42] = [
+pub(super) static ALL: [&Metric; 43] = [
     &ENVELOPES_RECEIVED,
     &ENVELOPES_SETTLED,
     &ENVELOPES_ABANDONED,
@@ -349,6 +355,7 @@ pub(super) static ALL: [&Metric; 42] = [
     &FHIR_REQUESTS,
     &FHIR_REQUEST_SECONDS,
     &FHIR_BUNDLE_ENTRIES,
+    &FHIR_REQUEST_BYTES_IN_FLIGHT,
     &HTTP_CONNECTIONS_OPEN,
     &HTTP_CONNECTIONS_REFUSED,
     &DEVICE_EVENT,

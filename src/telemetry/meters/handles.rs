@@ -409,6 +409,29 @@ impl HttpMeters {
     }
 }
 
+/// Counts the room that bodies take.
+#[derive(Clone, Debug)]
+pub(crate) struct RoomMeter(Gauge);
+
+impl RoomMeter {
+    /// The handle of the one room there is.
+    pub(crate) fn new() -> Self {
+        let taken = all::FHIR_REQUEST_BYTES_IN_FLIGHT.gauge(&[]);
+        taken.set(0);
+        Self(taken)
+    }
+
+    /// So many bytes are taken.
+    pub(crate) fn took(&self, bytes: usize) {
+        self.0.increment(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    /// So many bytes are free again.
+    pub(crate) fn gave_back(&self, bytes: usize) {
+        self.0.decrement(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+}
+
 /// Counts a request to the FHIR service.
 pub(crate) fn count_request(interaction: &str, status: u16, took: Duration) {
     all::FHIR_REQUESTS.counter(&[("interaction", interaction), ("status", &status.to_string())]).increment(1);

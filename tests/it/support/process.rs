@@ -86,6 +86,15 @@ impl Vitalwire {
         Fhir::new(format!("{}/fhir", self.http))
     }
 
+    /// The value of a metric without labels.
+    pub(crate) async fn metric(&self, name: &str) -> u64 {
+        let text = self.fhir().get(&format!("{}/metrics", self.http)).await.check(200).text;
+        let values = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        let values: Vec<&str> = values.collect();
+        let [value] = values.as_slice() else { panic!("no {name} in {text}") };
+        value.parse().unwrap()
+    }
+
     /// How a connector stands.
     pub(crate) async fn connector(&self, connector: &str) -> Value {
         self.fhir().get_json(&format!("{}/connectors/{connector}", self.http)).await

@@ -106,8 +106,9 @@ impl Asked {
             .into_iter()
             .filter_map(|name| Some((name.to_owned(), parameters.text(name)?.to_owned())))
             .collect();
-        let max = call.state.settings.page_size_max;
-        let page_size = PageSize { default: max, max };
+        let settings = &call.state.settings;
+        let (max, link_bytes_max) = (settings.page_size_max, settings.link_bytes_max());
+        let page_size = PageSize { default: max, max, link_bytes_max };
         let mut search = parse(call.registry, Scope::Everything(inside), paging, page_size, Handling::Strict)?;
         // The links repeat everything; which parameters there are is part of what a cursor belongs to.
         for name in ["start", "end", "_since", "_type", "_summary", "_elements"] {
@@ -149,7 +150,7 @@ impl Asked {
             |version: &Version| self.shown.as_ref().is_none_or(|shown| shown.contains(&version.key.resource_type));
         found.matches.retain(is_shown);
         found.included.retain(is_shown);
-        Ok(bundle::write(base_url, &self.search, &found))
+        bundle::write(base_url, &self.search, &found)
     }
 }
 

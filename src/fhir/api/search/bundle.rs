@@ -1,6 +1,7 @@
 //! The searchset Bundle, written straight to bytes: stored bodies go in as they are.
 
 use super::gather::{Found, INCLUDED_MAX, Inclusion, ROUNDS_MAX};
+use crate::fhir::api::error::{ApiError, Category};
 use crate::fhir::search::page::link;
 use crate::fhir::search::parse::Search;
 use crate::fhir::store::{ResourceKey, Version};
@@ -8,8 +9,24 @@ use crate::json::Node;
 use crate::r4::outcome::{Issue, Severity, outcome};
 
 /// The Bundle, as JSON.
-pub(crate) fn write(base: &str, search: &Search, found: &Found) -> Vec<u8> {
-    write_linked(base, &links(base, search, found), search, found)
+///
+/// # Errors
+/// When there is a next page, but the link to it is longer than a URL may be: a search by POST may be longer than one by
+/// GET, which is how links are followed.
+pub(crate) fn write(base: &str, search: &Search, found: &Found) -> Result<Vec<u8>, ApiError> {
+    let links = links(base, search, found);
+    match links.iter().find(|(relation, url)| *relation == "next" && url.len() > base.len() + search.link_bytes_max) {
+        None => Ok(write_linked(base, &links, search, found)),
+        Some((_, url)) => {
+            let detail = format!(
+                "There are more than the {} matches of this page, and the link to the next one would have {} bytes, more \
+                 than this server takes in a URL. Ask for more at a time with `_count`, or for fewer values.",
+                search.count,
+                url.len()
+            );
+            Err(ApiError::new(Category::TooCostly, detail))
+        }
+    }
 }
 
 /// The Bundle with links of other relations or to other places than those of a search in a type.

@@ -81,7 +81,9 @@ pub(crate) fn read(
     parameters: Vec<(String, String)>,
     handling: Handling,
 ) -> Result<Search, ApiError> {
-    let page_size = PageSize { default: state.settings.page_size, max: state.settings.page_size_max };
+    let settings = &state.settings;
+    let (default, max, link_bytes_max) = (settings.page_size, settings.page_size_max, settings.link_bytes_max());
+    let page_size = PageSize { default, max, link_bytes_max };
     let mut search = parse(rules.registry, scope, parameters, page_size, handling)?;
     search.selections.iter_mut().for_each(|selection| localize(&mut selection.condition, rules.base_url));
     Ok(search)
@@ -90,10 +92,10 @@ pub(crate) fn read(
 /// The Bundle that answers a search, as JSON, from one committed state.
 ///
 /// # Errors
-/// When the cursor does not belong to the search, or the store fails.
+/// When the cursor does not belong to the search, the next page could not be asked for, or the store fails.
 pub(crate) fn answer(reader: &dyn Reader, base: &str, search: &Search) -> Result<Vec<u8>, ApiError> {
     let found = gather::gather(reader, base, search)?;
-    Ok(bundle::write(base, search, &found))
+    bundle::write(base, search, &found)
 }
 
 async fn respond(
