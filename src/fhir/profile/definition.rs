@@ -16,6 +16,12 @@ const ELEMENTS_MAX: usize = 10_000;
 /// Deepest path of an element.
 const SEGMENTS_MAX: usize = 32;
 
+/// Most slices of one element.
+const SLICES_MAX: usize = 1_000;
+
+/// Most rules of one element.
+const CONSTRAINTS_MAX: usize = 200;
+
 /// Rules of R4 that are kept by `structure`, and for every element repeated in snapshots.
 const KEPT: [&str; 8] = ["ele-1", "ext-1", "dom-2", "dom-4", "dom-5", "ref-1", "txt-1", "txt-2"];
 
@@ -136,6 +142,11 @@ impl Profile {
 }
 
 impl Element {
+    /// How many elements there are, itself and slices included.
+    pub(super) fn count(&self) -> usize {
+        self.children.iter().chain(&self.slices).map(Self::count).sum::<usize>() + 1
+    }
+
     /// The contexts in which its elements are defined, as far as its types are told.
     fn contexts(&self) -> Vec<&'static str> {
         if self.types.is_empty() || self.base.iter().any(|context| context.contains('.')) {
@@ -180,7 +191,11 @@ impl Element {
         if name.contains('/') || name == "@default" {
             return Err("slices what is a slice already".to_owned());
         }
-        let position = self.slices.iter().position(|slice| slice.name == name).unwrap_or_else(|| {
+        let known = self.slices.iter().position(|slice| slice.name == name);
+        if known.is_none() && self.slices.len() >= SLICES_MAX {
+            return Err(format!("is more than the {SLICES_MAX} slices that one element may have"));
+        }
+        let position = known.unwrap_or_else(|| {
             self.slices.push(Self {
                 id: format!("{}:{name}", self.id),
                 name: name.to_owned(),
@@ -233,7 +248,11 @@ impl Element {
                 _ => {}
             }
         }
-        for constraint in list(definition, "constraint").iter().filter_map(Constraint::read) {
+        let constraints = list(definition, "constraint");
+        if constraints.len() > CONSTRAINTS_MAX {
+            gap(&format!("has more than {CONSTRAINTS_MAX} rules"));
+        }
+        for constraint in constraints.iter().take(CONSTRAINTS_MAX).filter_map(Constraint::read) {
             if !self.is_of_r4(&constraint.key) {
                 self.constraints.retain(|known| known.key != constraint.key);
                 self.constraints.push(constraint);

@@ -40,9 +40,24 @@ pub(super) fn fits(pattern: &Node<'_>, value: &Node<'_>) -> bool {
     }
 }
 
+/// How many values there are in a value, itself included.
+pub(super) fn weight(node: &Node<'_>) -> usize {
+    let below: usize = match node {
+        Node::Array(elements) => elements.iter().map(weight).sum(),
+        Node::Object(members) => members.iter().map(|(_, value)| weight(value)).sum(),
+        Node::Null | Node::Bool(_) | Node::Number(_) | Node::String(_) => 0,
+    };
+    below + 1
+}
+
+/// The most steps it can take to find a pattern in a value.
+pub(super) fn cost(pattern: &Node<'_>, value: &Node<'_>) -> usize {
+    weight(pattern).saturating_mul(weight(value))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{fits, same};
+    use super::{cost, fits, same};
     use crate::json::parse;
 
     #[track_caller]
@@ -61,5 +76,10 @@ mod tests {
         check(r#""x""#, r#""y""#, false, false);
         check(r#"{"a":1}"#, "[]", false, false);
         check(r#"{"a":1,"c":1}"#, r#"{"a":1}"#, false, false);
+    }
+
+    #[test]
+    fn a_pattern_costs_what_it_is_compared_with() {
+        assert_eq!(cost(&parse(b"[1,2]").unwrap(), &parse(br#"{"a":[1,2,3]}"#).unwrap()), 3 * 5);
     }
 }

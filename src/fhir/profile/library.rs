@@ -16,6 +16,12 @@ const BASES_MAX: usize = 16;
 /// Most StructureDefinitions that one check reads.
 const DEFINITIONS_MAX: usize = 200;
 
+/// Most elements of all that one check reads.
+const ELEMENTS_MAX: usize = 50_000;
+
+/// Most bytes of StructureDefinitions that one check reads.
+const BYTES_MAX: usize = 64 << 20;
+
 /// Where R4 has its own definitions.
 pub(super) const R4_STRUCTURES: &str = "http://hl7.org/fhir/StructureDefinition/";
 
@@ -71,12 +77,20 @@ pub(crate) struct Library<'s> {
     pub(super) sources: Sources<'s>,
     known: HashMap<String, Result<Rc<Profile>, Unusable>>,
     expressions: HashMap<String, Result<Rc<Expression>, Failure>>,
+    elements_left: usize,
+    bytes_left: usize,
 }
 
 impl<'s> Library<'s> {
     /// With nothing read yet.
     pub(crate) fn new(sources: Sources<'s>) -> Self {
-        Self { sources, known: HashMap::new(), expressions: HashMap::new() }
+        Self {
+            sources,
+            known: HashMap::new(),
+            expressions: HashMap::new(),
+            elements_left: ELEMENTS_MAX,
+            bytes_left: BYTES_MAX,
+        }
     }
 
     /// The profile of a canonical URL, which may end in `|version`.
@@ -123,6 +137,8 @@ impl<'s> Library<'s> {
         }
         let body = (self.sources.definition)(canonical).ok_or(Unusable::Unknown)?;
         let broken = |why: &str| Unusable::Broken(why.to_owned());
+        let too_large = || broken("it is too large together with the profiles that it names");
+        self.bytes_left = self.bytes_left.checked_sub(body.len()).ok_or_else(too_large)?;
         let node = json::parse(&body).map_err(|_damaged| broken("it is not JSON"))?;
         let url = text(&node, "url").unwrap_or(canonical);
         let named = text(&node, "type").unwrap_or_default();
@@ -150,6 +166,7 @@ impl<'s> Library<'s> {
         } else {
             profile.apply(snapshot);
         }
+        self.elements_left = self.elements_left.checked_sub(profile.root.count()).ok_or_else(too_large)?;
         Ok(profile)
     }
 }

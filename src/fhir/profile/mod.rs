@@ -2,7 +2,7 @@
 //!
 //! What R4 itself asks of a type is checked by `structure`, and before this: here a resource is one of R4. `definition`
 //! reads a StructureDefinition into a tree of what it asks beyond that, `check` goes through resource and tree side by
-//! side, `slicing` tells values of one element apart, `fhir_path` evaluates rules, those of R4 as well (`rules_of_r4`).
+//! side, `slicing` and `marks` tell values of one element apart, `fhir_path` evaluates rules, those of R4 as well (`rules_of_r4`).
 //!
 //! What of a profile is not understood is said, never passed over: a verdict is worth what it says that it leaves out.
 //! Not looked at are `mustSupport`, and bindings that are not required. Definitions are whatever somebody stored, so all
@@ -14,9 +14,13 @@ mod definition;
 mod equal;
 mod fhir_path;
 mod instance;
+mod issues;
 mod library;
+mod marks;
 mod rules_of_r4;
 mod slicing;
+mod types;
+mod values;
 
 use std::rc::Rc;
 

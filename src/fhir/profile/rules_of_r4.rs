@@ -1,7 +1,8 @@
 //! The rules in FHIRPath that R4 itself has: every profile asks what its type asks.
 
-use super::check::{Checker, sentence};
+use super::check::Checker;
 use super::instance::{Item, is_domain_resource, path_of};
+use super::issues::sentence;
 use crate::fhir::structure::place::Place;
 use crate::r4::definitions::invariants::{Invariant, invariants_of};
 use crate::r4::outcome::{Issue, Severity};
@@ -12,10 +13,7 @@ impl<'n> Checker<'_, '_, 'n> {
         if self.is_over() {
             return;
         }
-        let outside = self.resource;
-        if item.is_resource() {
-            self.resource = item;
-        }
+        let outside = self.go_into(item, place);
         if is_domain_resource(item.data_type) {
             self.broken(invariants_of("DomainResource"), item, place);
         }
@@ -29,7 +27,7 @@ impl<'n> Checker<'_, '_, 'n> {
             }
             self.rules_of_r4(child.item, &place);
         }
-        self.resource = outside;
+        (self.resource, self.root) = outside;
     }
 
     fn broken(&mut self, rules: &[Invariant], item: Item<'n>, place: &Place<'_>) {

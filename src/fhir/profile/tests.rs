@@ -469,6 +469,61 @@ fn work_and_issues_are_bounded() {
     assert_eq!((errors, issues.len()), (ISSUES_MAX, ISSUES_MAX + NOTES_MAX + 1));
 }
 
+#[test]
+fn definitions_are_bounded() {
+    let slices: Vec<Value> = (0..1_001)
+        .flat_map(|n| {
+            let below = |name: &str| json!({ "id": format!("Observation.component:s{n}.{name}"), "min": 1 });
+            let code = json!({ "id": format!("Observation.component:s{n}.code"), "patternCodeableConcept": { "text": n.to_string() } });
+            [code, below("value[x]"), below("interpretation"), below("referenceRange")]
+        })
+        .collect();
+    let slicing = json!({ "id": "Observation.component", "slicing": { "discriminator": [{ "type": "value", "path": "code" }], "rules": "closed" } });
+    let many = json!([vec![slicing], slices].concat());
+    let components: Vec<Value> = (0..1_000).map(|_| json!({ "code": { "text": "x" } })).collect();
+    let large = observation(&json!({ "component": components }));
+    let told = issues(&large, OWN, &[definition(&many)]).unwrap();
+    assert!(told.iter().any(|issue| issue.code == "too-costly"));
+    assert!(told.iter().any(|issue| issue.diagnostics.contains("more than the 1000 slices")));
+
+    let rules: Vec<Value> = (0..50_000)
+        .map(|n| json!({ "key": format!("r{n}"), "severity": "error", "human": "x", "expression": "false" }))
+        .collect();
+    let told =
+        found(&observation(&json!({})), OWN, &[definition(&json!([{ "id": "Observation", "constraint": rules }]))]);
+    assert!(told[0].contains("more than 200 rules") && told.len() == ISSUES_MAX + 1, "{told:?}");
+
+    // Each is small, and has all that is in its base.
+    let chain: Vec<Value> = (0..12)
+        .map(|step| {
+            let base = if step == 11 { format!("{STRUCTURES}Observation") } else { format!("{OWN}{}", step + 1) };
+            let elements = if step == 11 { many.clone() } else { json!([{ "id": "Observation" }]) };
+            with(&definition(&elements), &[("/url", json!(format!("{OWN}{step}"))), ("/baseDefinition", json!(base))])
+        })
+        .collect();
+    assert!(issues(&observation(&json!({})), &format!("{OWN}0"), &chain).unwrap_err().contains("too large"));
+}
+
+#[test]
+fn what_is_nested_deep_needs_little_stack() {
+    let url = "http://own";
+    let own = json!({ "resourceType": "StructureDefinition", "url": url, "type": "Extension",
+        "baseDefinition": format!("{STRUCTURES}Extension"), "differential": { "element": [
+            { "id": "Extension.extension:own", "min": 1, "type": [{ "code": "Extension", "profile": [url] }] },
+        ] } });
+    let mut extension = json!({ "url": url, "valueString": "x" });
+    for _ in 0..60 {
+        extension = json!({ "url": url, "extension": [extension] });
+    }
+    let elements = json!([{ "id": "Observation.extension:own", "type": [{ "code": "Extension", "profile": [url] }] }]);
+    let resource = observation(&json!({ "extension": [extension] }));
+    // Threads of searches have so much.
+    let checked = std::thread::Builder::new()
+        .stack_size(2 << 20)
+        .spawn(move || found(&resource, OWN, &[definition(&elements), own]));
+    assert!(checked.unwrap().join().unwrap()[0].contains("more than 16 profiles are inside one another"));
+}
+
 /// The places of everything in a resource, as JSON pointers, but of its type.
 fn pointers(value: &Value, at: &str, all: &mut Vec<String>) {
     let below: Vec<(String, &Value)> = match value {

@@ -169,10 +169,10 @@ fn binary<'n>(
         return logic(operator, truth(&left)?, || truth(&evaluate(right, focus, around)?));
     }
     let right = evaluate(right, focus, around)?;
-    around.steps.take(left.len().saturating_mul(right.len()))?;
+    comparing(&left, &right, around)?;
     let answer = match operator {
-        Operator::Union => return Ok(distinct(left.into_iter().chain(right))),
-        Operator::Plus | Operator::Minus | Operator::Join => return joined(operator, &left, &right),
+        Operator::Union => return union(left, right, around),
+        Operator::Plus | Operator::Minus | Operator::Join => return joined(operator, &left, &right, around),
         Operator::Equal => equal(&left, &right),
         Operator::NotEqual => equal(&left, &right).map(|is_equal| !is_equal),
         Operator::In => single(&left)?.map(|value| is_among(value, &right)),
@@ -226,8 +226,16 @@ fn equal(left: &[Value<'_>], right: &[Value<'_>]) -> Option<bool> {
 }
 
 /// The sum of numbers or the text of both; `&` takes what is missing as no text.
-fn joined<'n>(operator: Operator, left: &[Value<'n>], right: &[Value<'n>]) -> Result<Values<'n>, Failure> {
+fn joined<'n>(
+    operator: Operator,
+    left: &[Value<'n>],
+    right: &[Value<'n>],
+    around: Surroundings<'_, 'n>,
+) -> Result<Values<'n>, Failure> {
     let (left, right) = (single(left)?, single(right)?);
+    // A text that is joined with itself again and again has no other bound.
+    let length = |value: &Value<'_>| value.text().map_or(0, |text| text.len());
+    around.steps.take(left.map_or(0, length).saturating_add(right.map_or(0, length)))?;
     if operator == Operator::Join {
         let text = |value: Option<&Value<'n>>| value.and_then(Value::text).unwrap_or_default();
         return Ok(vec![text_of(format!("{}{}", text(left), text(right)))]);
@@ -244,6 +252,27 @@ fn joined<'n>(operator: Operator, left: &[Value<'n>], right: &[Value<'n>]) -> Re
         _ => None,
     };
     sum.map(|sum| vec![sum]).ok_or_else(|| Failure::new("it adds what cannot be added here"))
+}
+
+/// Takes the steps of comparing each value with each of the others.
+pub(super) fn comparing(
+    values: &[Value<'_>],
+    others: &[Value<'_>],
+    around: Surroundings<'_, '_>,
+) -> Result<(), Failure> {
+    let weight = values.iter().map(Value::weight).fold(0, usize::saturating_add);
+    around.steps.take(weight.saturating_mul(others.len()))
+}
+
+/// The values of both, each once.
+pub(super) fn union<'n>(
+    mut values: Values<'n>,
+    mut others: Values<'n>,
+    around: Surroundings<'_, 'n>,
+) -> Result<Values<'n>, Failure> {
+    values.append(&mut others);
+    comparing(&values, &values, around)?;
+    Ok(distinct(values.into_iter()))
 }
 
 /// Each value once, in the order in which they come.

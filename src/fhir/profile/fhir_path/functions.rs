@@ -5,7 +5,9 @@ use std::borrow::Cow;
 use regex::RegexBuilder;
 
 use super::Failure;
-use super::evaluate::{Surroundings, Values, bool_of, distinct, evaluate, is_among, member_of, single, text_of, truth};
+use super::evaluate::{
+    Surroundings, Values, bool_of, comparing, distinct, evaluate, is_among, member_of, single, text_of, truth, union,
+};
 use super::parse::{Expression, Start, Step};
 use super::value::{Plain, Value};
 use crate::fhir::profile::decimal::Decimal;
@@ -15,6 +17,9 @@ const PATTERN_BYTES_MAX: usize = 1 << 20;
 
 /// What compiling such a pattern counts for, in steps.
 const PATTERN_STEPS: usize = 2_000;
+
+/// How much text is looked through in a step, in bytes.
+const TEXT_BYTES_OF_STEP: usize = 64;
 
 /// Deepest that `descendants` goes; JSON nests no deeper.
 const DEPTH_MAX: usize = 128;
@@ -166,7 +171,7 @@ impl<'n> Call<'_, 'n> {
     }
 
     fn each_once(&self) -> Result<Values<'n>, Failure> {
-        self.around.steps.take(self.input.len().saturating_mul(self.input.len()))?;
+        comparing(self.input, self.input, self.around)?;
         Ok(distinct(self.input.iter().cloned()))
     }
 
@@ -203,16 +208,13 @@ impl<'n> Call<'_, 'n> {
 
     fn sets(&self, argument: &Expression) -> Result<Values<'n>, Failure> {
         let other = evaluate(argument, self.focus, self.around)?;
-        self.around.steps.take(self.input.len().saturating_add(1).saturating_mul(other.len()))?;
+        self.around.steps.take(other.len())?;
+        comparing(self.input, &other, self.around)?;
         let (input, values) = (self.input, self.input.iter().cloned());
         Ok(match self.name {
             "intersect" => distinct(values.filter(|value| is_among(value, &other))),
             "exclude" => values.filter(|value| !is_among(value, &other)).collect(),
-            "union" => {
-                let all = input.len().saturating_add(other.len());
-                self.around.steps.take(all.saturating_mul(all))?;
-                distinct(values.chain(other))
-            }
+            "union" => union(values.collect(), other, self.around)?,
             "combine" => values.chain(other).collect(),
             "subsetOf" => vec![bool_of(input.iter().all(|value| is_among(value, &other)))],
             _ => vec![bool_of(other.iter().all(|value| is_among(value, input)))],
@@ -253,6 +255,12 @@ impl<'n> Call<'_, 'n> {
 
     /// The input as text: that of its only value.
     fn text(&self) -> Result<Option<String>, Failure> {
+        let text = self.whole_text()?;
+        self.around.steps.take(text.as_ref().map_or(0, String::len) / TEXT_BYTES_OF_STEP)?;
+        Ok(text)
+    }
+
+    fn whole_text(&self) -> Result<Option<String>, Failure> {
         single(self.input)?.map_or(Ok(None), |value| match value {
             Value::Item(item) if item.node.is_some_and(|node| node.as_number().is_some()) => {
                 Ok(item.node.and_then(|node| node.as_number()).map(str::to_owned))

@@ -131,8 +131,13 @@ fn what_is_not_known_is_a_failure() {
 
 #[test]
 fn what_takes_too_long_is_given_up() {
-    let expensive = format!("descendants(){}", ".select(%resource.descendants())".repeat(9));
-    assert_eq!(result(&expensive), Err(Failure::new("that takes too long")));
+    for expensive in [
+        format!("descendants(){}", ".select(%resource.descendants())".repeat(9)),
+        format!("'a'{}.empty()", ".select($this & $this)".repeat(60)),
+        format!("descendants(){}.isDistinct()", ".combine(descendants())".repeat(40)),
+    ] {
+        assert_eq!(result(&expensive), Err(Failure::new("that takes too long")), "{expensive}");
+    }
 }
 
 #[test]

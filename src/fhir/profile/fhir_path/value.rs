@@ -47,6 +47,14 @@ impl<'n> Value<'n> {
         }
     }
 
+    /// How many values it takes to compare it with another.
+    pub(super) fn weight(&self) -> usize {
+        match self {
+            Self::Item(item) => item.node.map_or(1, equal::weight),
+            Self::Plain(_) => 1,
+        }
+    }
+
     /// Its text, also that of a moment.
     pub(super) fn text(&self) -> Option<Cow<'n, str>> {
         match self.plain()? {
