@@ -26,6 +26,19 @@ async fn seed(fhir: &Fhir) {
             "content": "fragment", "concept": [{ "code": "known" }] }),
         json!({ "resourceType": "CodeSystem", "id": "many", "url": "http://many", "status": "active",
             "content": "complete", "concept": many }),
+        json!({ "resourceType": "CodeSystem", "id": "loud", "url": "http://loud", "status": "active",
+            "content": "complete", "caseSensitive": false, "concept": [
+                { "code": "Sound", "display": "Any", "concept": [{ "code": "Bang" }, { "code": "hiss" }] }] }),
+        value_set(
+            "sounds",
+            &json!({ "include": [{ "system": "http://loud",
+            "filter": [{ "property": "concept", "op": "descendent-of", "value": "SOUND" }] }] }),
+        ),
+        value_set(
+            "bangs",
+            &json!({ "include": [{ "system": "http://loud", "concept": [{ "code": "BANG" }],
+            "valueSet": ["http://sets/sounds"] }] }),
+        ),
         value_set("all", &json!({ "include": [{ "system": "http://beasts" }] })),
         value_set("used", &json!({ "inactive": false, "include": [{ "system": "http://beasts" }] })),
         value_set("both", &json!({ "include": [{ "system": "http://beasts", "valueSet": ["http://sets/listed"] }] })),
@@ -76,6 +89,8 @@ async fn a_value_set_is_listed() {
         ("ValueSet/listed/$expand", "8867-4 dog"),
         ("ValueSet/both/$expand", "dog"),
         ("ValueSet/brought/$expand", "1-8"),
+        ("ValueSet/sounds/$expand", "Bang hiss"),
+        ("ValueSet/bangs/$expand", "Bang"),
         ("ValueSet/$expand?url=http://hl7.org/fhir/ValueSet/administrative-gender", "female male other unknown"),
     ] {
         assert_eq!(codes(&fhir.get(call).await.check(200).json()), expected, "{call}");
@@ -149,6 +164,8 @@ async fn a_code_is_looked_up() {
         { "name": "property", "valueCode": "weight" }] });
     let stone = fhir.raw("POST", "CodeSystem/$lookup", &[], coding.to_string()).await.check(200);
     assert!(stone.text.contains(r#""valueDecimal":65.0"#), "{}", stone.text);
+    let sound = fhir.get("CodeSystem/$lookup?system=http://loud&code=SOUND").await.check(200).json();
+    assert_eq!(parameter(&sound, "display"), Some(&json!("Any")), "the system does without case");
     let unit = "CodeSystem/$lookup?system=http://unitsofmeasure.org&code=mm[Hg]";
     assert_eq!(parameter(&fhir.get(unit).await.check(200).json(), "display"), Some(&json!("mm[Hg]")));
 }
@@ -163,6 +180,11 @@ async fn a_code_is_judged_and_two_are_compared() {
     for (call, expected) in [
         ("CodeSystem/$validate-code?url=http://beasts&code=dog".to_owned(), true),
         ("CodeSystem/beasts/$validate-code?code=wolf".to_owned(), false),
+        ("CodeSystem/beasts/$validate-code?code=DOG".to_owned(), false),
+        ("CodeSystem/loud/$validate-code?code=BANG".to_owned(), true),
+        ("ValueSet/sounds/$validate-code?system=http://loud&code=HISS".to_owned(), true),
+        ("ValueSet/sounds/$validate-code?system=http://loud&code=sound".to_owned(), false),
+        ("ValueSet/bangs/$validate-code?system=http://loud&code=bang".to_owned(), true),
         ("CodeSystem/beasts/$validate-code?code=dog&display=chien".to_owned(), true),
         ("CodeSystem/beasts/$validate-code?code=dog&display=Cat".to_owned(), false),
         ("CodeSystem/beasts/$validate-code?code=animal&abstract=false".to_owned(), false),
@@ -201,4 +223,22 @@ async fn a_code_is_judged_and_two_are_compared() {
             assert_eq!(parameter(&answer, "outcome"), Some(&json!(expected)), "{call}");
         }
     }
+    let loud = fhir.get("CodeSystem/loud/$subsumes?codeA=SOUND&codeB=bang").await.check(200).json();
+    assert_eq!(parameter(&loud, "outcome"), Some(&json!("subsumes")));
+}
+
+#[tokio::test]
+async fn a_code_system_of_many_concepts_is_stored_and_found_by_each() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    let system = |concepts: usize| {
+        let concepts: Vec<Value> = (0..concepts).map(|number| json!({ "code": format!("c{number}") })).collect();
+        json!({ "resourceType": "CodeSystem", "id": "large", "url": "http://large", "status": "active",
+            "content": "complete", "concept": concepts })
+    };
+    fhir.put(&system(30_000)).await.check(201);
+    assert_eq!(fhir.ids("CodeSystem?code=c29999", "match").await, ["large"]);
+    fhir.get("CodeSystem/large/$validate-code?code=c29999").await.check(200);
+    fhir.put(&system(100_001)).await.check_outcome(413, "too-long", "more than 100000 values");
 }

@@ -23,8 +23,9 @@ use crate::json::{self, Node};
 use crate::r4::id::is_id;
 use crate::r4::resource_type::ResourceType;
 
-/// Most values by which one resource is found. All other writes wait while they are written, a tenth of a second then.
-const INDEX_VALUES_MAX: usize = 20_000;
+/// Most values by which one resource is found: a code system of as many concepts. All other writes wait while they are
+/// written, some tenths of a second for so many.
+const INDEX_VALUES_MAX: usize = 100_000;
 
 /// How resources are read.
 #[derive(Clone, Copy, Debug)]

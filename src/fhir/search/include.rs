@@ -84,6 +84,9 @@ fn include(
     if (value, direction) == ("*", Direction::Forward) {
         return Ok(Include { direction, source: None, parameters: Vec::new(), target: None, reach });
     }
+    if value == "*" {
+        return Err(bad("the type that points here in front of `*`, as in `Observation:*`"));
+    }
     let mut parts = value.split(':');
     let (Some(source), Some(code), target, None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
         return Err(bad("`Type:parameter`, `Type:parameter:Target` or `Type:*`"));
@@ -175,7 +178,7 @@ mod tests {
             ("_include", "Observation:nonsense", "not a search parameter"),
             ("_include", "Nobody:subject", "resource type in front"),
             ("_include", "Observation:subject:Nobody", "resource type at the end"),
-            ("_revinclude", "*", "Type:parameter"),
+            ("_revinclude", "*", "`Observation:*`"),
             ("_include:all", "*", "did you mean `iterate`?"),
         ] {
             let message = read(name, value).unwrap_err();

@@ -1,7 +1,7 @@
 //! A query string as a search: <https://hl7.org/fhir/R4/search.html>.
 //!
 //! What stands beside the criteria (order, size of a page, includes, totals) is read here; criteria go to `plan`.
-//! Result parameters that are not built (`_contained`, `_score`, ...) are refused like unknown ones.
+//! Result parameters that are not built (`_contained=true`, `_score`, ...) are refused like unknown ones.
 
 use std::sync::Arc;
 
@@ -155,7 +155,7 @@ enum Taken {
 const ONCE: [&str; 6] = ["_sort", "_count", "_total", "_summary", "_cursor", "_type"];
 
 /// Result and other parameters of R4 that are not built, so that they are refused by a reason and not as unknown.
-const NOT_BUILT: [&str; 4] = ["_contained", "_containedType", "_score", "_at"];
+const NOT_BUILT: [&str; 2] = ["_score", "_at"];
 
 impl Draft {
     fn new(registry: &Arc<Registry>, scope: Scope, types: &[ResourceType], page_size: PageSize) -> Self {
@@ -215,8 +215,13 @@ impl Draft {
             }
             // What comes back is settled where formats are, before a search is read.
             "_format" | "_pretty" => {}
-            // The default.
+            // The default: resources inside others are not searched.
             "_contained" if value == "false" => {}
+            "_containedType" if value == "container" => {}
+            "_contained" | "_containedType" => {
+                let reason = "resources inside others are not searched; what is taken is `_contained=false`";
+                return Err(SearchError::Unsupported { name: name.to_owned(), reason });
+            }
             name if NOT_BUILT.contains(&name) => {
                 return Err(SearchError::Unsupported { name: name.to_owned(), reason: "it is not built" });
             }
@@ -474,6 +479,8 @@ mod tests {
     #[test]
     fn what_is_not_built_is_refused_with_its_name() {
         check_refused("_contained=true", "`_contained`");
+        check_refused("_containedType=contained", "`_contained=false`");
+        assert!(read("_contained=false&_containedType=container", Handling::Strict).is_ok());
         check_refused("_include:iter=Observation:subject", "did you mean `iterate`?");
         check_refused("_nonsense=1", "`_nonsense` is not a search parameter of Observation");
     }

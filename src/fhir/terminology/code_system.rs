@@ -3,6 +3,7 @@
 //! The hierarchy is told by nesting, by `parent` and `child` properties, or by both; it may have several roots and a
 //! concept several parents. A ring of parents is no hierarchy, yet does no harm: each concept is met once.
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::error::TerminologyError;
@@ -24,6 +25,9 @@ pub(crate) struct CodeSystem {
     is_complete: bool,
     /// Whether what is above in the hierarchy subsumes what is below.
     is_hierarchy_of_kinds: bool,
+    /// Whether codes that differ in nothing but case are one.
+    ignores_case: bool,
+    /// By the code as it is compared.
     by_code: HashMap<String, usize>,
 }
 
@@ -109,6 +113,7 @@ impl CodeSystem {
             name: text(resource, "title").or_else(|| text(resource, "name")),
             is_complete: content == "complete",
             is_hierarchy_of_kinds: text(resource, "hierarchyMeaning").is_none_or(|meaning| meaning == "is-a"),
+            ignores_case: resource.member("caseSensitive") == Some(&Node::Bool(false)),
             url,
             ..Self::default()
         };
@@ -125,7 +130,7 @@ impl CodeSystem {
         while let Some((node, parent)) = waiting.pop() {
             let Some(code) = text(node, "code") else { continue };
             let index = self.concepts.len();
-            self.by_code.entry(code.clone()).or_insert(index);
+            self.by_code.entry(self.compared(&code).into_owned()).or_insert(index);
             self.concepts.push(Concept {
                 code,
                 display: text(node, "display"),
@@ -147,11 +152,11 @@ impl CodeSystem {
         let mut pairs = Vec::new();
         for (index, concept) in self.concepts.iter().enumerate() {
             for property in &concept.properties {
-                let Some(other) = self.by_code.get(&property.plain) else { continue };
+                let Some(other) = self.index(&property.plain) else { continue };
                 if parent.contains(&property.code) {
-                    pairs.push((*other, index));
+                    pairs.push((other, index));
                 } else if child.contains(&property.code) {
-                    pairs.push((index, *other));
+                    pairs.push((index, other));
                 }
             }
         }
@@ -172,7 +177,20 @@ impl CodeSystem {
 
     /// The concept of a code.
     pub(crate) fn concept(&self, code: &str) -> Option<&Concept> {
-        self.concepts.get(*self.by_code.get(code)?)
+        self.concepts.get(self.index(code)?)
+    }
+
+    fn index(&self, code: &str) -> Option<usize> {
+        self.by_code.get(self.compared(code).as_ref()).copied()
+    }
+
+    /// Whether two codes are one, which is for the system to say (`caseSensitive`).
+    pub(crate) fn is_same(&self, one: &str, other: &str) -> bool {
+        self.compared(one) == self.compared(other)
+    }
+
+    fn compared<'c>(&self, code: &'c str) -> Cow<'c, str> {
+        if self.ignores_case { code.to_lowercase().into() } else { code.into() }
     }
 
     /// All concepts.
@@ -227,7 +245,7 @@ impl CodeSystem {
             ));
         }
         let unknown = || TerminologyError::UnknownCode { system: self.url.clone(), code: code.to_owned() };
-        let start = *self.by_code.get(code).ok_or_else(unknown)?;
+        let start = self.index(code).ok_or_else(unknown)?;
         let mut met = HashSet::from([start]);
         let mut waiting = vec![start];
         let mut reached = Vec::new();
@@ -245,7 +263,8 @@ impl CodeSystem {
     /// # Errors
     /// When there is no such code, or the hierarchy is none of kinds.
     pub(crate) fn subsumption(&self, one: &str, other: &str) -> Result<Subsumption, TerminologyError> {
-        let has = |concepts: Vec<&Concept>, code: &str| concepts.iter().any(|concept| concept.code == code);
+        let has =
+            |concepts: Vec<&Concept>, code: &str| concepts.iter().any(|concept| self.is_same(&concept.code, code));
         let is_below = has(self.with_descendants(one)?, other);
         let is_above = has(self.with_descendants(other)?, one);
         Ok(match (is_below, is_above) {
@@ -365,6 +384,19 @@ mod tests {
         assert!(system.concept("kitten").unwrap().is_inactive());
         assert!(!system.concept("dog").unwrap().is_inactive());
         assert!(system.concept("Dog").is_none());
+    }
+
+    #[test]
+    fn case_counts_unless_the_system_says_that_it_does_not() {
+        let text = ANIMALS.replacen('{', r#"{"caseSensitive":false,"#, 1);
+        let system = system(&text);
+        assert_eq!(system.concept("DOG").unwrap().code, "dog");
+        assert_eq!(system.subsumption("Animal", "PUPPY").unwrap(), Subsumption::Subsumes);
+        assert_eq!(system.subsumption("dog", "Dog").unwrap(), Subsumption::Equivalent);
+        assert_eq!(system.with_ancestors("KITTEN").unwrap().len(), 4);
+        for sensitive in [ANIMALS.to_owned(), ANIMALS.replacen('{', r#"{"caseSensitive":true,"#, 1)] {
+            assert!(self::system(&sensitive).concept("DOG").is_none());
+        }
     }
 
     #[test]

@@ -238,7 +238,12 @@ impl<'r> Evaluation<'r> {
             taken = if takes_all && system == UCUM && known(self.system(UCUM, None))?.is_none() {
                 unit(&code.code)
             } else {
-                self.of_system(name, &system, part)?.into_iter().find(|member| member.code == code.code)
+                let known = known(self.system(&system, text(part, "version").as_deref()))?;
+                let is_asked = |member: &Member| match &known {
+                    Some(known) => known.is_same(&member.code, &code.code),
+                    None => member.code == code.code,
+                };
+                self.of_system(name, &system, part)?.into_iter().find(is_asked)
             };
             if taken.is_none() {
                 return Ok(None);
@@ -279,13 +284,15 @@ impl Member {
     fn listed(url: &str, version: Option<&str>, node: &Node<'_>, system: Option<&CodeSystem>) -> Option<Self> {
         let code = text(node, "code")?;
         let known = system.and_then(|system| Some((system, system.concept(&code)?)));
-        let mut member = known.map(|(system, concept)| Self::of(system, concept)).unwrap_or_default();
+        let mut member = known.map_or_else(
+            || Self { code: code.clone(), ..Self::default() },
+            |(system, concept)| Self::of(system, concept),
+        );
         member.designations.extend(list(node, "designation").iter().filter_map(Designation::read));
         Some(Self {
             system: url.to_owned(),
             version: version.map(str::to_owned).or(member.version),
             display: text(node, "display").or(member.display),
-            code,
             ..member
         })
     }

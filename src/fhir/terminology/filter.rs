@@ -55,7 +55,7 @@ impl Filter {
         let named = |concepts: Vec<&'s Concept>| concepts.into_iter().map(|concept| concept.code.as_str());
         Ok(match self.operator.as_str() {
             "is-a" if is_about_codes => named(below()?).collect(),
-            "descendent-of" if is_about_codes => named(below()?).filter(|code| *code != value).collect(),
+            "descendent-of" if is_about_codes => named(below()?).filter(|code| !system.is_same(code, value)).collect(),
             "is-not-a" if is_about_codes => {
                 let below: HashSet<&str> = named(below()?).collect();
                 named(system.all()?.iter().collect()).filter(|code| !below.contains(code)).collect()
