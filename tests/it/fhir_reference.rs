@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::config::SERVICE;
+use crate::support::fhir::Fhir;
 use crate::support::process::Vitalwire;
 
 fn observation(id: &str, subject: &Value) -> Value {
@@ -71,9 +72,79 @@ async fn references_are_found_however_they_are_written() {
         ("Observation?subject=patient/23", "value", "`Type/id`"),
         ("Observation?subject=%23p", "value", "`Type/id`"),
         ("Observation?subject:Practitioner=1", "not-supported", "`:Practitioner`"),
-        ("Observation?subject:above=Patient/23", "not-supported", "`:above`"),
+        ("Observation?patient:above=Patient/23", "not-supported", "`:above`"),
+        ("Observation?subject:above=Patient/23", "value", "of an Encounter"),
         ("Observation?subject:text=x", "not-supported", "`:text`"),
         ("QuestionnaireResponse?questionnaire:identifier=x", "not-supported", "`:identifier`"),
+    ] {
+        fhir.get(search).await.check_outcome(400, code, says);
+    }
+}
+
+/// A clinic of wards of rooms; a ring of three; a room of a ward that is gone; stays within stays.
+async fn seed_hierarchies(fhir: &Fhir) {
+    let part =
+        |id: &str, whole: &str| json!({ "resourceType": "Location", "id": id, "partOf": { "reference": whole } });
+    let at = |id: &str, location: &str, encounter: &str| {
+        json!({ "resourceType": "Procedure", "id": id, "status": "completed", "subject": { "reference": "Patient/23" },
+            "location": { "reference": location }, "encounter": { "reference": encounter } })
+    };
+    let stay = |id: &str, whole: Value| json!({ "resourceType": "Encounter", "id": id, "status": "finished", "class": { "code": "IMP" }, "partOf": whole });
+    for resource in [
+        json!({ "resourceType": "Location", "id": "clinic" }),
+        part("ward", "Location/clinic"),
+        part("room", "Location/ward"),
+        part("bed", "Location/room/_history/1"),
+        part("gone", "Location/clinic"),
+        part("orphan", "Location/gone"),
+        part("a", "Location/c"),
+        part("b", "Location/a"),
+        part("c", "Location/b"),
+        json!({ "resourceType": "Encounter", "id": "whole", "status": "finished", "class": { "code": "IMP" } }),
+        stay("half", json!({ "reference": "Encounter/whole" })),
+        stay("quarter", json!({ "reference": "Encounter/half" })),
+        at("in-clinic", "Location/clinic", "Encounter/whole"),
+        at("in-bed", "Location/bed", "Encounter/half"),
+        at("in-orphan", "Location/orphan", "Encounter/other"),
+        at("in-b", "Location/b", "Encounter/other"),
+        at("elsewhere", "http://elsewhere/fhir/Location/clinic", "Encounter/other"),
+    ] {
+        fhir.put(&resource).await.check(201);
+    }
+    fhir.raw("DELETE", "Location/gone", &[], "").await.check(204);
+}
+
+#[tokio::test]
+async fn parts_and_wholes_are_found_through_their_hierarchy() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    seed_hierarchies(&fhir).await;
+    let here = format!("location:below={}/fhir/Location/ward", product.http);
+    for (search, expected) in [
+        ("location:below=clinic", "in-clinic in-bed"),
+        ("location:below=Location/room", "in-bed"),
+        (here.as_str(), "in-bed"),
+        ("location:above=bed", "in-clinic in-bed"),
+        ("location:above=clinic", "in-clinic"),
+        ("location:below=nowhere", ""),
+        // What is deleted is part of nothing, but what names it names it.
+        ("location:below=gone", "in-orphan"),
+        ("location:above=orphan", "in-orphan"),
+        ("location:below=c", "in-b"),
+        ("location:above=a", "in-b"),
+        ("location:below=http://elsewhere/fhir/Location/clinic", "elsewhere"),
+        ("encounter:above=quarter", "in-clinic in-bed"),
+        ("encounter:below=whole,other&location:below=clinic", "in-clinic in-bed"),
+        ("encounter:below=half", "in-bed"),
+        ("location.partof:below=ward", "in-bed"),
+    ] {
+        assert_eq!(fhir.ids(&format!("Procedure?{search}"), "match").await.join(" "), expected, "{search}");
+    }
+    for (search, code, says) in [
+        ("Procedure?location:below=Patient/1", "value", "`id` of an Encounter"),
+        ("Procedure?subject:below=1", "not-supported", "`:below` is not a modifier"),
+        ("Procedure?instantiates-canonical:below=http://x", "not-supported", "`:below` is not a modifier"),
     ] {
         fhir.get(search).await.check_outcome(400, code, says);
     }

@@ -162,6 +162,7 @@ fn alternatives(condition: &Condition, tests: &mut Vec<Test>) {
         | Condition::Near { .. }
         | Condition::Present(_)
         | Condition::Coded(..)
+        | Condition::Within(..)
         | Condition::Linked { .. }
         | Condition::LinkedFrom { .. } => {}
     }

@@ -35,6 +35,7 @@ pub(crate) fn localize(condition: &mut Condition, base: &str) {
         }
         Condition::Has(_, test) => localize_test(test, base),
         Condition::Coded(_, CodeSet::ValueSet(name)) => localize_target(name, base),
+        Condition::Within(_, hierarchy) => localize_target(&mut hierarchy.start, base),
         Condition::Coded(_, CodeSet::Below(_) | CodeSet::Above(_))
         | Condition::Id(_)
         | Condition::LastUpdated { .. }

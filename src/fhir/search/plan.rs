@@ -16,7 +16,7 @@ use super::index::{
 use super::registry::Registry;
 use super::special::Special;
 use super::{date, filter, number, quantity, reference, string, token, uri};
-use crate::fhir::store::{CodeSet, Condition, TextMode, UriMode};
+use crate::fhir::store::{CodeSet, Condition, Direction, TextMode, UriMode};
 use crate::r4::definitions::search_parameters::{ParameterKind, SearchParameter};
 use crate::r4::id::is_id;
 use crate::r4::resource_type::ResourceType;
@@ -360,9 +360,9 @@ pub(super) enum Modifier {
     NotIn,
     /// By the identifier of the reference.
     Identifier,
-    /// This code and all it subsumes; this URI and all it is the beginning of.
+    /// This code and all it subsumes; this URI and all it is the beginning of; this resource and all its parts.
     Below,
-    /// This code and all that subsume it; this URI and all that is its beginning.
+    /// This code and all that subsume it; this URI and all that is its beginning; this resource and all it is part of.
     Above,
     /// Only references to this type.
     Target(ResourceType),
@@ -454,11 +454,16 @@ impl<'a> Subject<'a> {
             ParameterKind::String => {
                 modifiers.extend([("exact", Modifier::Exact), ("contains", Modifier::Contains)]);
             }
-            ParameterKind::Reference if has_identifiers(self.registry, self.resource_type, &self.parameter.code) => {
-                modifiers.push(("identifier", Modifier::Identifier));
+            ParameterKind::Reference => {
+                if has_identifiers(self.registry, self.resource_type, &self.parameter.code) {
+                    modifiers.push(("identifier", Modifier::Identifier));
+                }
+                if reference::hierarchies(&self.parameter.targets).next().is_some() {
+                    modifiers.extend([("below", Modifier::Below), ("above", Modifier::Above)]);
+                }
             }
             ParameterKind::Uri => modifiers.extend([("below", Modifier::Below), ("above", Modifier::Above)]),
-            ParameterKind::Reference | ParameterKind::Date | ParameterKind::Number | ParameterKind::Quantity => {}
+            ParameterKind::Date | ParameterKind::Number | ParameterKind::Quantity => {}
             ParameterKind::Composite | ParameterKind::Special => return Vec::new(),
         }
         modifiers
@@ -579,6 +584,8 @@ impl<'a> Subject<'a> {
                 Ok(Condition::Has(identifier_parameter(&parameter.code), test))
             }
             Modifier::Target(only) => reference::condition(&parameter.code, value, &[only]),
+            Modifier::Below => reference::within(&parameter.code, value, &parameter.targets, Direction::Below),
+            Modifier::Above => reference::within(&parameter.code, value, &parameter.targets, Direction::Above),
             Modifier::None
             | Modifier::Missing
             | Modifier::Not
@@ -587,9 +594,7 @@ impl<'a> Subject<'a> {
             | Modifier::Text
             | Modifier::OfType
             | Modifier::In
-            | Modifier::NotIn
-            | Modifier::Below
-            | Modifier::Above => reference::condition(&parameter.code, value, &parameter.targets),
+            | Modifier::NotIn => reference::condition(&parameter.code, value, &parameter.targets),
         }
     }
 }
@@ -799,7 +804,7 @@ mod tests {
         check_refused("Patient?identifier:in=http://x", "`:in` is not a modifier");
         check_refused("Observation?code:of-type=a|b|c", "`:of-type` is not a modifier");
         check_refused("Patient?active:in=http://x", "`:in` is not a modifier");
-        check_refused("Observation?subject:above=Patient/1", "`:above` is not a modifier");
+        check_refused("Observation?patient:above=Patient/1", "`:above` is not a modifier");
         check_refused("Observation?subject:text=x", "`:text` is not a modifier");
         check_refused("Patient?name:text=x", "`:text` is not a modifier");
         check_refused("DocumentReference?contenttype:above=text/xml", "`:above` is not a modifier");

@@ -5,7 +5,7 @@
 
 use super::error::BadValue;
 use super::escape::unescape;
-use crate::fhir::store::{Condition, IndexValue, Parameter, Test};
+use crate::fhir::store::{Condition, Direction, Hierarchy, IndexValue, Parameter, Test};
 use crate::json::Node;
 use crate::r4::id::is_id;
 use crate::r4::resource_type::ResourceType;
@@ -80,6 +80,44 @@ pub(super) fn type_of(reference: &Node<'_>) -> Option<ResourceType> {
         .or_else(|| ResourceType::parse(reference.member("type").and_then(Node::as_str)?))
 }
 
+/// Types whose resources are strict hierarchies, and the parameter by which a part names its whole
+/// (<https://hl7.org/fhir/R4/references.html#circular>).
+const HIERARCHIES: [(&str, &str); 3] = [("Encounter", "part-of"), ("Location", "partof"), ("Organization", "partof")];
+
+/// Those of the types that are hierarchies.
+pub(super) fn hierarchies(types: &[ResourceType]) -> impl Iterator<Item = (ResourceType, &'static str)> {
+    let of = |only: &ResourceType| HIERARCHIES.iter().find(|(name, _)| *name == only.as_str());
+    types.iter().filter_map(move |only| of(only).map(|(_, whole)| (*only, *whole)))
+}
+
+/// A place in a hierarchy and all that is below or above it (`:below`, `:above`); the value is as for `condition`.
+pub(super) fn within(
+    parameter: &Parameter,
+    value: &str,
+    types: &[ResourceType],
+    direction: Direction,
+) -> Result<Condition, BadValue> {
+    let bad = BadValue { expected: "`Type/id` or `id` of an Encounter, a Location or an Organization" };
+    let target = unescape(value).ok_or_else(|| bad.clone())?;
+    let named = target.rsplit('/').nth(1).and_then(ResourceType::parse);
+    if named.is_none() && !is_id(&target) {
+        return Err(bad);
+    }
+    let of_type = hierarchies(types).filter(|(only, _)| named.is_none_or(|named| named == *only));
+    let mut ways: Vec<Condition> = of_type
+        .map(|(resource_type, whole)| {
+            let start = if named.is_some() { target.clone() } else { format!("{}/{target}", resource_type.as_str()) };
+            let hierarchy = Hierarchy { start, resource_type, whole: whole.into(), direction };
+            Condition::Within(parameter.clone(), hierarchy)
+        })
+        .collect();
+    match (ways.pop(), ways.is_empty()) {
+        (None, _) => Err(bad),
+        (Some(only), true) => Ok(only),
+        (Some(last), false) => Ok(Condition::Any(ways.into_iter().chain([last]).collect())),
+    }
+}
+
 /// `Type/id`, `id` (of any of the types), an absolute URL, a URN or a canonical URL.
 pub(super) fn condition(parameter: &Parameter, value: &str, types: &[ResourceType]) -> Result<Condition, BadValue> {
     let bad = BadValue { expected: "`Type/id`, `id` or an absolute URL" };
@@ -105,8 +143,8 @@ pub(super) fn condition(parameter: &Parameter, value: &str, types: &[ResourceTyp
 
 #[cfg(test)]
 mod tests {
-    use super::{Form, condition, type_of};
-    use crate::fhir::store::{Condition, IndexValue, Test};
+    use super::{Form, condition, type_of, within};
+    use crate::fhir::store::{Condition, Direction, IndexValue, Test};
     use crate::json;
     use crate::r4::resource_type::ResourceType;
 
@@ -164,6 +202,32 @@ mod tests {
         check_condition("Patient/1", &["Group", "Patient"], Some(&["Patient/1"]));
         check_condition("http://x/Patient/1", &["Patient"], Some(&["http://x/Patient/1"]));
         check_condition("1", &[], None);
+    }
+
+    #[track_caller]
+    fn check_within(value: &str, types: &[&str], expected: Option<&[&str]>) {
+        let types: Vec<_> = types.iter().map(|name| ResourceType::parse(name).unwrap()).collect();
+        let found = within(&"subject".into(), value, &types, Direction::Below).ok().map(|condition| {
+            let ways = if let Condition::Any(ways) = condition { ways } else { vec![condition] };
+            let starts = ways.into_iter().map(|way| {
+                let Condition::Within(_, hierarchy) = way else { panic!("{way:?}") };
+                format!("{} {}", hierarchy.start, hierarchy.whole)
+            });
+            starts.collect::<Vec<_>>()
+        });
+        let expected = expected.map(|starts| starts.iter().map(|start| (*start).to_owned()).collect());
+        assert_eq!(found, expected, "{value}");
+    }
+
+    #[test]
+    fn a_hierarchy_starts_at_a_resource_of_a_type_that_has_one() {
+        check_within("1", &["Location", "Patient"], Some(&["Location/1 partof"]));
+        check_within("1", &["Encounter", "Location"], Some(&["Encounter/1 part-of", "Location/1 partof"]));
+        check_within("Location/1", &["Encounter", "Location"], Some(&["Location/1 partof"]));
+        check_within("http://x/Location/1", &["Location"], Some(&["http://x/Location/1 partof"]));
+        for value in ["Patient/1", "Encounter/1", "", "a b", "urn:uuid:1", "http://x/Patient/1"] {
+            check_within(value, &["Location", "Patient"], None);
+        }
     }
 
     #[test]

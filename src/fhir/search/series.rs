@@ -93,6 +93,7 @@ pub(crate) fn may_fulfil(concept: &str, condition: &Condition) -> bool {
         | Condition::Near { .. }
         | Condition::Present(_)
         | Condition::Coded(..)
+        | Condition::Within(..)
         | Condition::Linked { .. }
         | Condition::LinkedFrom { .. } => true,
     }

@@ -252,6 +252,9 @@ pub(crate) enum Condition {
     /// One of the tokens under the parameter belongs to a set of codes that stored resources define. What they are is
     /// asked when the condition is evaluated, in the same committed state.
     Coded(Parameter, CodeSet),
+    /// One of the references under the parameter points into a hierarchy of resources. Which these are is asked when the
+    /// condition is evaluated, in the same committed state.
+    Within(Parameter, Hierarchy),
     /// One of the references under the parameter points to a current resource of one of these types for which the
     /// condition holds (a chain).
     Linked {
@@ -284,6 +287,29 @@ pub(crate) enum CodeSet {
     Above(Code),
 }
 
+/// Resources of one type of which each names the whole that it is part of: one of them, and all that are parts of it or
+/// that it is part of, however far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hierarchy {
+    /// The one, in the form of a reference.
+    pub(crate) start: String,
+    /// The type of all.
+    pub(crate) resource_type: ResourceType,
+    /// The reference parameter of a part to its whole.
+    pub(crate) whole: Parameter,
+    /// Which way from the start.
+    pub(crate) direction: Direction,
+}
+
+/// Which way in a hierarchy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// To the parts.
+    Below,
+    /// To the wholes.
+    Above,
+}
+
 /// A code of a code system.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Code {
@@ -303,7 +329,12 @@ impl Condition {
             Self::Id(ids) => ids.len(),
             Self::Words(words) => words.len(),
             Self::Has(_, Test::Composite { parts }) => 1 + parts.iter().map(Vec::len).sum::<usize>(),
-            Self::LastUpdated { .. } | Self::Present(_) | Self::Has(..) | Self::Coded(..) | Self::Near { .. } => 1,
+            Self::LastUpdated { .. }
+            | Self::Present(_)
+            | Self::Has(..)
+            | Self::Coded(..)
+            | Self::Within(..)
+            | Self::Near { .. } => 1,
         }
     }
 
@@ -320,6 +351,7 @@ impl Condition {
             | Self::Present(_)
             | Self::Has(..)
             | Self::Coded(..)
+            | Self::Within(..)
             | Self::Near { .. } => false,
         }
     }

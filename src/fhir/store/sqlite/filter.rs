@@ -10,9 +10,9 @@ use rusqlite::{OptionalExtension as _, Row};
 
 use super::amounts::{Amount, Range};
 use super::entries::{Entry, Value, unpack};
-use super::find;
 use super::names::{numbers_of_displays, text_of};
 use super::read::Reading;
+use super::{find, hierarchy};
 use crate::fhir::store::interface::StoreError;
 use crate::fhir::store::{Code, Condition, Relation, Test, TextMode, UriMode};
 use crate::fhir::words;
@@ -139,7 +139,7 @@ pub(super) fn ready(
 /// How many sets of codes have to be listed for a condition.
 fn code_sets(condition: &Condition) -> usize {
     match condition {
-        Condition::Coded(..) => 1,
+        Condition::Coded(..) | Condition::Within(..) => 1,
         Condition::All(parts) | Condition::Any(parts) => parts.iter().map(code_sets).sum(),
         Condition::Not(condition) | Condition::LinkedFrom { condition, .. } => code_sets(condition),
         Condition::Linked { targets, condition, .. } => targets.len().saturating_mul(code_sets(condition)),
@@ -188,6 +188,10 @@ fn compile(reading: Reading<'_>, resource_type: ResourceType, condition: &Condit
                 None => Filter::never(),
             }
         }
+        Condition::Within(parameter, hierarchy) => match reading.number_of_parameter(resource_type, parameter)? {
+            Some(parameter) => Filter::linked_to_any(parameter, hierarchy::references(reading, hierarchy)?),
+            None => Filter::never(),
+        },
         Condition::Linked { parameter, targets, condition } => {
             match reading.number_of_parameter(resource_type, parameter)? {
                 Some(parameter) => linked(reading, parameter, targets, condition)?,
@@ -282,7 +286,8 @@ fn linked_from(
     Ok(Filter::Number(numbers))
 }
 
-fn targets_of(reading: Reading<'_>, number: i64, parameter: i64) -> Result<Vec<i64>, StoreError> {
+/// Where a resource points under a parameter, as numbers of texts.
+pub(super) fn targets_of(reading: Reading<'_>, number: i64, parameter: i64) -> Result<Vec<i64>, StoreError> {
     let targets = reading
         .connection
         .prepare_cached("SELECT entries FROM resources WHERE number = ?1")?
@@ -311,11 +316,12 @@ fn target(entry: &Entry<'_>) -> Option<i64> {
 }
 
 /// How a local reference to a resource is indexed.
-fn reference_text(resource_type: ResourceType, id: &str) -> String {
+pub(super) fn reference_text(resource_type: ResourceType, id: &str) -> String {
     format!("{}/{id}", resource_type.as_str())
 }
 
-fn local_id(reference: &str, resource_type: ResourceType) -> Option<&str> {
+/// The id in a local reference to a resource of this type.
+pub(super) fn local_id(reference: &str, resource_type: ResourceType) -> Option<&str> {
     reference.strip_prefix(resource_type.as_str())?.strip_prefix('/')
 }
 

@@ -11,6 +11,7 @@ mod candidates;
 mod entries;
 mod filter;
 mod find;
+mod hierarchy;
 mod history;
 mod names;
 mod notes;

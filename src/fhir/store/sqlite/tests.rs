@@ -602,6 +602,7 @@ fn holds(condition: &Condition, stored: &Stored) -> bool {
                 && matches!(&entry.value, IndexValue::Token { system, code } if belongs(system) && belongs(code))
         }),
         Condition::Coded(..)
+        | Condition::Within(..)
         | Condition::Linked { .. }
         | Condition::LinkedFrom { .. }
         | Condition::Words(_)

@@ -1,3 +1,4 @@
+mod hierarchies;
 mod levels;
 mod oracle;
 mod special;
