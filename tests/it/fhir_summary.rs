@@ -49,7 +49,7 @@ async fn every_read_gives_the_part_that_is_asked_for() {
     for (asked, expected) in
         [("_summary=true", summary), ("_summary=text", text), ("_summary=data", data), ("_elements=value", named)]
     {
-        for path in ["Observation/a", "Observation/a/_history/1"] {
+        for path in ["Observation/a", "Observation/%61", "Observation/a/_history/1"] {
             let read = fhir.get(&format!("{path}?{asked}")).await.check(200);
             assert_eq!(members(&read.json()), expected, "{path} {asked}");
             assert_eq!(read.header("etag"), "W/\"1\"");
@@ -139,6 +139,8 @@ async fn operations_answer_in_part_where_they_answer_with_resources() {
         fhir.get(path).await.check_outcome(400, code, says);
     }
     fhir.get("Observation/a/$meta?_summary=false").await.check(200);
+    let encoded = fhir.get("Observation/%24lastn?patient=p&_elements=value").await.check(200).json();
+    assert_eq!(members(&encoded["entry"][0]["resource"]), ["status", "code", "valueQuantity"]);
     let labels = json!({ "resourceType": "Parameters", "parameter": [
         { "name": "meta", "valueMeta": { "tag": [{ "code": "x" }] } }] });
     let refused = fhir.raw("POST", "Observation/a/$meta-add?_summary=true", &[], labels.to_string()).await;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use http::Method;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use percent_encoding::percent_decode_str;
 
 use super::Form;
 use crate::fhir::api::body;
@@ -42,9 +43,10 @@ pub(crate) struct Part {
 
 /// Cuts what a read gives to the part that was asked for. Operations cut their answers themselves.
 pub(crate) async fn cut(request: Request, next: Next) -> Response {
-    let path = request.uri().path();
+    // A character of an id may be percent-encoded like any other.
+    let path = percent_decode_str(request.uri().path()).decode_utf8_lossy().into_owned();
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
-    let place = Place::of(path.strip_prefix(MOUNT).unwrap_or(path));
+    let place = Place::of(path.strip_prefix(MOUNT).unwrap_or(&path));
     let Some(place) = place.filter(|_| is_read || path.ends_with("/_search")) else {
         return next.run(request).await;
     };
@@ -85,10 +87,10 @@ async fn cut_to(response: Response, part: Option<Part>) -> Response {
 }
 
 impl Place {
-    /// The place of a path below the base; `None` for that of an operation.
+    /// The place of a path below the base, nothing in it percent-encoded; `None` for that of an operation.
     pub(crate) fn of(path: &str) -> Option<Self> {
         let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-        if segments.last().is_some_and(|name| name.starts_with(['$', '%'])) {
+        if segments.last().is_some_and(|name| name.starts_with('$')) {
             return None;
         }
         Some(match segments.as_slice() {
@@ -213,7 +215,7 @@ mod tests {
             ("/Patient/p/_history", Some(Place::Bundle(patient))),
             ("/_history", Some(Place::Bundle(None))),
             ("/Patient/p/$everything", None),
-            ("/Patient/%24everything", None),
+            ("/Patient/$everything", None),
             ("/$everything", None),
         ] {
             assert_eq!(Place::of(path), expected, "{path}");
