@@ -1,10 +1,14 @@
 //! Search parameters of a server's own: what a SearchParameter resource makes resources found by, and when.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::support::config::SERVICE;
 use crate::support::fhir::{Answer, Fhir};
 use crate::support::process::Vitalwire;
+use crate::support::wait::until;
 
 /// A parameter for the value of an extension, which is at `http://x/[code]`.
 fn parameter(code: &str, kind: &str, base: &str, value: &str) -> Value {
@@ -289,4 +293,166 @@ async fn a_parameter_that_came_after_resources_of_its_type_is_not_searched_by() 
     // The write of every resource that came before does not help: that there are no others is not known.
     fhir.put(&zoe()).await.check(200);
     fhir.get("Patient?nickname=zoe").await.check(400);
+}
+
+/// Starts `$reindex` and waits until it has ended. The `Parameters` that tell of it.
+async fn reindex(fhir: &Fhir, body: &Value) -> Value {
+    let started = fhir.raw("POST", "$reindex", &[("prefer", "respond-async")], body.to_string()).await.check(202);
+    ended(fhir, started.header("content-location")).await
+}
+
+async fn ended(fhir: &Fhir, location: &str) -> Value {
+    assert!(location.contains("/fhir/_operations/reindex/"), "{location}");
+    let limit = Duration::from_secs(60);
+    let answer = until(limit, async || fhir.get(location).await, |answer| answer.status != 202).await.check(200);
+    let report = answer.json();
+    assert_eq!(report["resourceType"], "Parameters");
+    report
+}
+
+fn nothing() -> Value {
+    json!({ "resourceType": "Parameters" })
+}
+
+fn named(id: usize) -> Value {
+    patient(&format!("p{id}"), vec![extension("nickname", "String", json!(format!("N{}", id % 3)))])
+}
+
+/// Patients `p0` to `p[count]`, all at once.
+fn batch(count: usize) -> Vec<Value> {
+    let entry = |id| {
+        let request = json!({ "method": "PUT", "url": format!("Patient/p{id}") });
+        json!({ "resource": named(id), "request": request })
+    };
+    (0..count).map(entry).collect()
+}
+
+#[tokio::test]
+async fn reindex_makes_a_parameter_find_what_was_there_before() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    fhir.bundle("transaction", &batch(250)).await.check(200);
+    fhir.raw("DELETE", "Patient/p3", &[], "").await.check(204);
+    fhir.put(&parameter("nickname", "string", "Patient", "string")).await.check(201);
+    fhir.put(&parameter("rank", "number", "Patient", "integer")).await.check(201);
+    fhir.get("Patient?nickname=n0").await.check(400);
+    let report = reindex(&fhir, &nothing()).await;
+    let has = |wanted: Value| report["parameter"].as_array().unwrap().contains(&wanted);
+    assert!(has(json!({ "name": "status", "valueCode": "completed" })), "{report}");
+    assert!(has(json!({ "name": "resources", "valueDecimal": 249 })), "{report}");
+    let nickname = json!([
+        { "name": "url", "valueUri": "http://x/SearchParameter/nickname" },
+        { "name": "code", "valueCode": "nickname" },
+        { "name": "ready", "valueBoolean": true },
+    ]);
+    assert!(has(json!({ "name": "searchParameter", "part": nickname })), "{report}");
+    assert_eq!(fhir.count("Patient?nickname=n0").await, 83);
+    assert_eq!(fhir.count("Patient?nickname:missing=true").await, 0);
+    assert_eq!(fhir.count("Patient?rank:missing=true").await, 249);
+    assert_eq!(fhir.get_json("Patient/p5").await["meta"]["versionId"], "1");
+    // Another expression under the same name: what was found by the first is not found by the second.
+    let mut other = parameter("nickname", "string", "Patient", "string");
+    other["expression"] = json!("Patient.extension('http://x/other').value as string");
+    fhir.put(&other).await.check(200);
+    fhir.get("Patient?nickname=n0").await.check(400);
+    reindex(&fhir, &nothing()).await;
+    assert_eq!(fhir.count("Patient?nickname=n0").await, 0);
+    // With nothing to do it is done at once.
+    let report = reindex(&fhir, &nothing()).await;
+    assert!(report["parameter"].as_array().unwrap().contains(&json!({ "name": "resources", "valueDecimal": 0 })));
+}
+
+#[tokio::test]
+async fn what_is_indexed_anew_can_be_named_and_what_was_found_stays_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    fhir.bundle("transaction", &batch(5)).await.check(200);
+    fhir.put(&parameter("nickname", "string", "Patient", "string")).await.check(201);
+    fhir.put(&parameter("rank", "number", "Patient", "integer")).await.check(201);
+    let url = json!({ "name": "url", "valueUri": "http://x/SearchParameter/nickname" });
+    reindex(&fhir, &json!({ "resourceType": "Parameters", "parameter": [url] })).await;
+    check(&fhir, "Patient?nickname=n1", &["p1", "p4"]).await;
+    fhir.get("Patient?rank=1").await.check_outcome(400, "not-supported", "$reindex");
+    let of_patients = json!({ "name": "type", "valueCode": "Patient" });
+    reindex(&fhir, &json!({ "resourceType": "Parameters", "parameter": [of_patients] })).await;
+    check(&fhir, "Patient?rank=1", &[]).await;
+    check(&fhir, "Patient?nickname=n1&deceased=false&_id=p1,p2", &["p1"]).await;
+    for (name, value) in [("type", "Nobody"), ("url", "http://x/nothing"), ("what", "x")] {
+        let wrong = json!({ "resourceType": "Parameters", "parameter": [{ "name": name, "valueString": value }] });
+        fhir.raw("POST", "$reindex", &[], wrong.to_string()).await.check(400);
+    }
+    fhir.get("$reindex").await.check(405);
+    fhir.get("_operations/reindex/nothing").await.check_outcome(404, "not-found", "no such run");
+    // One resource by itself; it does not make a parameter ready.
+    fhir.put(&parameter("page", "uri", "Patient", "url")).await.check(201);
+    let one = fhir.raw("POST", "Patient/p1/$reindex", &[], "").await.check(200).json();
+    assert_eq!(one["parameter"][1]["valueReference"]["reference"], "Patient/p1");
+    fhir.get("Patient?page=x").await.check(400);
+    fhir.raw("POST", "Patient/nobody/$reindex", &[], "").await.check(404);
+}
+
+#[tokio::test]
+async fn a_run_goes_on_where_a_kill_found_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    for part in batch(3_000).chunks(1_000) {
+        fhir.bundle("transaction", part).await.check(200);
+    }
+    fhir.put(&parameter("nickname", "string", "Patient", "string")).await.check(201);
+    let started = fhir.raw("POST", "$reindex", &[], "").await.check(202);
+    let run = started.header("content-location").rsplit('/').next().unwrap().to_owned();
+    product.kill();
+    // Each time it gets on by some pieces at least.
+    for _ in 0..3 {
+        let product = Vitalwire::serve(directory.path(), SERVICE);
+        let answer = product.fhir().get("Patient?nickname=n0").await;
+        assert!([200, 400].contains(&answer.status), "{answer:?}");
+        product.kill();
+    }
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    let limit = Duration::from_secs(60);
+    let status = format!("_operations/reindex/{run}");
+    let ended = until(limit, async || fhir.get(&status).await, |answer| answer.status != 202).await.check(200);
+    let visited = json!({ "name": "resources", "valueDecimal": 3000 });
+    assert!(ended.json()["parameter"].as_array().unwrap().contains(&visited), "{ended:?}");
+    for remainder in 0..3 {
+        assert_eq!(fhir.count(&format!("Patient?nickname=n{remainder}")).await, 1_000);
+    }
+}
+
+/// Writers go on while parameters come into force and the index is made anew: what is searched by is always complete.
+#[tokio::test]
+async fn nothing_that_is_written_while_a_parameter_comes_into_force_is_missed() {
+    const WRITERS: usize = 8;
+    const EACH: usize = 40;
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), SERVICE);
+    let fhir = product.fhir();
+    fhir.put(&named(1_000_000)).await.check(201);
+    let written = AtomicUsize::new(0);
+    let write = async |writer: usize| {
+        for index in 0..EACH {
+            fhir.put(&named(writer * EACH + index)).await.check(201);
+            written.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let define = async {
+        let limit = Duration::from_secs(60);
+        until(limit, async || written.load(Ordering::Relaxed), |written| *written > WRITERS).await;
+        fhir.put(&parameter("nickname", "string", "Patient", "string")).await.check(201);
+        reindex(&fhir, &nothing()).await;
+        // From here on an answer has all that was acknowledged before it was asked for.
+        for _ in 0..20 {
+            let acknowledged = written.load(Ordering::Relaxed) as u64 + 1;
+            let found = fhir.count("Patient?nickname=n").await;
+            assert!(found >= acknowledged, "{found} of {acknowledged}");
+        }
+    };
+    let writers = futures_util::future::join_all((0..WRITERS).map(write));
+    tokio::join!(writers, define);
+    assert_eq!(fhir.count("Patient?nickname=n").await, (WRITERS * EACH) as u64 + 1);
 }

@@ -30,6 +30,7 @@ use crate::config::{self, HttpConfig};
 use crate::fhir::api;
 use crate::fhir::api::error::{ApiError, Category};
 use crate::fhir::api::policies::{ConditionalDeletes, Versioning, VersioningPolicy};
+use crate::fhir::api::reindexing;
 use crate::fhir::api::state::{ApiSettings, ApiState};
 use crate::fhir::store::interface::Store;
 use crate::fhir::structure::Validation;
@@ -42,6 +43,8 @@ pub(super) struct HttpServer {
     socket: TcpListener,
     address: SocketAddr,
     router: Router,
+    /// For what the FHIR service does besides answering.
+    fhir: ApiState,
     request_timeout: Duration,
     connections: ConnectionSettings,
     host_names: HostNames,
@@ -93,7 +96,8 @@ impl HttpServer {
             versioning: versioning(&config.fhir.versioning),
             ..ApiSettings::default()
         };
-        let router = api::router(ApiState::new(store, &clock, settings));
+        let fhir = ApiState::new(store, &clock, settings);
+        let router = api::router(fhir.clone());
         let host_names = match exposure {
             Exposure::Loopback => HostNames::local(config.fhir.public_url.as_ref()),
             Exposure::InsecureNoAuth => HostNames::Any,
@@ -104,7 +108,7 @@ impl HttpServer {
             head_bytes_max: HEAD_BYTES_MAX,
             grace,
         };
-        Ok(Self { socket, address, router, request_timeout: config.request_timeout, connections, host_names })
+        Ok(Self { socket, address, router, fhir, request_timeout: config.request_timeout, connections, host_names })
     }
 
     /// Where it listens.
@@ -137,7 +141,8 @@ impl HttpServer {
         // A slash at the end of a path means nothing; to see it first, this stands around the router.
         let slashes = NormalizePathLayer::trim_trailing_slash();
         let (service, full) = (slashes.layer(router), slashes.layer(Router::new().fallback(full)));
-        connections::serve(self.socket, service, full, self.connections, stop).await;
+        let reindexing = reindexing::worker::work(self.fhir, stop.clone());
+        tokio::join!(connections::serve(self.socket, service, full, self.connections, stop), reindexing);
     }
 }
 

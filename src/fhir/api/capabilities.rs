@@ -75,6 +75,7 @@ pub(crate) async fn capabilities(State(state): State<ApiState>, headers: HeaderM
             "interaction": SYSTEM_INTERACTIONS.map(|code| json!({ "code": code })),
             "searchParam": OF_EVERY_SEARCH.map(|name| json!({ "name": name, "type": "special" })),
             "compartment": compartments(),
+            "operation": operations::of_system(),
         }],
     });
     let body = serde_json::to_vec(&statement).map_err(ApiError::internal)?;

@@ -86,6 +86,20 @@ pub(crate) fn delete(writer: &mut dyn Writer, key: &ResourceKey) -> Result<Optio
     Ok(version)
 }
 
+/// Makes unready what this program cannot use, though another version of it could. What is written from then on is not found
+/// by it.
+///
+/// # Errors
+/// When the store fails.
+pub(crate) fn set_aside_unusable(writer: &mut dyn Writer) -> Result<(), ApiError> {
+    let mut definitions = Definitions::read(&writer.note(Note::Definitions)?).map_err(ApiError::internal)?;
+    if definitions.set_aside_unusable(writer.generation()?) {
+        tracing::warn!("search parameters were stored that this version of the program cannot use");
+        writer.set_note(Note::Definitions, &definitions.write().map_err(ApiError::internal)?)?;
+    }
+    Ok(())
+}
+
 /// The draft, indexed by what is in force.
 fn indexed_anew(writer: &dyn Writer, draft: Draft) -> Result<Draft, ApiError> {
     let generation = writer.generation()?;

@@ -8,6 +8,7 @@ use axum::response::Response;
 use http::Method;
 
 use super::operations;
+use super::reindexing::status::PATH;
 use super::state::MOUNT;
 use crate::telemetry::meters::count_request;
 
@@ -37,6 +38,7 @@ fn interaction(method: &Method, path: &str) -> &'static str {
         ("DELETE", "/{type}/{id}") => "delete",
         ("GET" | "HEAD", "/{type}/{id}/_history") => "history",
         ("GET" | "HEAD", "/{type}/{id}/_history/{version}") => "vread",
+        ("GET" | "HEAD" | "DELETE", path) if path.starts_with(PATH) => "operation",
         ("GET" | "HEAD" | "POST", path) if operations::is_path(path) => "operation",
         _ => "unknown",
     }

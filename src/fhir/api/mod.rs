@@ -23,6 +23,7 @@ pub(crate) mod policies;
 mod preconditions;
 mod profiles;
 mod read;
+pub(crate) mod reindexing;
 pub(crate) mod resource;
 mod respond;
 pub(crate) mod search;
@@ -79,6 +80,10 @@ pub(crate) fn router(state: ApiState) -> Router {
         .route("/{type}/_history", only("GET, HEAD, OPTIONS", get(history::of_type)))
         .route("/{type}/{id}/_history", only("GET, HEAD, OPTIONS", get(history::of_resource)))
         .route("/{type}/{id}/_history/{version}", only("GET, HEAD, OPTIONS", get(vread::vread)))
+        .route(
+            &format!("{}/{{run}}", reindexing::status::PATH),
+            only("GET, HEAD, DELETE, OPTIONS", get(reindexing::status::status).delete(reindexing::status::cancel)),
+        )
         .merge(operations::routes())
         .fallback(unknown_path);
     let service = Router::new()

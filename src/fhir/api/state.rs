@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 use super::body::Room;
 use super::definitions::{self, Loaded};
@@ -95,6 +96,8 @@ pub(crate) struct ApiState {
     loaded: Loaded,
     /// Where bodies are kept until they are done with.
     pub(crate) room: Room,
+    /// Told when a run of `$reindex` begins.
+    pub(crate) run_began: Arc<Notify>,
     /// Since when the service has been there, for its CapabilityStatement.
     pub(crate) started_at: Timestamp,
 }
@@ -108,6 +111,7 @@ impl ApiState {
             loaded: Loaded::default(),
             room: Room::new(settings.in_flight_bytes_max),
             settings: Arc::new(settings),
+            run_began: Arc::default(),
             started_at: clock.now(),
         }
     }

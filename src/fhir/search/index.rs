@@ -33,6 +33,30 @@ pub(crate) fn entries(registry: &Registry, resource_type: ResourceType, resource
     entries
 }
 
+/// What a resource is found by under these names, as `entries` has it.
+pub(crate) fn entries_under(
+    registry: &Registry,
+    resource_type: ResourceType,
+    names: &[Parameter],
+    resource: &Node<'_>,
+) -> Vec<IndexEntry> {
+    let is_wanted = |name: &str| names.iter().any(|wanted| wanted.as_ref() == name);
+    let mut entries = Vec::new();
+    for plan in registry.plans(resource_type) {
+        plan.run(resource, is_wanted, &mut entries);
+    }
+    // Beside what is wanted stands what is under other names.
+    entries.retain(|entry| is_wanted(&entry.parameter));
+    entries.sort_unstable_by(compare);
+    entries.dedup_by(|left, right| compare(left, right) == Ordering::Equal);
+    entries
+}
+
+/// All names under which the values of a parameter may be indexed.
+pub(crate) fn names(code: &str) -> [Parameter; 4] {
+    [code.into(), identifier_parameter(code), text_parameter(code), of_type_parameter(code)]
+}
+
 /// Where the references under one parameter point, as `entries` has them.
 pub(crate) fn targets(
     registry: &Registry,

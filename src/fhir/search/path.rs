@@ -11,7 +11,7 @@ use crate::r4::definitions::elements::{Element, Shape, element_of};
 use crate::r4::resource_type::ResourceType;
 
 /// Most places to which an expression leads. A choice leads to one for each of its types.
-const PATHS_MAX: usize = 500;
+const PATHS_MAX: usize = 200;
 
 /// An expression ready to run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,9 +91,21 @@ pub(super) fn compile(resource_type: ResourceType, expression: &str) -> Result<C
 /// As `compile`.
 pub(super) fn compile_each(resource_type: ResourceType, expression: &str) -> Result<Vec<Compiled>, PathError> {
     let expression = parse(expression).map_err(PathError::Expression)?;
-    let alternatives =
-        if let Expression::Union(several) = &expression { several } else { std::slice::from_ref(&expression) };
-    alternatives.iter().map(|alternative| compile_parsed(resource_type, alternative)).collect()
+    let Expression::Union(alternatives) = &expression else {
+        return Ok(vec![compile_parsed(resource_type, &expression)?]);
+    };
+    let compiler = Compiler { resource_type, context: resource_type.as_str() };
+    let mut compiled = Vec::with_capacity(alternatives.len());
+    let mut places = 0;
+    for alternative in alternatives {
+        let paths = compiler.paths(alternative)?;
+        places += paths.len();
+        if places > PATHS_MAX {
+            return Err(PathError::TooMany);
+        }
+        compiled.push(Compiled::Paths(paths));
+    }
+    Ok(compiled)
 }
 
 fn compile_parsed(resource_type: ResourceType, expression: &Expression<'_>) -> Result<Compiled, PathError> {
@@ -373,7 +385,9 @@ impl Predicate {
 
 #[cfg(test)]
 mod tests {
-    use super::{Compiled, Predicate, compile, walk};
+    use proptest::prelude::*;
+
+    use super::{Compiled, PATHS_MAX, Predicate, compile, compile_each, walk};
     use crate::json;
     use crate::r4::resource_type::ResourceType;
 
@@ -493,6 +507,46 @@ mod tests {
             assert_eq!(paths(expression).unwrap(), Compiled::Paths(Vec::new()), "{expression}");
         }
         assert!(paths("Patient.extension.value.extension.value.extension.value").is_err());
+    }
+
+    #[test]
+    fn alternatives_are_bounded_together_as_each_is() {
+        let patient = ResourceType::parse("Patient").unwrap();
+        let values = |count| vec!["Patient.extension.value"; count].join("|");
+        for (count, is_taken) in [(4, true), (5, false)] {
+            assert_eq!(compile_each(patient, &values(count)).is_ok(), is_taken, "{count}");
+            assert_eq!(compile(patient, &values(count)).is_ok(), is_taken, "{count}");
+        }
+    }
+
+    fn expressions() -> impl Strategy<Value = String> {
+        let word =
+            "Patient|extension|value|name|given|birthDate|telecom|link|contact|as|is|and|where|exists|resolve|ofType";
+        let part = prop_oneof![
+            word,
+            "[.|()=!\\[\\]']",
+            "\\.(extension|value|name|given|contact)",
+            " (as|is|and) ",
+            "\\(url='x'\\)",
+            "'[a-z\\\\]{0,2}'",
+            "\\PC{0,2}",
+        ];
+        prop::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn any_text_is_an_expression_or_refused(text in expressions()) {
+            let patient = ResourceType::parse("Patient").unwrap();
+            let whole = compile(patient, &text);
+            if let Ok(Compiled::Paths(paths)) = &whole {
+                prop_assert!(paths.len() <= PATHS_MAX);
+            }
+            let is_taken = whole.is_ok();
+            prop_assert_eq!(compile_each(patient, &text).is_ok(), is_taken, "{}", text);
+        }
     }
 
     #[test]

@@ -14,8 +14,8 @@ use jiff::Timestamp;
 use tokio::sync::oneshot;
 
 use super::{
-    Code, CodeSet, Condition, Dated, Draft, HistoryQuery, Method, Newest, Note, Page, Parameter, Query, ResourceKey,
-    Version,
+    Code, CodeSet, Condition, Dated, Draft, HistoryQuery, IndexEntry, Method, Newest, Note, Page, Parameter, Query,
+    ResourceKey, Version,
 };
 use crate::r4::resource_type::ResourceType;
 
@@ -85,6 +85,24 @@ pub(crate) trait Reader {
     /// When the database fails.
     fn note(&self, note: Note) -> Result<Bytes, StoreError>;
 
+    /// The current resources of a type in the order in which they were first written, from behind a place in this order,
+    /// each with its place; 0 is before all places.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn in_order(
+        &self,
+        resource_type: ResourceType,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Version)>, StoreError>;
+
+    /// The place of the resource of a type that was first written last; 0 if there never was one.
+    ///
+    /// # Errors
+    /// When the database fails.
+    fn last_place(&self, resource_type: ResourceType) -> Result<u64, StoreError>;
+
     /// A page of a history, deletions included. Empty for a resource that never was.
     ///
     /// # Errors
@@ -143,6 +161,13 @@ pub(crate) trait Writer: Reader {
     /// # Errors
     /// When the index was made with other definitions, or the database fails. The write must then end in an error as well.
     fn amend(&mut self, draft: Draft) -> Result<Option<Version>, StoreError>;
+
+    /// Replaces what the current version of a resource is found by, and changes nothing else of it. With `only` that is
+    /// what it is found by under these parameters, and `index` has no others.
+    ///
+    /// # Errors
+    /// When the database fails. The write must then end in an error as well.
+    fn index(&mut self, key: &ResourceKey, only: Option<&[Parameter]>, index: &[IndexEntry]) -> Result<(), StoreError>;
 
     /// Writes a note anew.
     ///

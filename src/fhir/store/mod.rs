@@ -89,6 +89,8 @@ pub(crate) struct Basis {
 pub(crate) enum Note {
     /// What resources are found by besides what is always so.
     Definitions,
+    /// What is being indexed anew, and how far that has come.
+    Reindexing,
 }
 
 /// A body as sent, cut where the server's members go. Written out it is

@@ -11,6 +11,7 @@ mod lastn;
 mod lookup;
 mod meta;
 pub(crate) mod parameters;
+mod reindex;
 mod stats;
 mod subsumes;
 mod terminology;
@@ -26,7 +27,7 @@ use axum::extract::{FromRequest as _, RawQuery, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
 use self::parameters::{Input, Others, Parameters};
@@ -224,6 +225,28 @@ static OPERATIONS: &[Operation] = &[
         answer: Answer::Whole,
         handler: stats::stats,
     },
+    Operation {
+        name: "reindex",
+        levels: &[Level::System],
+        types: Types::Every,
+        definition: "urn:vitalwire:operation:reindex",
+        effect: Effect::Writes,
+        inputs: reindex::INPUTS,
+        others: Others::Refused,
+        answer: Answer::Whole,
+        handler: reindex::all,
+    },
+    Operation {
+        name: "reindex",
+        levels: &[Level::Instance],
+        types: Types::Every,
+        definition: "urn:vitalwire:operation:resource-reindex",
+        effect: Effect::Writes,
+        inputs: &[],
+        others: Others::Refused,
+        answer: Answer::Whole,
+        handler: reindex::one,
+    },
 ];
 
 /// How the sign before an operation's name is spelled in URLs.
@@ -322,12 +345,14 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     /// A resource as JSON: `Parameters` (see `parameters::output`), or the one that is the only output.
     pub(crate) body: Bytes,
+    /// One more header; not seen in a Bundle.
+    pub(crate) header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Reply {
     /// A resource with status 200.
     pub(crate) fn ok(body: impl Into<Bytes>) -> Self {
-        Self { status: StatusCode::OK, body: body.into() }
+        Self { status: StatusCode::OK, body: body.into(), header: None }
     }
 }
 
@@ -420,6 +445,11 @@ pub(crate) fn of_type(resource_type: ResourceType) -> Vec<Value> {
     OPERATIONS.iter().filter(is_offered).map(Operation::stated).collect()
 }
 
+/// The operations on the whole server, for `rest.operation` of the CapabilityStatement.
+pub(crate) fn of_system() -> Vec<Value> {
+    OPERATIONS.iter().filter(|operation| operation.levels.contains(&Level::System)).map(Operation::stated).collect()
+}
+
 /// Whether a path, without query, is that of an operation.
 pub(crate) fn is_path(path: &str) -> bool {
     split(path).is_some()
@@ -445,7 +475,9 @@ async fn run(State(state): State<ApiState>, RawQuery(query): RawQuery, request: 
     let registry = state.registry().await?;
     let work = asked.prepare(&state, &registry, &base_url, &headers)?;
     let reply = carry_out(work, &state).await?;
-    Ok(respond::json(reply.status, reply.body.into()))
+    let mut response = respond::json(reply.status, reply.body.into());
+    response.headers_mut().extend(reply.header);
+    Ok(response)
 }
 
 async fn body_of(request: Request, state: &ApiState) -> Result<Bytes, ApiError> {

@@ -11,16 +11,19 @@ use super::router;
 use super::state::{ApiSettings, ApiState, MOUNT};
 use crate::clock::Clock;
 use crate::database::Database;
+use crate::fhir::store::interface::Store;
 use crate::fhir::store::sqlite::{SCHEMA, SqliteStore};
 use crate::fhir::terminology;
 
 mod bundles;
 mod lastn;
 mod operations;
+mod reindex;
 
 /// The service on an empty store.
 struct Bench {
     router: Router,
+    store: Arc<dyn Store>,
     clock: Clock,
     _directory: tempfile::TempDir,
 }
@@ -82,8 +85,9 @@ impl Bench {
         let clock = Clock::stopped("2026-01-02T03:04:05.678Z".parse().unwrap());
         let store = SqliteStore::open(database, clock.clone()).await.unwrap();
         let store = store.with_terminology(terminology::search::codes);
-        let state = ApiState::new(Arc::new(store), &clock, settings);
-        Self { router: router(state), clock, _directory: directory }
+        let store: Arc<dyn Store> = Arc::new(store);
+        let state = ApiState::new(Arc::clone(&store), &clock, settings);
+        Self { router: router(state), store, clock, _directory: directory }
     }
 
     /// Sends a request; headers as `Name: value`, one a line.

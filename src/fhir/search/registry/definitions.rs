@@ -15,7 +15,7 @@ use crate::r4::resource_type::ResourceType;
 pub(crate) const DEFINITIONS_MAX: usize = 500;
 
 /// Most types that all definitions together are for, each counted for each; all are compiled at each change.
-const TYPES_MAX: usize = 5_000;
+const TYPES_MAX: usize = 2_000;
 
 /// All definitions in force, by the ids of their resources.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,8 +39,7 @@ impl Definitions {
     }
 
     /// Each definition.
-    #[cfg(test)]
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Definition> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Definition> {
         self.0.iter()
     }
 
@@ -122,6 +121,23 @@ impl Definitions {
         }
         definition.is_ready = true;
         Ok(())
+    }
+
+    /// Makes the definition with this id ready, if it is still what it came to be in this generation. Whether it is.
+    pub(crate) fn make_ready(&mut self, id: &str, since: u64) -> bool {
+        let definition = self.0.iter_mut().find(|it| it.id == id && it.since == since);
+        definition.map(|definition| definition.is_ready = true).is_some()
+    }
+
+    /// Makes those unready that this program cannot use, as another version of it could: what is written meanwhile is
+    /// not found by them. Whether there are any.
+    pub(crate) fn set_aside_unusable(&mut self, generation: u64) -> bool {
+        let (_registry, refused) = compile(generation, self);
+        let mut is_any = false;
+        for definition in self.0.iter_mut().filter(|it| refused.iter().any(|(id, _)| *id == it.id)) {
+            is_any |= std::mem::replace(&mut definition.is_ready, false);
+        }
+        is_any
     }
 
     /// Those that are no composites, and then those that are: a composite is made of others.

@@ -133,7 +133,7 @@ impl Registry {
     }
 
     /// The parameter of this URL on a type.
-    fn with_url(&self, resource_type: ResourceType, url: &str) -> Option<&SearchParameter> {
+    pub(crate) fn with_url(&self, resource_type: ResourceType, url: &str) -> Option<&SearchParameter> {
         self.parameters(resource_type).find(|parameter| parameter.url.as_ref() == url)
     }
 }

@@ -110,7 +110,7 @@ fn what_cannot_be_used_is_refused_at_the_element_to_be_mended() {
         (expression("Patient.gender | Patient.gendre"), "expression", "Alternative 2"),
         (expression("Patient.name.where(usee='official').text"), "expression", "no value"),
         (expression("Patient.gender.first()"), "expression", "exists, resolve, as"),
-        (expression("Patient.extension.value.extension.value.extension.value"), "expression", "more than 500 places"),
+        (expression("Patient.extension.value.extension.value.extension.value"), "expression", "more than 200 places"),
         (expression("iif(true, 1, 2)"), "expression", "this server reads"),
     ] {
         check_refused(&nothing, &resource, element, says);

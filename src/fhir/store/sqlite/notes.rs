@@ -8,6 +8,7 @@ use crate::fhir::store::Note;
 fn name(note: Note) -> &'static str {
     match note {
         Note::Definitions => "definitions",
+        Note::Reindexing => "reindexing",
     }
 }
 

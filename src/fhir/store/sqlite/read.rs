@@ -100,6 +100,36 @@ impl Reader for Reading<'_> {
         Ok(notes::text(self.connection, note)?)
     }
 
+    fn in_order(
+        &self,
+        resource_type: ResourceType,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Version)>, StoreError> {
+        let range = self.types.resources(resource_type);
+        let after = range.start().saturating_add(i64::try_from(after).unwrap_or(i64::MAX));
+        let mut statement = self.connection.prepare_cached(
+            "SELECT version, changed, method, b.body, r.number, r.id FROM resources r JOIN bodies b ON b.number = r.body
+             WHERE r.number > ?1 AND r.number <= ?2 ORDER BY r.number LIMIT ?3",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map((after, range.end(), limit), |row| {
+            let key = ResourceKey { resource_type, id: row.get(5)? };
+            let place = row.get::<_, i64>(4)?.abs_diff(*range.start());
+            Ok((place, version(row, key)?))
+        })?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn last_place(&self, resource_type: ResourceType) -> Result<u64, StoreError> {
+        let range = self.types.resources(resource_type);
+        let last: Option<i64> = self
+            .connection
+            .prepare_cached("SELECT max(number) FROM resources WHERE number BETWEEN ?1 AND ?2")?
+            .query_row((range.start(), range.end()), |row| row.get(0))?;
+        Ok(last.map_or(0, |last| last.abs_diff(*range.start())))
+    }
+
     fn history(&self, query: &HistoryQuery) -> Result<Page, StoreError> {
         history::history(*self, query)
     }

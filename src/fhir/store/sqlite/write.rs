@@ -131,6 +131,23 @@ impl<'a> Writing<'a> {
         Ok(packed)
     }
 
+    /// The packed entries but those under some parameters.
+    fn entries_without(
+        &self,
+        resource_type: ResourceType,
+        entries: &[u8],
+        parameters: &[Parameter],
+    ) -> rusqlite::Result<Vec<u8>> {
+        let mut names = self.names.borrow_mut();
+        let numbers = parameters.iter().map(|it| names.parameter(self.connection(), resource_type, it));
+        let numbers: Vec<i64> = numbers.collect::<rusqlite::Result<_>>()?;
+        let mut kept = Vec::with_capacity(entries.len());
+        for entry in unpack(entries).iter().filter(|entry| !numbers.contains(&entry.parameter)) {
+            entry.pack_into(&mut kept);
+        }
+        Ok(kept)
+    }
+
     fn next_number(&mut self, resource_type: ResourceType) -> rusqlite::Result<i64> {
         let number = match self.next_numbers.get(&resource_type) {
             Some(number) => *number,
@@ -316,6 +333,24 @@ impl Writer for Writing<'_> {
         self.reading.current(&draft.key)
     }
 
+    fn index(&mut self, key: &ResourceKey, only: Option<&[Parameter]>, index: &[IndexEntry]) -> Result<(), StoreError> {
+        let Some(current) = self.current_row(key)?.filter(|current| current.body.is_some()) else {
+            return Ok(());
+        };
+        let mut entries = match only {
+            None => Vec::new(),
+            Some(only) => self.entries_without(key.resource_type, &current.entries, only)?,
+        };
+        entries.extend(self.pack(key.resource_type, index)?);
+        if entries == current.entries {
+            return Ok(());
+        }
+        self.connection()
+            .prepare_cached("UPDATE resources SET entries = ?2 WHERE number = ?1")?
+            .execute((current.number, &entries))?;
+        Ok(self.change_rows(current.number, &unpack(&current.entries), &unpack(&entries))?)
+    }
+
     fn set_note(&mut self, note: Note, text: &[u8]) -> Result<(), StoreError> {
         notes::set(self.connection(), note, text)?;
         match note {
@@ -323,6 +358,7 @@ impl Writer for Writing<'_> {
                 self.generation.set(None);
                 self.changes.add_definitions();
             }
+            Note::Reindexing => {}
         }
         Ok(())
     }
@@ -373,6 +409,19 @@ impl Reader for Writing<'_> {
 
     fn note(&self, note: Note) -> Result<Bytes, StoreError> {
         self.reading.note(note)
+    }
+
+    fn in_order(
+        &self,
+        resource_type: ResourceType,
+        after: u64,
+        limit: usize,
+    ) -> Result<Vec<(u64, Version)>, StoreError> {
+        self.reading.in_order(resource_type, after, limit)
+    }
+
+    fn last_place(&self, resource_type: ResourceType) -> Result<u64, StoreError> {
+        self.reading.last_place(resource_type)
     }
 
     fn history(&self, query: &HistoryQuery) -> Result<Page, StoreError> {

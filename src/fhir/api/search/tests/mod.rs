@@ -15,12 +15,13 @@ use tower::ServiceExt;
 use super::{by_get, by_post};
 use crate::clock::Clock;
 use crate::database::Database;
+use crate::fhir::api::definitions;
 use crate::fhir::api::error::ApiError;
 use crate::fhir::api::operations;
 use crate::fhir::api::resource::{Rules, Sent};
 use crate::fhir::api::state::{ApiSettings, ApiState};
 use crate::fhir::search::registry::Registry;
-use crate::fhir::store::interface::{Store, StoreError};
+use crate::fhir::store::interface::Store;
 use crate::fhir::store::sqlite::{SCHEMA, SqliteStore};
 use crate::fhir::store::{Draft, Method};
 use crate::fhir::structure::Validation;
@@ -56,9 +57,9 @@ impl Bench {
     }
 
     async fn put(&self, resource: &str) {
-        let draft = draft(resource);
-        let written = self.state.store.write(move |writer| writer.put(draft));
-        written.await.map_err(|error: StoreError| error.to_string()).unwrap();
+        let registry = self.state.registry().await.unwrap();
+        let draft = draft_by(&registry, resource);
+        self.state.store.write(move |writer| definitions::put(writer, draft)).await.unwrap();
     }
 
     async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
@@ -110,7 +111,11 @@ impl Bench {
 }
 
 fn draft(resource: &str) -> Draft {
-    let rules = Rules { base_url: BASE_URL, validation: Validation::Json, registry: Registry::r4() };
+    draft_by(Registry::r4(), resource)
+}
+
+fn draft_by(registry: &Arc<Registry>, resource: &str) -> Draft {
+    let rules = Rules { base_url: BASE_URL, validation: Validation::Json, registry };
     let sent = Sent::read(resource.as_bytes(), rules).unwrap();
     let id = sent.id.clone().unwrap();
     sent.into_draft(id, Method::Put)

@@ -5,6 +5,7 @@ use jiff::civil::Date;
 use jiff::{Span, Timestamp, ToSpan};
 use proptest::prelude::*;
 use proptest::sample::select;
+use serde_json::{Value, json};
 
 use super::{Bench, link};
 
@@ -70,6 +71,71 @@ const TERMINOLOGY: [&str; 5] = [
     r#"{"resourceType":"ValueSet","id":"rest2","url":"http://vs/rest","version":"2","status":"active","compose":{"include":[
         {"system":"urn:a"}],"exclude":[{"valueSet":["http://vs/below"]}]}}"#,
 ];
+
+/// Parameters of the server's own: by which of R4's they go, what they are, and where they find a copy of the same.
+const OWN: [(&str, &str, &str); 9] = [
+    ("code", "token", "extension('code').value as CodeableConcept"),
+    ("date", "date", "extension('date').value as dateTime"),
+    ("value-quantity", "quantity", "extension('value').value as Quantity"),
+    ("subject", "reference", "extension('subject').value as Reference"),
+    ("identifier", "token", "extension('identifier').value as Identifier"),
+    ("component-code", "token", "extension('component').extension('code').value as CodeableConcept"),
+    ("component-value-quantity", "quantity", "extension('component').extension('value').value as Quantity"),
+    ("code-value-quantity", "composite", ""),
+    ("component-code-value-quantity", "composite", "extension('component')"),
+];
+
+/// The definition of such a parameter. A composite pairs `code` and `value` where its expression ends.
+fn definition((code, kind, place): (&str, &str, &str)) -> String {
+    let dot = if place.is_empty() { "" } else { "." };
+    let mut definition = json!({
+        "resourceType": "SearchParameter", "id": format!("own-{code}"), "status": "active", "code": format!("own-{code}"),
+        "url": format!("http://own/{code}"), "base": ["Observation"], "type": kind,
+        "expression": format!("Observation.extension('urn:own'){dot}{place}"),
+    });
+    if kind == "composite" {
+        let of = code.trim_end_matches("code-value-quantity");
+        definition["component"] = json!([
+            { "definition": format!("http://own/{of}code"), "expression": "extension('code').value as CodeableConcept" },
+            { "definition": format!("http://own/{of}value-quantity"), "expression": "extension('value').value as Quantity" },
+        ]);
+    }
+    definition.to_string()
+}
+
+/// The reading with a copy of all that R4's parameters find in an extension.
+fn with_own(reading: &str) -> String {
+    let own: Value = serde_json::from_str(reading).unwrap();
+    let parts = |of: &Value, parts: &[(&str, &str, &str)]| -> Vec<Value> {
+        let part = |(url, member, value): &(&str, &str, &str)| Some(json!({ "url": url, *value: of.get(*member)? }));
+        parts.iter().filter_map(part).collect()
+    };
+    let coded = [("code", "code", "valueCodeableConcept"), ("value", "valueQuantity", "valueQuantity")];
+    let mut extensions = parts(&own, &coded);
+    extensions.extend(parts(
+        &own,
+        &[("date", "effectiveDateTime", "valueDateTime"), ("subject", "subject", "valueReference")],
+    ));
+    if let Some(identifier) = own.get("identifier") {
+        extensions.push(json!({ "url": "identifier", "valueIdentifier": identifier[0] }));
+    }
+    for component in own.get("component").and_then(Value::as_array).into_iter().flatten() {
+        extensions.push(json!({ "url": "component", "extension": parts(component, &coded) }));
+    }
+    if extensions.is_empty() {
+        return reading.to_owned();
+    }
+    let extension = json!([{ "url": "urn:own", "extension": extensions }]);
+    format!(r#"{},"extension":{extension}}}"#, reading.strip_suffix('}').unwrap())
+}
+
+/// The same question by the parameter of the server's own, if there is one.
+fn by_own((name, value): (String, String)) -> (String, String) {
+    let name = if name == "patient" { "subject".to_owned() } else { name };
+    let code = name.split([':', '.']).next().unwrap_or_default();
+    let is_own = OWN.iter().any(|(own, ..)| *own == code);
+    (if is_own { format!("own-{name}") } else { name }, value)
+}
 
 /// Whether one code of `urn:a` is a kind of another.
 fn is_a(code: &str, kind: &str) -> bool {
@@ -395,11 +461,14 @@ fn questions() -> impl Strategy<Value = Question> {
 
 async fn bench_with(readings: &[Reading]) -> Bench {
     let bench = Bench::with(&TERMINOLOGY).await;
+    for own in OWN {
+        bench.put(&definition(own)).await;
+    }
     for (number, family) in FAMILIES.iter().enumerate() {
         bench.put(&format!(r#"{{"resourceType":"Patient","id":"{number}","name":[{{"family":"{family}"}}]}}"#)).await;
     }
     for (number, reading) in readings.iter().enumerate() {
-        bench.put(&reading.json(number)).await;
+        bench.put(&with_own(&reading.json(number))).await;
     }
     bench
 }
@@ -424,6 +493,11 @@ async fn check(readings: Vec<Reading>, searches: Vec<Vec<Question>>) {
             matches(&readings, &questions).into_iter().map(|number| number.to_string()).collect();
         let bundle = bench.bundle(&format!("Observation?{query}")).await;
         assert_eq!(Bench::ids(&bundle, "match"), expected, "{questions:?} of {readings:?}");
+        let own = url::form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(questions.iter().map(|question| by_own(question.parameter())))
+            .finish();
+        let bundle = bench.bundle(&format!("Observation?{own}")).await;
+        assert_eq!(Bench::ids(&bundle, "match"), expected, "{own} of {readings:?}");
     }
 }
 
