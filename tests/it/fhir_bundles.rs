@@ -241,6 +241,21 @@ async fn no_resource_is_written_twice_by_whatever_words() {
         }
     }
     assert_eq!(fhir.get("Patient/a").await.check(200).header("etag"), "W/\"1\"");
+    // What one creates on a condition another must not write as well, in whatever order they stand.
+    let unless = || with(entry("POST", "Patient", patient("2")), "ifNoneExist", "identifier=s|2");
+    let with_id = json!({ "resourceType": "Patient", "id": "b", "identifier": [{ "system": "s", "value": "2" }] });
+    for other in [
+        entry("POST", "Patient", patient("2")),
+        entry("PUT", "Patient?identifier=2", patient("2")),
+        entry("PUT", "Patient/b", with_id),
+        with(entry("POST", "Patient", patient("2")), "ifNoneExist", "identifier=2"),
+    ] {
+        for entries in [[unless(), other.clone()], [other, unless()]] {
+            let refused = fhir.bundle("transaction", &entries).await;
+            refused.check_outcome(400, "invariant", "same resource twice");
+        }
+    }
+    assert_eq!(fhir.count("Patient").await, 1);
 }
 
 #[tokio::test]

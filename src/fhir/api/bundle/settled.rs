@@ -27,7 +27,7 @@ pub(super) struct Settled {
     pub(super) key: ResourceKey,
     /// The resource that a conditional create found, or that a patch does not change, and which stays as it is.
     pub(super) existing: Option<Version>,
-    /// The condition of a conditional update, if it finds nothing: the update creates.
+    /// The condition on which it creates, for nothing was found.
     unless_found: Option<Criteria>,
     pub(super) full_url: Option<String>,
     pub(super) links: Vec<Link>,
@@ -43,8 +43,9 @@ impl Settled {
         let mut existing = None;
         let mut unless_found = None;
         let (key, action) = match action {
-            Action::Create(create) => {
+            Action::Create(mut create) => {
                 existing = found_by(&create, writer)?;
+                unless_found = create.unless_found.take().filter(|_condition| existing.is_none());
                 let key = existing.as_ref().map_or(&create.draft.key, |version| &version.key).clone();
                 (key, Action::Create(create))
             }
@@ -133,19 +134,31 @@ impl Settled {
         if let Some(version) = self.existing {
             return Ok(Outcome::Done(Done { status: StatusCode::OK, version: Some(version) }));
         }
-        let is_create = matches!(self.action, Action::Create(_));
-        if let Some(condition) = &self.unless_found
-            && !matches!(look_up(writer, self.key.resource_type, condition)?, Found::Nothing)
-        {
-            return Err(written_twice().in_entry(self.index));
-        }
-        let outcome = apply(self.action, writer, self.index)?;
-        match &outcome {
-            // Another entry wrote what the condition finds; references already mean the resource that was to be new.
-            Outcome::Done(done) if is_create && done.status == StatusCode::OK => {
-                Err(written_twice().in_entry(self.index))
-            }
-            Outcome::Done(_) | Outcome::Read(_) | Outcome::Failed(_) => Ok(outcome),
+        apply(self.action, writer, self.index)
+    }
+
+    /// What is to be checked once all is written, if it creates on a condition.
+    pub(super) fn take_creation(&mut self) -> Option<Creation> {
+        let condition = self.unless_found.take()?;
+        Some(Creation { index: self.index, key: self.key.clone(), condition })
+    }
+}
+
+/// A resource that comes into being because a condition found nothing.
+pub(super) struct Creation {
+    index: usize,
+    key: ResourceKey,
+    condition: Criteria,
+}
+
+impl Creation {
+    /// Checks that no other entry, wherever it stands in the Bundle, wrote what the condition finds: who asks for one
+    /// resource must not get two.
+    pub(super) fn check(&self, reader: &dyn Reader) -> Result<(), ApiError> {
+        match look_up(reader, self.key.resource_type, &self.condition)? {
+            Found::Nothing => Ok(()),
+            Found::One(version) if version.key == self.key => Ok(()),
+            Found::One(_) | Found::Several => Err(written_twice().in_entry(self.index)),
         }
     }
 }

@@ -216,6 +216,7 @@ fn write_all(
     // SearchParameters, then POST before PUT before PATCH; the sort keeps the order within each.
     settled.sort_by_key(Settled::rank);
     let mut outcomes = Vec::with_capacity(settled.len());
+    let mut creations = Vec::new();
     let (mut waiting, mut asked): (Vec<_>, Vec<_>) = settled.into_iter().partition(Settled::is_conditional);
     for _ in 0..=CONDITIONAL_ROUNDS_MAX {
         let mut ready = Vec::with_capacity(asked.len());
@@ -236,12 +237,16 @@ fn write_all(
         {
             return Err(error);
         }
-        for entry in ready {
+        for mut entry in ready {
+            creations.extend(entry.take_creation());
             outcomes.push((entry.index, entry.apply(writer)?));
         }
         asked = std::mem::take(&mut waiting);
     }
-    let Some(entry) = asked.first() else { return Ok(outcomes) };
+    let Some(entry) = asked.first() else {
+        creations.iter().try_for_each(|creation| creation.check(writer))?;
+        return Ok(outcomes);
+    };
     let detail = format!(
         "More than {CONDITIONAL_ROUNDS_MAX} conditional references follow one another, each to an entry that has one itself. \
          Give the entries a `fullUrl` and refer to that."
