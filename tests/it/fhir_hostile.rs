@@ -287,7 +287,7 @@ async fn bundles_that_bite_their_own_tail_end() {
 #[tokio::test]
 async fn a_body_that_never_ends_keeps_nobody_waiting() {
     let directory = tempfile::tempdir().unwrap();
-    let config = format!("{SERVICE}request_timeout = 1000\n");
+    let config = format!("{SERVICE}request_timeout = 5000\n");
     let product = Vitalwire::serve(directory.path(), &config);
     let head = "POST /fhir/Patient HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/fhir+json\r\n\
                 Content-Length: 1000\r\nConnection: close\r\n\r\n{";

@@ -128,6 +128,40 @@ async fn a_search_as_xml_keeps_its_pages() {
     assert_eq!(rest.text.matches("<fullUrl").count(), 1, "{rest:?}");
 }
 
+#[tokio::test]
+async fn what_has_no_xml_is_named_and_hides_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), &format!("{SERVICE}[fhir]\nvalidation = \"json\"\n"));
+    let fhir = product.fhir();
+    fhir.put(&json!({ "resourceType": "Patient", "id": "a", "name": [{ "family": "Readable" }] })).await.check(201);
+    fhir.put(&json!({ "resourceType": "Patient", "id": "b", "nickname": "Unwritable" })).await.check(201);
+    let get = |url: &str| json!({ "request": { "method": "GET", "url": url } });
+    let batch = json!({ "resourceType": "Bundle", "type": "batch", "entry": [get("Patient/a"), get("Patient/b")] });
+    let accept_xml = [ACCEPT_XML, ("content-type", "application/fhir+json")];
+    let search = fhir.raw("GET", "Patient", &[ACCEPT_XML], "").await.check(200);
+    assert!(
+        search.text.contains("<mode value=\"outcome\"/>") && search.text.contains("<total value=\"2\"/>"),
+        "{search:?}"
+    );
+    let history = fhir.raw("GET", "Patient/_history", &[ACCEPT_XML], "").await.check(200);
+    let answers = fhir.raw("POST", "", &accept_xml, batch.to_string()).await.check(200);
+    for answer in [search, history, answers] {
+        let text = &answer.text;
+        assert!(text.contains("Readable") && !text.contains("Unwritable"), "{answer:?}");
+        assert!(text.contains("<OperationOutcome") || text.contains("<outcome>"), "{answer:?}");
+        assert!(text.contains("`Patient/b` is left out") && text.contains("nickname"), "{answer:?}");
+    }
+    // By itself there is nothing to show but why; in JSON it is there.
+    let alone = fhir.raw("GET", "Patient/b", &[ACCEPT_XML], "").await.check(406);
+    assert!(alone.text.contains("nickname"), "{alone:?}");
+    assert_eq!(fhir.get("Patient/b").await.check(200).json()["nickname"], "Unwritable");
+    // A Bundle that somebody stored is given as it is, or not at all.
+    let stored = json!({ "resourceType": "Bundle", "id": "s", "type": "searchset", "entry": [
+        { "search": { "mode": "match" }, "resource": { "resourceType": "Patient", "id": "c", "nickname": "x" } }] });
+    fhir.put(&stored).await.check(201);
+    fhir.raw("GET", "Bundle/s", &[ACCEPT_XML], "").await.check(406);
+}
+
 /// The members of a resource but its `meta`, whose instants parsers write in their own time zone.
 fn content(mut resource: Value) -> Value {
     resource.as_object_mut().unwrap().remove("meta");

@@ -1,9 +1,10 @@
 //! Connections that clients neglect cost others nothing, and the end of the server waits for requests alone.
 
+use std::process::Command;
 use std::time::Duration;
 
 use crate::support::config::SERVICE;
-use crate::support::process::Vitalwire;
+use crate::support::process::{Vitalwire, vitalwire};
 use crate::support::wait::until;
 use crate::support::wire::{Wire, patiently};
 
@@ -123,6 +124,29 @@ async fn a_crowd_that_says_nothing_passes() {
     }
     let served = async || Wire::asking(&product, READ).await.answer().await.map(|answer| answer.status);
     until(PATIENCE, served, |status| *status == Some(200)).await;
+}
+
+#[tokio::test]
+async fn a_machine_out_of_files_is_said_once_and_passes() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = directory.path().join("vitalwire.toml");
+    std::fs::write(&config, format!("{SERVICE}idle_timeout = 1000\n")).unwrap();
+    let serve = vitalwire(&["serve", "--config"]);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 128; exec \"$@\"", "sh"]).arg(serve.get_program()).args(serve.get_args());
+    limited.arg(&config).current_dir(directory.path()).env_remove("RUST_LOG").env("VITALWIRE_LOG__FORMAT", "json");
+    let product = Vitalwire::start(limited);
+    let mut crowd = Vec::new();
+    for _ in 0..200 {
+        crowd.push(Wire::open(&product).await);
+    }
+    let served = async || Wire::asking(&product, READ).await.answer().await.map(|answer| answer.status);
+    until(PATIENCE, served, |status| *status == Some(200)).await;
+    let (status, log) = product.interrupt();
+    assert!(status.success(), "{log:?}");
+    let told = log.iter().filter(|line| line.contains("cannot accept HTTP connections")).count();
+    // Once in a minute, however often it is tried.
+    assert!((1..=2).contains(&told), "{told} times: {log:?}");
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use crate::support::config::SERVICE;
+use crate::support::fhir::Fhir;
 use crate::support::process::Vitalwire;
 use crate::support::wait::until;
 use crate::support::wire::{Wire, WireAnswer};
@@ -167,6 +168,26 @@ async fn heads_that_no_service_sees_are_answered_with_an_outcome_too() {
     product.fhir().raw("PUT", "Binary/b", &plain, content).await.check(201);
     let read = ask(&product, "GET /fhir/Binary/b HTTP/1.1", &["Host: localhost"], "").await;
     assert_eq!((read.status, read.body.as_str()), (200, content));
+}
+
+#[tokio::test]
+async fn http_2_knows_the_same_bounds() {
+    let directory = tempfile::tempdir().unwrap();
+    let product = Vitalwire::serve(directory.path(), &format!("{SERVICE}body_bytes_max = 100000\n"));
+    let fhir = Fhir::over_http_2(format!("{}/fhir", product.http));
+    let patient =
+        |bytes: usize| format!(r#"{{"resourceType":"Patient","name":[{{"family":"{}"}}]}}"#, "x".repeat(bytes));
+    let created = fhir.raw("POST", "Patient", &[], patient(1)).await.check(201);
+    assert!(created.header("location").starts_with(&product.http), "{created:?}");
+    fhir.get(&format!("Patient?name={}", "a".repeat(30_000))).await.check(200);
+    fhir.get(&format!("Patient?name={}", "a".repeat(40_000))).await.check_outcome(414, "too-long", "_search");
+    let long = "a".repeat(40_000);
+    fhir.raw("GET", "Patient", &[("x-long", &long)], "").await.check_outcome(431, "too-long", "headers");
+    fhir.raw("POST", "Patient", &[], patient(100_000)).await.check_outcome(413, "too-long", "100000 bytes");
+    let twice = [("if-none-exist", "identifier=a|1"), ("if-none-exist", "identifier=a|2")];
+    fhir.raw("POST", "Patient", &twice, PATIENT).await.check_outcome(400, "value", "`if-none-exist`");
+    fhir.raw("GET", "Patient", &[("host", "evil.example")], "").await.check(200);
+    assert_eq!(fhir.count("Patient").await, 1);
 }
 
 #[tokio::test]

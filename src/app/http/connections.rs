@@ -143,6 +143,8 @@ async fn connection<S>(
     loop {
         let rest = activity.idle().map_or(idle_max, |idle| idle_max.saturating_sub(idle));
         tokio::select! {
+            // What has arrived goes before the clock.
+            biased;
             // How a connection broke is of no interest to anybody here.
             _ended = connection.as_mut() => return,
             () = ends.cut.cancelled() => return,

@@ -86,10 +86,14 @@ pub(crate) fn router(state: ApiState) -> Router {
         )
         .merge(operations::routes())
         .fallback(unknown_path);
-    let service = Router::new()
-        .nest(MOUNT, routes)
-        // The base with a slash at its end is the base.
-        .route(&format!("{MOUNT}/"), base())
+    // The base with a slash at its end is the base.
+    let routes = Router::new().nest(MOUNT, routes).route(&format!("{MOUNT}/"), base());
+    served(routes, state)
+}
+
+/// What happens around every interaction, from the inside out.
+fn served(routes: Router<ApiState>, state: ApiState) -> Router {
+    let service = routes
         .layer(from_fn(format::part::cut))
         .layer(from_fn_with_state(state.clone(), in_time))
         .layer(CatchPanicLayer::custom(panicked))

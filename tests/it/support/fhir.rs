@@ -17,6 +17,12 @@ impl Fhir {
         Self { client: Client::new(), base }
     }
 
+    /// The same client over HTTP/2 without TLS.
+    pub(crate) fn over_http_2(base: String) -> Self {
+        let client = Client::builder().http2_prior_knowledge().build().unwrap();
+        Self { client, ..Self::new(base) }
+    }
+
     /// A request as given; `path` is below the base, or a whole URL.
     pub(crate) async fn send(
         &self,

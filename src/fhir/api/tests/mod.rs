@@ -11,7 +11,6 @@ use super::router;
 use super::state::{ApiSettings, ApiState, MOUNT};
 use crate::clock::Clock;
 use crate::database::Database;
-use crate::fhir::store::interface::Store;
 use crate::fhir::store::sqlite::{SCHEMA, SqliteStore};
 use crate::fhir::terminology;
 
@@ -23,7 +22,7 @@ mod reindex;
 /// The service on an empty store.
 struct Bench {
     router: Router,
-    store: Arc<dyn Store>,
+    state: ApiState,
     clock: Clock,
     _directory: tempfile::TempDir,
 }
@@ -85,9 +84,8 @@ impl Bench {
         let clock = Clock::stopped("2026-01-02T03:04:05.678Z".parse().unwrap());
         let store = SqliteStore::open(database, clock.clone()).await.unwrap();
         let store = store.with_terminology(terminology::search::codes);
-        let store: Arc<dyn Store> = Arc::new(store);
-        let state = ApiState::new(Arc::clone(&store), &clock, settings);
-        Self { router: router(state), store, clock, _directory: directory }
+        let state = ApiState::new(Arc::new(store), &clock, settings);
+        Self { router: router(state.clone()), state, clock, _directory: directory }
     }
 
     /// Sends a request; headers as `Name: value`, one a line.
@@ -418,8 +416,12 @@ async fn links_begin_with_the_configured_base_or_the_host_that_was_asked() {
 
 #[tokio::test]
 async fn a_panic_is_an_outcome_too() {
-    let response = super::panicked(Box::new("a fault"));
-    Answer::of(response).await.check_issue(500, "exception");
+    let bench = Bench::new().await;
+    let routes = Router::new().route("/fhir/fault", axum::routing::get(async || -> Response { panic!("a fault") }));
+    let bench = Bench { router: super::served(routes, bench.state.clone()), ..bench };
+    bench.get("/fault").await.check_issue(500, "exception");
+    let in_xml = bench.send("GET", "/fault", "Accept: application/fhir+xml", Body::empty()).await.check(500);
+    assert!(in_xml.text.contains("<OperationOutcome"), "{in_xml:?}");
 }
 
 #[tokio::test]

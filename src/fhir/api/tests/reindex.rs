@@ -24,7 +24,7 @@ impl Bench {
     /// Carries out one piece; whether it was the last.
     async fn go_on(&self) -> Option<bool> {
         let now = self.clock.now();
-        match self.store.write(move |writer| Run::go_on(writer, now)).await.unwrap() {
+        match self.state.store.write(move |writer| Run::go_on(writer, now)).await.unwrap() {
             Piece::None => None,
             Piece::Some(_) => Some(false),
             Piece::Last(_) => Some(true),
