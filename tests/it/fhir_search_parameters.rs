@@ -222,6 +222,15 @@ async fn what_cannot_be_used_is_refused_and_leaves_nothing_behind() {
         "type": "token", "expression": "Patient.active",
     });
     fhir.put(&active).await.check(201);
+    // So may what says the same under another URL, as implementation guides do.
+    for (code, kind, expression) in
+        [("name", "string", "Patient.name"), ("birthdate", "date", "Patient.birthDate"), ("_id", "token", "Patient.id")]
+    {
+        let mut same = changed("expression", json!(expression));
+        (same["id"], same["code"], same["type"]) = (json!(code.trim_start_matches('_')), json!(code), json!(kind));
+        fhir.put(&same).await.check(201);
+    }
+    check(&fhir, "Patient?name=zoe&_id=a", &[]).await;
     let mut draft = changed("expression", json!("Patient.%"));
     (draft["status"], draft["id"]) = (json!("draft"), json!("draft"));
     fhir.put(&draft).await.check(201);

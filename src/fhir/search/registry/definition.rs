@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::fhir::search::path::compile;
 use crate::json::Node;
 use crate::r4::definitions::search_parameters::{ParameterKind, Usage, is_url_of_r4, search_parameter};
 use crate::r4::resource_type::ResourceType;
@@ -76,7 +77,7 @@ impl Refusal {
 }
 
 impl Definition {
-    /// Reads the resource with this id. `None` when it has no effect: one that is not active, or one of R4's own.
+    /// Reads the resource with this id. `None` when it has no effect: one that is not active, or says what R4 says.
     ///
     /// # Errors
     /// With the first element that cannot be used.
@@ -97,6 +98,9 @@ impl Definition {
             since: 0,
             is_ready: false,
         };
+        if definition.restates_r4() {
+            return Ok(None);
+        }
         definition.check(text(resource, "xpathUsage"))?;
         Ok((!definition.is_of_r4()?).then_some(definition))
     }
@@ -177,6 +181,21 @@ impl Definition {
             }
             _ => Err(Refusal::new("component", "Only a parameter of type `composite` has components.")),
         }
+    }
+
+    /// Whether it says of each of its types what R4 says under the same code, as implementation guides do under URLs of
+    /// their own.
+    fn restates_r4(&self) -> bool {
+        let is_restated = |resource_type| {
+            search_parameter(resource_type, &self.code).is_some_and(|known| {
+                Some(known.kind) == self.kind()
+                    && known.kind != ParameterKind::Composite
+                    && known.usage == self.usage()
+                    && means_the_same(resource_type, &known.expression, &self.expression)
+            })
+        };
+        let types = types_in(&self.bases);
+        !types.is_empty() && types.into_iter().all(is_restated)
     }
 
     /// Whether it is one of R4's own: these are there already.
@@ -263,4 +282,9 @@ fn components(resource: &Node<'_>) -> Vec<Part> {
         expression: text(component, "expression").to_owned(),
     };
     components.iter().map(part).collect()
+}
+
+/// Whether two expressions lead to the same values of a type.
+fn means_the_same(resource_type: ResourceType, one: &str, other: &str) -> bool {
+    matches!((compile(resource_type, one), compile(resource_type, other)), (Ok(one), Ok(other)) if one == other)
 }
