@@ -21,7 +21,8 @@ const TRIED: usize = 64;
 /// Place of the list of numbers among the parameters of a statement.
 const LIST: usize = 1;
 
-/// The exact parts of a filter.
+/// The exact parts of a filter; by default none.
+#[derive(Default)]
 pub(super) struct Sieve<'a>(Vec<Part<'a>>);
 
 struct Part<'a> {

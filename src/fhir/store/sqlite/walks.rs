@@ -116,13 +116,20 @@ impl Search<'_> {
             Some(Shown::Nothing) => i64::MIN,
             Some(Shown::Float(_) | Shown::Text(_) | Shown::Amount(..)) => return Ok(None),
         };
-        let mut sieve = Sieve::of(self.reading, self.resource_type, &self.filter)?;
+        // Mostly all that is in the series passes: indexes are asked only when it does not.
+        let mut sieve = Sieve::default();
         let mut places = Vec::new();
-        let mut length = self.wanted;
+        // What is as new as the last row of a block is left to the next one.
+        let mut length = self.wanted + 1;
         let mut walked = 0;
         while walked < most {
             let (block, next) = newest_of_each(self.reading, self.resource_type, series, from, length)?;
-            if self.add_timed(&block, &mut sieve, &mut places)? {
+            let (first, others) = block.split_at(block.len().min(self.wanted));
+            if self.add_timed(first, &mut sieve, &mut places)? {
+                return Ok(Some(places));
+            }
+            sieve = Sieve::of(self.reading, self.resource_type, &self.filter)?;
+            if self.add_timed(others, &mut sieve, &mut places)? {
                 return Ok(Some(places));
             }
             let Some(next) = next else { return Ok(Some(places)) };
