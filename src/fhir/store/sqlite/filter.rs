@@ -11,10 +11,10 @@ use rusqlite::{OptionalExtension as _, Row};
 use super::amounts::{Amount, Range};
 use super::entries::{Entry, Value, unpack};
 use super::names::{numbers_of_displays, text_of};
-use super::read::Reading;
+use super::read::{self, Reading};
 use super::{find, hierarchy};
 use crate::fhir::store::interface::StoreError;
-use crate::fhir::store::{Code, Condition, Relation, Test, TextMode, UriMode};
+use crate::fhir::store::{Code, Condition, Relation, ResourceKey, Test, TextMode, UriMode, Version};
 use crate::fhir::words;
 use crate::json;
 use crate::r4::resource_type::ResourceType;
@@ -103,18 +103,32 @@ pub(super) struct Candidate<'a> {
     pub(super) id: &'a str,
     pub(super) changed: i64,
     pub(super) entries: Vec<Entry<'a>>,
+    row: &'a Row<'a>,
 }
 
 impl<'a> Candidate<'a> {
-    /// From the columns number, id, changed, entries, in this order.
-    pub(super) fn from_row(row: &'a Row<'_>, resource_type: ResourceType) -> rusqlite::Result<Self> {
+    /// From the columns number, id, changed, entries, version, method, body, in this order.
+    pub(super) fn from_row(row: &'a Row<'a>, resource_type: ResourceType) -> rusqlite::Result<Self> {
         Ok(Self {
             number: row.get(0)?,
             resource_type,
             id: row.get_ref(1)?.as_str()?,
             changed: row.get(2)?,
             entries: unpack(row.get_ref(3)?.as_blob()?),
+            row,
         })
+    }
+
+    /// Its current version without its body, and the row of `bodies` that has the body.
+    pub(super) fn version(&self) -> rusqlite::Result<(Version, i64)> {
+        let version = Version {
+            key: ResourceKey { resource_type: self.resource_type, id: self.id.to_owned() },
+            number: read::number(self.row, 4)?,
+            last_updated: read::time(self.row, 2)?,
+            method: read::method(self.row, 5)?,
+            body: None,
+        };
+        Ok((version, self.row.get(6)?))
     }
 
     /// The values under a parameter.

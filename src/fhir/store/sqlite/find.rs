@@ -46,42 +46,52 @@ pub(super) struct Search<'a> {
     series: Option<&'a Series>,
 }
 
+/// A resource that was found.
+pub(super) struct Match {
+    pub(super) place: Place,
+    /// Without its body.
+    version: Version,
+    /// The row of `bodies`.
+    body: i64,
+}
+
 /// A page of a search.
 pub(super) fn find(reading: Reading<'_>, query: &Query) -> Result<Page, StoreError> {
-    let mut places = foremost_places(reading, query)?;
-    let is_last = places.len() <= query.limit;
-    places.truncate(query.limit);
-    let next = if is_last { None } else { places.last().map(Place::cursor) };
-    let mut versions = Vec::with_capacity(places.len());
-    for place in &places {
-        versions.extend(version(reading, place.number)?);
+    let mut matches = foremost(reading, query)?;
+    let is_last = matches.len() <= query.limit;
+    matches.truncate(query.limit);
+    let next = if is_last { None } else { matches.last().map(|last| last.place.cursor()) };
+    let mut body = reading.connection.prepare_cached("SELECT body FROM bodies WHERE number = ?1")?;
+    let mut versions = Vec::with_capacity(matches.len());
+    for Match { version, body: number, .. } in matches {
+        let body: Vec<u8> = body.query_row([number], |row| row.get(0))?;
+        versions.push(Version { body: Some(body.into()), ..version });
     }
     Ok(Page { versions, next })
 }
 
-/// The places of the page and of one match more, in order. Each type is searched for itself; the order is one over all.
-fn foremost_places(reading: Reading<'_>, query: &Query) -> Result<Vec<Place>, StoreError> {
+/// The matches of the page and one more, in order. Each type is searched for itself; the order is one over all.
+fn foremost(reading: Reading<'_>, query: &Query) -> Result<Vec<Match>, StoreError> {
     let wanted = query.limit.saturating_add(1);
     let mut selections: Vec<&Selection> = query.selections.iter().collect();
     selections.sort_by_key(|selection| reading.types.number(selection.resource_type));
-    let mut places = Vec::new();
+    let mut matches = Vec::new();
     for Selection { resource_type, condition } in selections {
         let order = Order::compile(reading, *resource_type, &query.order)?;
         let after = query.after.as_ref().map(|cursor| order.place_of(cursor)).transpose()?;
         let numbers = reading.types.resources(*resource_type);
         let is_behind = after.as_ref().is_some_and(|after| after.number > *numbers.end());
         // Without a key the order is that of numbers, so types come one after the other.
-        if order.keys.is_empty() && (is_behind || places.len() >= wanted) {
+        if order.keys.is_empty() && (is_behind || matches.len() >= wanted) {
             continue;
         }
         let filter = ready(reading, *resource_type, condition)?;
         let series = query.series.as_ref();
         let search = Search { reading, resource_type: *resource_type, filter, order, after, wanted, series };
-        places.extend(search.places()?);
-        places.sort_by(|one, other| search.order.compare(one, other));
-        places.truncate(wanted);
+        matches.extend(search.foremost()?);
+        search.keep_foremost(&mut matches);
     }
-    Ok(places)
+    Ok(matches)
 }
 
 /// How many resources a condition finds.
@@ -203,45 +213,41 @@ pub(super) fn passes_by_number(
 }
 
 impl Search<'_> {
-    /// The places of the page and of one match more, in order.
-    fn places(&self) -> Result<Vec<Place>, StoreError> {
+    /// The matches of the page and one more, in order.
+    fn foremost(&self) -> Result<Vec<Match>, StoreError> {
         // Every row of the walk is a match: no other way is shorter.
         if self.order.keys.is_empty()
             && is_exact(&self.filter)
-            && let Some(places) = self.walk_numbers(usize::MAX)?
+            && let Some(matches) = self.walk_numbers(usize::MAX)?
         {
-            return Ok(places);
+            return Ok(matches);
         }
         if let Some(series) = self.series {
             if let Some(numbers) = narrowest(self.reading, self.resource_type, &self.filter, FEW)? {
                 return self.gather(Some(&numbers));
             }
-            if let Some(places) = self.walk_series(series, SERIES_WALKED_MAX)? {
-                return Ok(places);
+            if let Some(matches) = self.walk_series(series, SERIES_WALKED_MAX)? {
+                return Ok(matches);
             }
         }
         for (gathered, walked) in TURNS {
             if let Some(numbers) = narrowest(self.reading, self.resource_type, &self.filter, gathered)? {
                 return self.gather(Some(&numbers));
             }
-            if let Some(places) = self.walk(walked)? {
-                return Ok(places);
+            if let Some(matches) = self.walk(walked)? {
+                return Ok(matches);
             }
         }
         self.gather(None)
     }
 
-    fn gather(&self, numbers: Option<&[i64]>) -> Result<Vec<Place>, StoreError> {
-        let mut places = Vec::new();
+    fn gather(&self, numbers: Option<&[i64]>) -> Result<Vec<Match>, StoreError> {
+        let mut matches = Vec::new();
         let keep = self.wanted.saturating_mul(2).max(1_000);
         let mut add = |candidate: &Candidate<'_>| {
-            let place = self.order.place(self.reading, candidate)?;
-            if self.is_behind_cursor(&place) {
-                places.push(place);
-            }
-            if places.len() >= keep {
-                places.sort_by(|one, other| self.order.compare(one, other));
-                places.truncate(self.wanted);
+            matches.extend(self.behind_cursor(candidate)?);
+            if matches.len() >= keep {
+                self.keep_foremost(&mut matches);
             }
             Ok(())
         };
@@ -249,20 +255,30 @@ impl Search<'_> {
             Some(numbers) => each_of(self.reading, self.resource_type, &self.filter, numbers, &mut add)?,
             None => each_of_type(self.reading, self.resource_type, &self.filter, &mut add)?,
         }
-        places.sort_by(|one, other| self.order.compare(one, other));
-        places.truncate(self.wanted);
-        Ok(places)
+        self.keep_foremost(&mut matches);
+        Ok(matches)
     }
 
-    /// Whether a place is on this page or a later one.
-    pub(super) fn is_behind_cursor(&self, place: &Place) -> bool {
-        self.after.as_ref().is_none_or(|after| self.order.compare(place, after).is_gt())
+    fn keep_foremost(&self, matches: &mut Vec<Match>) {
+        matches.sort_by(|one, other| self.order.compare(&one.place, &other.place));
+        matches.truncate(self.wanted);
+    }
+
+    /// A match, if it is on this page or a later one.
+    pub(super) fn behind_cursor(&self, candidate: &Candidate<'_>) -> Result<Option<Match>, StoreError> {
+        let place = self.order.place(self.reading, candidate)?;
+        if self.after.as_ref().is_some_and(|after| self.order.compare(&place, after).is_le()) {
+            return Ok(None);
+        }
+        let (version, body) = candidate.version()?;
+        Ok(Some(Match { place, version, body }))
     }
 }
 
-const BY_ONE_NUMBER: &str = "SELECT number, id, changed, entries FROM resources WHERE number = ?1 AND method <> 4";
+const BY_ONE_NUMBER: &str =
+    "SELECT number, id, changed, entries, version, method, body FROM resources WHERE number = ?1 AND method <> 4";
 /// Everything of a type by number.
-pub(super) const BY_NUMBER: &str = "SELECT number, id, changed, entries FROM resources
+pub(super) const BY_NUMBER: &str = "SELECT number, id, changed, entries, version, method, body FROM resources
     WHERE number > ?1 AND number <= ?2 AND method <> 4 ORDER BY number";
 
 /// Calls `found` for every match, in no particular order.

@@ -173,12 +173,14 @@ pub(super) fn version(row: &Row<'_>, key: ResourceKey) -> rusqlite::Result<Versi
     })
 }
 
-fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+/// The number of a version that a column says.
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     let value: i64 = row.get(column)?;
     u64::try_from(value).map_err(|_negative| rusqlite::Error::IntegralValueOutOfRange(column, value))
 }
 
-fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
+/// The instant that a column says.
+pub(super) fn time(row: &Row<'_>, column: usize) -> rusqlite::Result<Timestamp> {
     let value: i64 = row.get(column)?;
     Timestamp::from_microsecond(value).map_err(|_far| rusqlite::Error::IntegralValueOutOfRange(column, value))
 }

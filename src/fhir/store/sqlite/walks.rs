@@ -7,8 +7,8 @@ use rusqlite::Rows;
 
 use super::candidates::ordered_ways;
 use super::filter::Candidate;
-use super::find::{BY_NUMBER, Search, each_among};
-use super::order::{By, Place, Shown};
+use super::find::{BY_NUMBER, Match, Search, each_among};
+use super::order::{By, Shown};
 use super::series::{Timed, newest_of_each};
 use super::sieve::Sieve;
 use crate::fhir::store::interface::StoreError;
@@ -18,9 +18,9 @@ use crate::fhir::store::{Series, SortKind};
 const BLOCK_MAX: usize = 1_024;
 
 impl Search<'_> {
-    /// The places of the page and of one match more, in order; `None` when no index has the order, or when they are not
+    /// The matches of the page and one more, in order; `None` when no index has the order, or when they are not
     /// among its first `most` rows.
-    pub(super) fn walk(&self, most: usize) -> Result<Option<Vec<Place>>, StoreError> {
+    pub(super) fn walk(&self, most: usize) -> Result<Option<Vec<Match>>, StoreError> {
         match self.order.keys.as_slice() {
             [] => self.walk_numbers(most),
             [key] => match (&key.by, key.descending) {
@@ -34,7 +34,7 @@ impl Search<'_> {
     }
 
     /// As `walk`, in the order of numbers.
-    pub(super) fn walk_numbers(&self, most: usize) -> Result<Option<Vec<Place>>, StoreError> {
+    pub(super) fn walk_numbers(&self, most: usize) -> Result<Option<Vec<Match>>, StoreError> {
         let range = self.reading.types.resources(self.resource_type);
         let mut after = self.after.as_ref().map_or(*range.start(), |after| after.number.max(*range.start()));
         let Some(ways) = ordered_ways(self.reading, self.resource_type, &self.filter)? else {
@@ -42,24 +42,24 @@ impl Search<'_> {
             return self.walk_rows(statement.query((after, range.end()))?, most);
         };
         let mut sieve = Sieve::of(self.reading, self.resource_type, &self.filter)?;
-        let mut places = Vec::new();
+        let mut matches = Vec::new();
         let mut walked = 0;
         while walked < most {
             let numbers = ways.behind(self.reading, after, self.block(walked))?;
-            let Some(last) = numbers.last() else { return Ok(Some(places)) };
+            let Some(last) = numbers.last() else { return Ok(Some(matches)) };
             after = *last;
             walked += numbers.len();
             for number in sieve.sift(&numbers)? {
-                self.look_at(number, |place| places.push(place))?;
-                if places.len() >= self.wanted {
-                    return Ok(Some(places));
+                self.look_at(number, |found| matches.push(found))?;
+                if matches.len() >= self.wanted {
+                    return Ok(Some(matches));
                 }
             }
         }
         Ok(None)
     }
 
-    fn walk_changes(&self, sql: &str, from: i64, most: usize) -> Result<Option<Vec<Place>>, StoreError> {
+    fn walk_changes(&self, sql: &str, from: i64, most: usize) -> Result<Option<Vec<Match>>, StoreError> {
         let from = match self.after.as_ref().and_then(|after| after.shown.first()) {
             Some(Shown::Integer(changed)) => *changed,
             _ => from,
@@ -69,24 +69,23 @@ impl Search<'_> {
     }
 
     /// The matches behind the cursor among all resources in the wanted order.
-    fn walk_rows(&self, mut rows: Rows<'_>, most: usize) -> Result<Option<Vec<Place>>, StoreError> {
-        let mut places = Vec::new();
+    fn walk_rows(&self, mut rows: Rows<'_>, most: usize) -> Result<Option<Vec<Match>>, StoreError> {
+        let mut matches = Vec::new();
         for _ in 0..most {
-            let Some(row) = rows.next()? else { return Ok(Some(places)) };
+            let Some(row) = rows.next()? else { return Ok(Some(matches)) };
             let candidate = Candidate::from_row(row, self.resource_type)?;
-            let place = self.order.place(self.reading, &candidate)?;
-            if self.is_behind_cursor(&place) && self.filter.passes(self.reading, &candidate)? {
-                places.push(place);
+            if self.filter.passes(self.reading, &candidate)? {
+                matches.extend(self.behind_cursor(&candidate)?);
             }
-            if places.len() >= self.wanted {
-                return Ok(Some(places));
+            if matches.len() >= self.wanted {
+                return Ok(Some(matches));
             }
         }
         Ok(None)
     }
 
     /// `None` also when the page would go on with resources without a date, which come last and are not in the index.
-    fn walk_dates(&self, parameter: i64, most: usize) -> Result<Option<Vec<Place>>, StoreError> {
+    fn walk_dates(&self, parameter: i64, most: usize) -> Result<Option<Vec<Match>>, StoreError> {
         let from = match self.after.as_ref().and_then(|after| after.shown.first()) {
             None => i64::MAX,
             Some(Shown::Integer(end)) => *end,
@@ -95,21 +94,21 @@ impl Search<'_> {
         let mut sieve = Sieve::of(self.reading, self.resource_type, &self.filter)?;
         let mut statement = self.reading.connection.prepare_cached(NEWEST_DATE)?;
         let mut rows = statement.query((parameter, from))?;
-        let mut places = Vec::new();
+        let mut matches = Vec::new();
         let mut walked = 0;
         while walked < most {
             let block = next_dates(&mut rows, self.block(walked))?;
-            if block.is_empty() || self.add_timed(&block, &mut sieve, &mut places)? {
+            if block.is_empty() || self.add_timed(&block, &mut sieve, &mut matches)? {
                 break;
             }
             walked += block.len();
         }
-        Ok(Some(places).filter(|places| places.len() >= self.wanted))
+        Ok(Some(matches).filter(|matches| matches.len() >= self.wanted))
     }
 
     /// Along the series that are known to hold all matches, of which the order is that of the search. `None` when they do
     /// not fill the page with their first `most` rows.
-    pub(super) fn walk_series(&self, series: &Series, most: usize) -> Result<Option<Vec<Place>>, StoreError> {
+    pub(super) fn walk_series(&self, series: &Series, most: usize) -> Result<Option<Vec<Match>>, StoreError> {
         let mut from = match self.after.as_ref().and_then(|after| after.shown.first()) {
             None => i64::MAX,
             Some(Shown::Integer(end)) => *end,
@@ -118,60 +117,56 @@ impl Search<'_> {
         };
         // Mostly all that is in the series passes: indexes are asked only when it does not.
         let mut sieve = Sieve::default();
-        let mut places = Vec::new();
-        // What is as new as the last row of a block is left to the next one.
-        let mut length = self.wanted + 1;
+        let mut matches = Vec::new();
+        // Twice the share of each, and more, because what is as new as the last row of a block is left to the next one.
+        let mut length = 2 * self.wanted / series.concepts.len().max(1) + 2;
         let mut walked = 0;
         while walked < most {
             let (block, next) = newest_of_each(self.reading, self.resource_type, series, from, length)?;
             let (first, others) = block.split_at(block.len().min(self.wanted));
-            if self.add_timed(first, &mut sieve, &mut places)? {
-                return Ok(Some(places));
+            if self.add_timed(first, &mut sieve, &mut matches)? {
+                return Ok(Some(matches));
             }
             sieve = Sieve::of(self.reading, self.resource_type, &self.filter)?;
-            if self.add_timed(others, &mut sieve, &mut places)? {
-                return Ok(Some(places));
+            if self.add_timed(others, &mut sieve, &mut matches)? {
+                return Ok(Some(matches));
             }
-            let Some(next) = next else { return Ok(Some(places)) };
-            walked += length;
+            let Some(next) = next else { return Ok(Some(matches)) };
+            walked += length.max(block.len());
             from = next;
             length *= 2;
         }
         Ok(None)
     }
 
-    /// Adds the places of the matches among resources in the order of their times. Whether the page is full.
-    fn add_timed(&self, timed: &[Timed], sieve: &mut Sieve<'_>, places: &mut Vec<Place>) -> Result<bool, StoreError> {
+    /// Adds the matches among resources in the order of their times. Whether the page is full.
+    fn add_timed(&self, timed: &[Timed], sieve: &mut Sieve<'_>, matches: &mut Vec<Match>) -> Result<bool, StoreError> {
         let numbers: Vec<i64> = timed.iter().map(|timed| timed.number).collect();
         let mut timed = timed.iter();
         for number in sieve.sift(&numbers)? {
             let end = timed.find(|timed| timed.number == number).map(|timed| timed.end);
-            self.look_at(number, |place| {
+            self.look_at(number, |found| {
                 // A resource with several dates is met at each of them; its place is at the latest.
-                let is_latest = match place.shown.first() {
+                let is_latest = match found.place.shown.first() {
                     Some(Shown::Integer(latest)) => Some(*latest) == end,
                     _ => true,
                 };
-                let is_known = places.last().is_some_and(|last| last.number == place.number);
+                let is_known = matches.last().is_some_and(|last| last.place.number == found.place.number);
                 if is_latest && !is_known {
-                    places.push(place);
+                    matches.push(found);
                 }
             })?;
-            if places.len() >= self.wanted {
+            if matches.len() >= self.wanted {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// Calls `found` with the place of a resource if it is a match behind the cursor.
-    fn look_at(&self, number: i64, found: impl FnOnce(Place)) -> Result<(), StoreError> {
-        let mut found = Some(found);
+    /// Calls `found` with a resource if it is a match behind the cursor.
+    fn look_at(&self, number: i64, mut found: impl FnMut(Match)) -> Result<(), StoreError> {
         each_among(self.reading, self.resource_type, &self.filter, &[number], |candidate| {
-            let place = self.order.place(self.reading, candidate)?;
-            if self.is_behind_cursor(&place) {
-                found.take().into_iter().for_each(|found| found(place.clone()));
-            }
+            self.behind_cursor(candidate)?.into_iter().for_each(&mut found);
             Ok(())
         })
     }
@@ -192,9 +187,9 @@ fn next_dates(rows: &mut Rows<'_>, most: usize) -> Result<Vec<Timed>, StoreError
     Ok(timed)
 }
 
-const NEWEST_CHANGE: &str = "SELECT number, id, changed, entries FROM resources
+const NEWEST_CHANGE: &str = "SELECT number, id, changed, entries, version, method, body FROM resources
     WHERE type = ?1 AND changed <= ?2 AND method <> 4 ORDER BY changed DESC, number";
-const OLDEST_CHANGE: &str = "SELECT number, id, changed, entries FROM resources
+const OLDEST_CHANGE: &str = "SELECT number, id, changed, entries, version, method, body FROM resources
     WHERE type = ?1 AND changed >= ?2 AND method <> 4 ORDER BY changed, number";
 const NEWEST_DATE: &str = r#"SELECT resource, "end" FROM index_date
     WHERE parameter = ?1 AND "end" <= ?2 ORDER BY "end" DESC, resource"#;
