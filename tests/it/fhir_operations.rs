@@ -1,5 +1,6 @@
 //! Operations in general (<https://hl7.org/fhir/R4/operations.html>): methods, places, parameters, Bundles.
 
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::config::SERVICE;
@@ -15,6 +16,8 @@ async fn what_reads_is_called_with_get_and_post_and_what_writes_with_post_alone(
         let answer = fhir.raw(method, "Patient/1/$meta", &[], "").await.check(200);
         assert_eq!(answer.json()["resourceType"], "Parameters");
     }
+    let without_body = fhir.send(Method::POST, "Patient/1/$meta", &[], None).await;
+    assert_eq!(without_body.status(), 200, "what has no body needs no Content-Type");
     let refused = fhir.get("Patient/1/$meta-add").await.check_outcome(405, "not-supported", "POST");
     assert_eq!(refused.header("allow"), "POST, OPTIONS");
     fhir.get("Patient/1/$mata").await.check_outcome(404, "not-found", "`$meta`");

@@ -26,16 +26,33 @@ impl FromRequest<ApiState> for JsonBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, state: &ApiState) -> Result<Self, ApiError> {
-        // XML has become JSON on the way here.
-        if media_type(request.headers()).is_none_or(|media| media.format != Format::Json) {
-            return Err(ApiError::new(
-                Category::UnsupportedMedia,
-                "The body's `Content-Type` must be `application/fhir+json` or `application/fhir+xml`, of FHIR 4.0 in \
-                 UTF-8.",
-            ));
+        if !says_json(&request) {
+            return Err(unknown_type());
         }
         read_text(request, state).await.map(Self)
     }
+}
+
+/// A body of JSON, or none at all, which needs no `Content-Type`.
+///
+/// # Errors
+/// As `read_text`, and when there is a body of another format.
+pub(crate) async fn read_json_or_nothing(request: Request, state: &ApiState) -> Result<Bytes, ApiError> {
+    let says_json = says_json(&request);
+    let text = read_text(request, state).await?;
+    if says_json || text.is_empty() { Ok(text) } else { Err(unknown_type()) }
+}
+
+/// XML has become JSON on the way here.
+fn says_json(request: &Request) -> bool {
+    media_type(request.headers()).is_some_and(|media| media.format == Format::Json)
+}
+
+fn unknown_type() -> ApiError {
+    ApiError::new(
+        Category::UnsupportedMedia,
+        "The body's `Content-Type` must be `application/fhir+json` or `application/fhir+xml`, of FHIR 4.0 in UTF-8.",
+    )
 }
 
 /// The whole body, unpacked, without a byte order mark.

@@ -22,8 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::body::HttpBody as _;
-use axum::extract::{FromRequest as _, RawQuery, Request, State};
+use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use bytes::Bytes;
@@ -31,7 +30,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use serde_json::{Value, json};
 
 use self::parameters::{Input, Others, Parameters};
-use super::body::JsonBody;
+use super::body::read_json_or_nothing;
 use super::error::{ApiError, Category};
 use super::format::part::{Part, Place};
 use super::limits::decode;
@@ -470,7 +469,7 @@ async fn run(State(state): State<ApiState>, RawQuery(query): RawQuery, request: 
     let path = request.uri().path().trim_start_matches('/').to_owned();
     let headers = request.headers().clone();
     let is_post = request.method() == Method::POST;
-    let body = if is_post { body_of(request, &state).await? } else { Bytes::new() };
+    let body = if is_post { read_json_or_nothing(request, &state).await? } else { Bytes::new() };
     let asked = Asked { path, query: query.unwrap_or_default(), body, is_post };
     let registry = state.registry().await?;
     let work = asked.prepare(&state, &registry, &base_url, &headers)?;
@@ -478,13 +477,6 @@ async fn run(State(state): State<ApiState>, RawQuery(query): RawQuery, request: 
     let mut response = respond::json(reply.status, reply.body.into());
     response.headers_mut().extend(reply.header);
     Ok(response)
-}
-
-async fn body_of(request: Request, state: &ApiState) -> Result<Bytes, ApiError> {
-    if request.body().is_end_stream() {
-        return Ok(Bytes::new());
-    }
-    JsonBody::from_request(request, state).await.map(|JsonBody(text)| text)
 }
 
 /// Does what is left to do.
