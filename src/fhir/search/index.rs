@@ -619,7 +619,7 @@ mod tests {
                 "subject:identifier mrn|9",
                 "value-quantity 65|http://unitsofmeasure.org|/min|beats/min",
                 r#"$series Patient/p [["http://loinc.org","8867-4"]] 1999999"#,
-                r#"$series  [["http://loinc.org","8867-4"]] 1999999"#,
+                "$series  8867-4 1999999",
             ]
         );
     }

@@ -1,30 +1,27 @@
-//! Series: the Observations that say something of the same concept, about one subject and about all, in the order of their
-//! time. "The newest of each kind" (`$lastn`, <https://hl7.org/fhir/R4/observation-operation-lastn.html>) is read from
-//! them, and so are searches for the newest of a subject or a code.
+//! Series: the Observations that say something of the same concept about one subject, and those of one code about all, in
+//! the order of their time. "The newest of each kind" (`$lastn`,
+//! <https://hl7.org/fhir/R4/observation-operation-lastn.html>) is read from them, and so are searches for the newest of a
+//! subject or a code.
 //!
 //! A concept is all of `Observation.code`: its codings, or its text if it has none. Concepts that share a coding mean
 //! the same, and so do those that share one with either, see `groups`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 
 use crate::fhir::store::{Condition, IndexEntry, IndexValue, Parameter, Selection, SortBy, SortKey, Test};
 use crate::json::Node;
-use crate::r4::resource_type::ResourceType;
 
 /// The name under which series are indexed; no search parameter has it.
 pub(crate) static SERIES: LazyLock<Parameter> = LazyLock::new(|| "$series".into());
 
-/// The subject of the series of all Observations with the same codes, whomever they are about; no reference is this.
-const ALL: &str = "";
+/// The subject of series of codes, which are about everyone; no reference is this.
+pub(crate) const EVERYONE: &str = "";
 
 /// The parameter of what an Observation is about.
 const CODE: &str = "code";
-
-/// The concept that has no codes.
-const NO_CODES: &str = "[]";
 
 /// What an Observation says something of.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,22 +35,18 @@ enum Concept {
 /// The places of an Observation in its series, from what else it is found by.
 pub(super) fn extract(observation: &Node<'_>, entries: &[IndexEntry]) -> Vec<IndexEntry> {
     let concept = Concept::of(observation, entries);
-    let has_codes = matches!(&concept, Concept::Codings(codings) if !codings.is_empty());
-    let Ok(concept) = serde_json::to_string(&concept) else {
+    let Ok(text) = serde_json::to_string(&concept) else {
         return Vec::new();
     };
-    let end = entries.iter().filter(|entry| &*entry.parameter == "date").filter_map(end).max();
-    let subjects = entries.iter().filter(|entry| &*entry.parameter == "subject").filter_map(target);
-    let place = |subject: &str| IndexValue::Series {
-        subject: subject.to_owned(),
-        concept: concept.clone(),
-        // What has no time is older than all that has one.
-        end: end.unwrap_or(i64::MIN),
+    // What has no time is older than all that has one.
+    let end = entries.iter().filter(|entry| &*entry.parameter == "date").filter_map(end).max().unwrap_or(i64::MIN);
+    let place = |subject: &str, concept: &str| {
+        let value = IndexValue::Series { subject: subject.to_owned(), concept: concept.to_owned(), end };
+        IndexEntry { parameter: SERIES.clone(), value }
     };
-    subjects
-        .chain(has_codes.then_some(ALL))
-        .map(|subject| IndexEntry { parameter: SERIES.clone(), value: place(subject) })
-        .collect()
+    let subjects = entries.iter().filter(|entry| &*entry.parameter == "subject").filter_map(target);
+    let of_subjects = subjects.map(|subject| place(subject, &text));
+    of_subjects.chain(concept.codes().into_iter().map(|code| place(EVERYONE, code))).collect()
 }
 
 /// Concepts that mean the same, together. Concepts are as in the index.
@@ -99,33 +92,51 @@ pub(crate) fn may_fulfil(concept: &str, condition: &Condition) -> bool {
     }
 }
 
-/// The type and the subject of the series that hold all matches of a search, if they do so in the order of the search: it
-/// wants the newest Observations about one subject or of some codes.
-pub(crate) fn subject_of<'a>(selections: &'a [Selection], order: &[SortKey]) -> Option<(ResourceType, &'a str)> {
-    let ([Selection { resource_type, condition }], [key]) = (selections, order) else {
-        return None;
-    };
-    let is_newest_first = key.descending && matches!(&key.by, SortBy::Value(date, _) if **date == *"date");
-    if resource_type.as_str() != "Observation" || !is_newest_first {
-        return None;
-    }
-    let asks_for_a_code = !may_fulfil(NO_CODES, condition);
-    let subject = subject(condition).or_else(|| asks_for_a_code.then_some(ALL))?;
-    Some((*resource_type, subject))
+/// The series that hold all matches of a search in its own order.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Along<'a> {
+    /// Some of those about these subjects.
+    Subjects(BTreeSet<&'a str>),
+    /// Those of these codes.
+    Codes(BTreeSet<&'a str>),
 }
 
-/// The subject that all matches are about, if the condition names just one.
-fn subject(condition: &Condition) -> Option<&str> {
+impl<'a> Along<'a> {
+    /// Of a search for the newest Observations about some subjects or of some codes.
+    pub(crate) fn of(selections: &'a [Selection], order: &[SortKey]) -> Option<Self> {
+        let ([Selection { resource_type, condition }], [key]) = (selections, order) else {
+            return None;
+        };
+        let is_newest_first = key.descending && matches!(&key.by, SortBy::Value(date, _) if **date == *"date");
+        if resource_type.as_str() != "Observation" || !is_newest_first {
+            return None;
+        }
+        pinned(condition, &subject).map(Self::Subjects).or_else(|| pinned(condition, &code).map(Self::Codes))
+    }
+}
+
+/// What every match has one of, if the condition names it so.
+fn pinned<'a>(condition: &'a Condition, name: &impl Fn(&'a Condition) -> Option<&'a str>) -> Option<BTreeSet<&'a str>> {
     if let Condition::All(parts) = condition {
-        return parts.iter().find_map(subject);
+        return parts.iter().find_map(|part| pinned(part, name));
     }
     if let Condition::Any(parts) = condition {
-        return parts.first().filter(|_| parts.len() == 1).and_then(subject);
+        let sets: Option<Vec<_>> = parts.iter().map(|part| pinned(part, name)).collect();
+        return sets.map(|sets| sets.into_iter().flatten().collect());
     }
-    let Condition::Has(parameter, Test::Reference { target }) = condition else {
-        return None;
-    };
+    name(condition).map(|name| BTreeSet::from([name]))
+}
+
+/// The subject that a condition names.
+fn subject(condition: &Condition) -> Option<&str> {
+    let Condition::Has(parameter, Test::Reference { target }) = condition else { return None };
     matches!(&**parameter, "subject" | "patient").then_some(target)
+}
+
+/// The code that a condition names, whatever its system.
+fn code(condition: &Condition) -> Option<&str> {
+    let Condition::Has(parameter, Test::Token { code, .. }) = condition else { return None };
+    code.as_deref().filter(|_| &**parameter == CODE)
 }
 
 /// The codings of a concept, none if it is a text.
@@ -156,6 +167,14 @@ impl Concept {
             None => Self::Codings(codings),
         }
     }
+
+    /// The codes, each once, whatever their systems.
+    fn codes(&self) -> BTreeSet<&str> {
+        match self {
+            Self::Codings(codings) => codings.iter().map(|(_, code)| code.as_str()).collect(),
+            Self::Text(_) => BTreeSet::new(),
+        }
+    }
 }
 
 fn coding(entry: &IndexEntry) -> Option<(String, String)> {
@@ -177,10 +196,11 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{SERIES, groups};
+    use super::{Along, SERIES, groups};
     use crate::fhir::search::index::entries;
+    use crate::fhir::search::plan::criteria;
     use crate::fhir::search::registry::Registry;
-    use crate::fhir::store::IndexValue;
+    use crate::fhir::store::{IndexValue, Selection, SortBy, SortKey, SortKind};
     use crate::json;
     use crate::r4::resource_type::ResourceType;
 
@@ -238,29 +258,54 @@ mod tests {
     }
 
     #[track_caller]
-    fn check_places(observation: &str, subjects: &[&str], concept: &str, end: i64) {
+    fn check_places(observation: &str, expected: &[(&str, &str)], end: i64) {
         let node = json::parse(observation.as_bytes()).unwrap();
         let mut found = entries(Registry::r4(), ResourceType::OBSERVATION, &node);
         found.retain(|entry| entry.parameter == *SERIES);
         let places: Vec<IndexValue> = found.into_iter().map(|entry| entry.value).collect();
-        let place =
-            |subject: &&str| IndexValue::Series { subject: (*subject).to_owned(), concept: concept.to_owned(), end };
-        assert_eq!(places, subjects.iter().map(place).collect::<Vec<_>>());
+        let place = |(subject, concept): &(&str, &str)| IndexValue::Series {
+            subject: (*subject).to_owned(),
+            concept: (*concept).to_owned(),
+            end,
+        };
+        assert_eq!(places, expected.iter().map(place).collect::<Vec<_>>());
     }
 
     #[test]
-    fn an_observation_has_its_places_by_subject_code_and_time() {
+    fn an_observation_has_its_places_by_subject_by_code_and_by_time() {
         check_places(
-            r#"{"code":{"coding":[{"system":"urn:s","code":"b"},{"code":"a"},{"display":"x"}],"text":"t"},
+            r#"{"code":{"coding":[{"system":"urn:s","code":"b"},{"code":"a"},{"system":"urn:t","code":"a"}],"text":"t"},
                 "subject":{"reference":"Patient/1/_history/2"},"effectiveDateTime":"1970-01-01T00:00:01.000Z"}"#,
-            &["Patient/1", ""],
-            r#"[["","a"],["urn:s","b"]]"#,
+            &[("Patient/1", r#"[["","a"],["urn:s","b"],["urn:t","a"]]"#), ("", "a"), ("", "b")],
             1_000_999,
         );
         let text = r#"{"code":{"text":"t"},"subject":{"reference":"Patient/1"}}"#;
-        check_places(text, &["Patient/1"], r#""t""#, i64::MIN);
-        check_places(r#"{"subject":{"reference":"Patient/1"}}"#, &["Patient/1"], "[]", i64::MIN);
-        check_places(r#"{"code":{"coding":[{"code":"a"}]}}"#, &[""], r#"[["","a"]]"#, i64::MIN);
-        check_places(r#"{"code":{"text":"t"}}"#, &[], "", 0);
+        check_places(text, &[("Patient/1", r#""t""#)], i64::MIN);
+        check_places(r#"{"subject":{"reference":"Patient/1"}}"#, &[("Patient/1", "[]")], i64::MIN);
+        check_places(r#"{"code":{"coding":[{"code":"a"},{"display":"x"}]}}"#, &[("", "a")], i64::MIN);
+        check_places(r#"{"code":{"text":"t"}}"#, &[], i64::MIN);
+    }
+
+    #[track_caller]
+    fn check_along(query: &str, expected: Option<Along<'_>>) {
+        let condition = criteria(Registry::r4(), ResourceType::OBSERVATION, query).unwrap().condition;
+        let selections = [Selection { resource_type: ResourceType::OBSERVATION, condition }];
+        let newest = SortKey { by: SortBy::Value("date".into(), SortKind::Date), descending: true };
+        assert_eq!(Along::of(&selections, std::slice::from_ref(&newest)), expected, "{query}");
+        assert_eq!(Along::of(&selections, &[SortKey { descending: false, ..newest }]), None);
+    }
+
+    #[test]
+    fn searches_for_one_subject_or_for_codes_go_along_series() {
+        let subjects = |subjects: &[&'static str]| Some(Along::Subjects(subjects.iter().copied().collect()));
+        let codes = |codes: &[&'static str]| Some(Along::Codes(codes.iter().copied().collect()));
+        check_along("patient=Patient/1&code=a", subjects(&["Patient/1"]));
+        check_along("patient=1", subjects(&["Group/1", "Patient/1"]));
+        check_along("subject=Device/1,Patient/2", subjects(&["Device/1", "Patient/2"]));
+        check_along("code=a", codes(&["a"]));
+        check_along("status=final&code=urn:s|b,a,urn:t|b", codes(&["a", "b"]));
+        for other in ["subject.name=x", "code=urn:s|", "code:not=a", "code=a,urn:s|", "combo-code=a", "status=final"] {
+            check_along(other, None);
+        }
     }
 }

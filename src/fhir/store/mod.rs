@@ -204,7 +204,7 @@ pub(crate) enum IndexValue {
     },
     /// A place among the resources that say something of one concept about one subject.
     Series {
-        /// The subject, in the form of a reference.
+        /// The subject, in the form of a reference; empty for everyone.
         subject: String,
         /// The concept.
         concept: String,
@@ -515,15 +515,13 @@ impl Query {
     }
 }
 
-/// Series of one subject, or of all. What is in them is ordered from the newest back, and what has no time comes last.
+/// Some series. What is in each is ordered from the newest back, and what has no time comes last.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     /// The parameter under which they are indexed.
     pub(crate) parameter: Parameter,
-    /// About whom.
-    pub(crate) subject: String,
-    /// Of what.
-    pub(crate) concepts: Vec<String>,
+    /// Which ones: subject and concept, as in `IndexValue::Series`.
+    pub(crate) of: Vec<(String, String)>,
 }
 
 /// Resources of a type.

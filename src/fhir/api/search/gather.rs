@@ -3,7 +3,7 @@
 //! Includes are followed in rounds: the first from the matches, further ones (`:iterate`) from what the round before
 //! brought. Nothing comes twice, and both rounds and resources have a bound; a search that meets the second says so.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use crate::fhir::api::criteria::check_reliance;
 use crate::fhir::api::error::ApiError;
@@ -14,7 +14,7 @@ use crate::fhir::search::page;
 use crate::fhir::search::parse::{Search, Total};
 use crate::fhir::search::reference::local;
 use crate::fhir::search::registry::Registry;
-use crate::fhir::search::series::{self, SERIES};
+use crate::fhir::search::series::{Along, EVERYONE, SERIES, may_fulfil};
 use crate::fhir::store::interface::Reader;
 use crate::fhir::store::{
     Condition, Cursor, Parameter, Query, ResourceKey, Selection, Series, SortBy, SortKey, Test, UriMode, Version,
@@ -28,7 +28,9 @@ pub(super) const INCLUDED_MAX: usize = 1_000;
 pub(super) const ROUNDS_MAX: usize = 5;
 
 /// Most series that are read side by side.
-const CONCEPTS_MAX: usize = 200;
+const SERIES_MAX: usize = 200;
+/// Most subjects whose series are listed.
+const SUBJECTS_MAX: usize = 20;
 
 /// What a search found.
 #[derive(Debug, Default)]
@@ -134,17 +136,31 @@ fn follow_with(
 
 /// Where all matches are, in the order of the search.
 fn series_of(reader: &dyn Reader, search: &Search) -> Result<Option<Series>, ApiError> {
-    let Some((resource_type, subject)) = series::subject_of(&search.selections, &search.order) else {
-        return Ok(None);
+    let of = match Along::of(&search.selections, &search.order) {
+        None => return Ok(None),
+        Some(Along::Subjects(subjects)) if subjects.len() > SUBJECTS_MAX => return Ok(None),
+        Some(Along::Codes(codes)) => codes.into_iter().map(|code| (EVERYONE.to_owned(), code.to_owned())).collect(),
+        Some(Along::Subjects(subjects)) => about(reader, &search.selections, &subjects)?,
     };
-    let mut concepts = reader.concepts(resource_type, &SERIES, subject, CONCEPTS_MAX + 1)?;
-    if concepts.len() > CONCEPTS_MAX {
-        return Ok(None);
+    Ok(Some(Series { parameter: SERIES.clone(), of }).filter(|series| series.of.len() <= SERIES_MAX))
+}
+
+/// The series about subjects in which there can be matches; of a subject with very many, the first, but too many still.
+fn about(
+    reader: &dyn Reader,
+    selections: &[Selection],
+    subjects: &BTreeSet<&str>,
+) -> Result<Vec<(String, String)>, ApiError> {
+    let mut series = Vec::new();
+    for Selection { resource_type, condition } in selections {
+        for subject in subjects {
+            let known = reader.concepts(*resource_type, &SERIES, subject, SERIES_MAX + 1)?;
+            let are_all = known.len() <= SERIES_MAX;
+            let wanted = known.into_iter().filter(|concept| !are_all || may_fulfil(concept, condition));
+            series.extend(wanted.map(|concept| ((*subject).to_owned(), concept)));
+        }
     }
-    concepts.retain(|concept| {
-        search.selections.iter().any(|Selection { condition, .. }| series::may_fulfil(concept, condition))
-    });
-    Ok(Some(Series { parameter: SERIES.clone(), subject: subject.to_owned(), concepts }))
+    Ok(series)
 }
 
 fn count(reader: &dyn Reader, search: &Search) -> Result<u64, ApiError> {

@@ -73,17 +73,17 @@ pub(super) fn newest_of_each(
     from: i64,
     length: usize,
 ) -> Result<(Vec<Timed>, Option<i64>), StoreError> {
-    let (Some(parameter), Some(subject)) =
-        (reading.number_of_parameter(resource_type, &series.parameter)?, reading.number_of(&series.subject)?)
-    else {
+    let Some(parameter) = reading.number_of_parameter(resource_type, &series.parameter)? else {
         return Ok((Vec::new(), None));
     };
     let limit = i64::try_from(length).unwrap_or(i64::MAX);
     let mut statement = reading.connection.prepare_cached(NEWEST_NUMBERS)?;
     let mut newest = Vec::new();
     let mut next = None;
-    for concept in &series.concepts {
-        let Some(concept) = reading.number_of(concept)? else { continue };
+    for (subject, concept) in &series.of {
+        let (Some(subject), Some(concept)) = (reading.number_of(subject)?, reading.number_of(concept)?) else {
+            continue;
+        };
         let before = newest.len();
         let rows = statement.query_map((parameter, subject, concept, from, limit), |row| {
             Ok(Timed { number: row.get(0)?, end: row.get(1)? })

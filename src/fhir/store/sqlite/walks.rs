@@ -119,7 +119,7 @@ impl Search<'_> {
         let mut sieve = Sieve::default();
         let mut matches = Vec::new();
         // Twice the share of each, and more, because what is as new as the last row of a block is left to the next one.
-        let mut length = 2 * self.wanted / series.concepts.len().max(1) + 2;
+        let mut length = 2 * self.wanted / series.of.len().max(1) + 2;
         let mut walked = 0;
         while walked < most {
             let (block, next) = newest_of_each(self.reading, self.resource_type, series, from, length)?;

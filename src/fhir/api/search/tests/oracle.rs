@@ -152,18 +152,49 @@ fn is_in(value_set: &str, system: &str, code: &str) -> bool {
 
 #[derive(Clone, Debug)]
 enum Question {
-    Code { system: Option<&'static str>, code: Option<&'static str> },
+    Code {
+        system: Option<&'static str>,
+        code: Option<&'static str>,
+    },
     NotCode(&'static str),
-    Date { prefix: &'static str, text: &'static str },
-    Value { prefix: &'static str, amount: Amount },
-    Pair { parameter: &'static str, coding: Coding, prefix: &'static str, amount: Amount },
-    Missing { parameter: &'static str, missing: bool },
+    Date {
+        prefix: &'static str,
+        text: &'static str,
+    },
+    Value {
+        prefix: &'static str,
+        amount: Amount,
+    },
+    Pair {
+        parameter: &'static str,
+        coding: Coding,
+        prefix: &'static str,
+        amount: Amount,
+    },
+    Missing {
+        parameter: &'static str,
+        missing: bool,
+    },
     Patient(usize),
-    Family { modifier: &'static str, text: &'static str },
+    /// Of one by type and id, of the other by id alone.
+    Patients(usize, usize),
+    Family {
+        modifier: &'static str,
+        text: &'static str,
+    },
     Text(&'static str),
-    OfType { kind: &'static str, value: &'static str },
-    In { value_set: &'static str, is_in: bool },
-    Kind { direction: &'static str, code: &'static str },
+    OfType {
+        kind: &'static str,
+        value: &'static str,
+    },
+    In {
+        value_set: &'static str,
+        is_in: bool,
+    },
+    Kind {
+        direction: &'static str,
+        code: &'static str,
+    },
 }
 
 impl Reading {
@@ -343,6 +374,7 @@ impl Question {
                 present != *missing
             }
             Self::Patient(patient) => reading.patient == Some(*patient),
+            Self::Patients(one, other) => [Some(*one), Some(*other)].contains(&reading.patient),
             Self::Text(text) => {
                 let beside = [reading.texts.0, reading.texts.1];
                 !reading.codings.is_empty()
@@ -383,6 +415,7 @@ impl Question {
             }
             Self::Missing { parameter, missing } => (format!("{parameter}:missing"), missing.to_string()),
             Self::Patient(patient) => ("patient".into(), format!("Patient/{patient}")),
+            Self::Patients(one, other) => ("patient".into(), format!("Patient/{one},{other}")),
             Self::Text(text) => ("code:text".into(), (*text).to_owned()),
             Self::OfType { kind, value } => {
                 ("identifier:of-type".into(), format!("urn:t|{}|{}", escape(kind), escape(value)))
@@ -449,6 +482,7 @@ fn questions() -> impl Strategy<Value = Question> {
         (select(&["code", "date", "value-quantity"][..]), any::<bool>())
             .prop_map(|(parameter, missing)| Question::Missing { parameter, missing }),
         (0..FAMILIES.len()).prop_map(Question::Patient),
+        (0..FAMILIES.len(), 0..FAMILIES.len()).prop_map(|(one, other)| Question::Patients(one, other)),
         (select(&["", ":contains", ":exact"][..]), select(&["mull", "MÜL", "l", "Müller", "zi"][..]))
             .prop_map(|(modifier, text)| Question::Family { modifier, text }),
         select(&["pouls", "POULS E", "rate", "heart", "eart"][..]).prop_map(Question::Text),
