@@ -198,7 +198,7 @@ async fn read_on(mqtt: &str, begun: &AtomicUsize, answered: &AtomicUsize, stop: 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn under_load_no_reading_goes_to_a_patient_who_had_given_the_device_away() {
-    const HANDS: usize = 200;
+    const HANDS: usize = 600;
     let directory = tempfile::tempdir().unwrap();
     let product = Vitalwire::serve(directory.path(), &lookup());
     let (fhir, mqtt) = (product.fhir(), product.mqtt.clone().unwrap());
