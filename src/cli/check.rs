@@ -131,7 +131,13 @@ async fn fhir_server(connector: &ConnectorConfig, url: &Url) -> Finding {
     let what = format!("connector `{}`: FHIR server", connector.name);
     let client = FhirClient::new(&settings).map_err(|error| format!("{what}: {}", chain(&error)))?;
     let failed = |error: SubmitError| format!("{what}: {}{}", chain(&error), mend(&error));
-    let version = client.fhir_version().await.map_err(failed)?;
+    let version = match client.fhir_version().await {
+        // A server that refuses our certificate says so behind the greeting of TLS 1.3, and may hang up before its reason is
+        // read. The reason is what tells how to mend it.
+        Err(SubmitError::Unanswered { .. }) => client.fhir_version().await,
+        known => known,
+    };
+    let version = version.map_err(failed)?;
     let endpoint = client.endpoint();
     if !version.starts_with("4.0") {
         return Err(format!("{what}: {endpoint} speaks FHIR {version}; Observations are written in R4 (4.0.1)"));

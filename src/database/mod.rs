@@ -231,8 +231,9 @@ fn open_for_writing(path: &Path) -> Result<Connection, rusqlite::Error> {
     Ok(connection)
 }
 
-/// Lets statements read lists of numbers. Keeps statements, and keeps them as they were planned: without the guarantee of stable plans SQLite plans a statement anew
-/// whenever a value is bound that a partial index might be about, which costs more than most statements themselves.
+/// Lets statements read lists of numbers. Keeps statements, and keeps them as they were planned: without the guarantee of
+/// stable plans SQLite plans a statement anew whenever a value is bound that a partial index might be about, which costs
+/// more than most statements themselves.
 fn prepare_once(connection: &Connection) -> Result<(), rusqlite::Error> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;

@@ -48,7 +48,8 @@ pub(crate) struct Search {
 }
 
 impl Search {
-    /// Whether every match has one of a few ids or identifiers, so that there are hardly more matches than these.
+    /// Whether every match has one of a few ids or identifiers, so that there are hardly more matches than these, and whether
+    /// it is told from indexes alone which resources are matches.
     pub(crate) fn names_few(&self) -> bool {
         self.includes.is_empty() && self.selections.iter().all(|selection| names_few(&selection.condition))
     }
@@ -56,7 +57,7 @@ impl Search {
 
 fn names_few(condition: &Condition) -> bool {
     if let Condition::All(parts) = condition {
-        return parts.iter().any(names_few);
+        return parts.iter().any(names_few) && parts.iter().all(is_plain);
     }
     if let Condition::Any(parts) = condition {
         return parts.iter().all(names_few);
@@ -65,6 +66,21 @@ fn names_few(condition: &Condition) -> bool {
         return matches!(condition, Condition::Id(_));
     };
     **parameter == *"identifier"
+}
+
+/// Whether a condition is about the values of a resource itself, not about its text, other resources or terminology.
+fn is_plain(condition: &Condition) -> bool {
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) => parts.iter().all(is_plain),
+        Condition::Not(part) => is_plain(part),
+        Condition::Id(_) | Condition::LastUpdated { .. } | Condition::Present(_) | Condition::Has(..) => true,
+        Condition::Words(_)
+        | Condition::Near { .. }
+        | Condition::Coded(..)
+        | Condition::Within(..)
+        | Condition::Linked { .. }
+        | Condition::LinkedFrom { .. } => false,
+    }
 }
 
 /// Whether to count all matches.
@@ -428,6 +444,26 @@ mod tests {
     fn check_refused(query: &str, expected: &str) {
         let message = read(query, Handling::Strict).unwrap_err();
         assert!(message.contains(expected), "{query}: {message}");
+    }
+
+    #[test]
+    fn searches_by_identifier_and_id_find_few_unless_more_than_indexes_is_to_be_read() {
+        for brief in ["identifier=s|1", "identifier=s|1,s|2&code=a&date=ge2024", "_id=1", "identifier:not=s|1&_id=1"] {
+            assert!(search(brief).names_few(), "{brief}");
+        }
+        for long in [
+            "",
+            "code=a",
+            "identifier=1",
+            "identifier:not=s|1",
+            "identifier=s|1,2",
+            "identifier=s|1&_content=x",
+            "identifier=s|1&code:in=http://vs",
+            "_id=1&subject.name=x",
+            "_id=1&_include=Observation:subject",
+        ] {
+            assert!(!search(long).names_few(), "{long}");
+        }
     }
 
     #[test]

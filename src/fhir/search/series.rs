@@ -20,7 +20,7 @@ pub(crate) static SERIES: LazyLock<Parameter> = LazyLock::new(|| "$series".into(
 /// The subject of series of codes, which are about everyone; no reference is this.
 pub(crate) const EVERYONE: &str = "";
 
-/// The parameter of what an Observation is about.
+/// The parameter of what an Observation says something of.
 const CODE: &str = "code";
 
 /// What an Observation says something of.
@@ -127,10 +127,15 @@ fn pinned<'a>(condition: &'a Condition, name: &impl Fn(&'a Condition) -> Option<
     name(condition).map(|name| BTreeSet::from([name]))
 }
 
-/// The subject that a condition names.
-fn subject(condition: &Condition) -> Option<&str> {
+/// The subject that a condition names by itself.
+pub(crate) fn subject(condition: &Condition) -> Option<&str> {
     let Condition::Has(parameter, Test::Reference { target }) = condition else { return None };
-    matches!(&**parameter, "subject" | "patient").then_some(target)
+    is_subject(parameter).then_some(target)
+}
+
+/// Whether a parameter leads to what Observations are about.
+pub(crate) fn is_subject(parameter: &str) -> bool {
+    matches!(parameter, "subject" | "patient")
 }
 
 /// The code that a condition names, whatever its system.

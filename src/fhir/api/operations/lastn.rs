@@ -18,9 +18,9 @@ use crate::fhir::api::search::bundle::write_linked;
 use crate::fhir::api::search::gather::{Found, follow};
 use crate::fhir::search::parse::Search;
 use crate::fhir::search::scope::Scope;
-use crate::fhir::search::series::{SERIES, groups, may_fulfil};
+use crate::fhir::search::series::{SERIES, groups, is_subject, may_fulfil, subject};
 use crate::fhir::store::interface::Reader;
-use crate::fhir::store::{Condition, Dated, Newest, Query, Selection, Test, Version};
+use crate::fhir::store::{Condition, Dated, Newest, Query, Selection, Version};
 
 /// Most Observations of a group that can be asked for.
 const MAX_MAX: i64 = 1_000;
@@ -146,11 +146,8 @@ fn subjects(reader: &dyn Reader, condition: &Condition) -> Result<Vec<String>, A
 
 /// The subjects to which a condition restricts the matches; `None` if it does not.
 fn named(reader: &dyn Reader, condition: &Condition) -> Result<Option<Vec<String>>, ApiError> {
-    let is_subject = |parameter: &str| matches!(parameter, "patient" | "subject");
-    if let Condition::Has(parameter, Test::Reference { target }) = condition
-        && is_subject(parameter)
-    {
-        return Ok(Some(vec![target.clone()]));
+    if let Some(subject) = subject(condition) {
+        return Ok(Some(vec![subject.to_owned()]));
     }
     if let Condition::Linked { parameter, targets, condition } = condition
         && is_subject(parameter)

@@ -115,15 +115,15 @@ async fn respond(
 
 /// What is named by an identifier is mostly found in less time than the way to another thread and back takes.
 async fn found(state: &ApiState, base: String, search: Search) -> Result<Vec<u8>, ApiError> {
-    let search = Arc::new((base, search));
-    let answer = |(base, search): &(String, Search), reader: &dyn Reader| answer(reader, base, search);
-    if search.1.names_few() {
-        let tried = Arc::clone(&search);
-        if let Some(bundle) = state.store.try_briefly(move |reader| answer(&tried, reader)).await? {
+    let is_brief = search.names_few();
+    let answer = Arc::new(move |reader: &dyn Reader| answer(reader, &base, &search));
+    if is_brief {
+        let answer = Arc::clone(&answer);
+        if let Some(bundle) = state.store.try_briefly(move |reader| answer(reader)).await? {
             return Ok(bundle);
         }
     }
-    state.search(move |reader| answer(&search, reader)).await
+    state.search(move |reader| answer(reader)).await
 }
 
 fn is_form(headers: &HeaderMap) -> bool {

@@ -281,37 +281,21 @@ fn id(value: &str) -> Result<String, BadValue> {
 }
 
 fn text_mode(modifier: Modifier) -> TextMode {
-    match modifier {
-        Modifier::Exact => TextMode::Exact,
-        Modifier::Contains => TextMode::Contains,
-        Modifier::None
-        | Modifier::Missing
-        | Modifier::Not
-        | Modifier::Text
-        | Modifier::OfType
-        | Modifier::In
-        | Modifier::NotIn
-        | Modifier::Identifier
-        | Modifier::Below
-        | Modifier::Above
-        | Modifier::Target(_) => TextMode::StartsWith,
+    if modifier == Modifier::Exact {
+        TextMode::Exact
+    } else if modifier == Modifier::Contains {
+        TextMode::Contains
+    } else {
+        TextMode::StartsWith
     }
 }
 
 fn uri_mode(modifier: Modifier) -> UriMode {
-    match modifier {
-        Modifier::Below => UriMode::Below,
-        Modifier::Above => UriMode::Above,
-        Modifier::None
-        | Modifier::Missing
-        | Modifier::Not
-        | Modifier::Exact
-        | Modifier::Contains
-        | Modifier::Text
-        | Modifier::OfType
-        | Modifier::In
-        | Modifier::NotIn
-        | Modifier::Identifier
-        | Modifier::Target(_) => UriMode::Exact,
+    if modifier == Modifier::Below {
+        UriMode::Below
+    } else if modifier == Modifier::Above {
+        UriMode::Above
+    } else {
+        UriMode::Exact
     }
 }

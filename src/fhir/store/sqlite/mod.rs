@@ -95,6 +95,12 @@ impl SqliteStore {
     pub(crate) fn forgetting(self, types: impl Iterator<Item = ResourceType>) -> Self {
         Self { forgotten: Arc::new(types.collect()), ..self }
     }
+
+    /// A job as the database runs it.
+    fn reading(&self, job: ReadJob) -> impl FnOnce(&Connection) + Send + use<> {
+        let (types, terminology) = (Arc::clone(&self.types), self.terminology);
+        move |connection| job(&Reading { connection, types: &types, terminology, names: None })
+    }
 }
 
 fn no_codes(_reader: &dyn Reader, _set: &CodeSet) -> Result<Vec<Code>, StoreError> {
@@ -106,32 +112,18 @@ struct Undone;
 
 impl Store for SqliteStore {
     fn run_read(&self, job: ReadJob) -> JobEnd<'_> {
-        let (types, terminology) = (Arc::clone(&self.types), self.terminology);
-        Box::pin(async move {
-            let job =
-                move |connection: &Connection| job(&Reading { connection, types: &types, terminology, names: None });
-            self.database.read_here(job).await?;
-            Ok(())
-        })
+        let job = self.reading(job);
+        Box::pin(async move { Ok(self.database.read_here(job).await?) })
     }
 
     fn try_read(&self, job: ReadJob) -> TrialEnd<'_> {
-        let (types, terminology) = (Arc::clone(&self.types), self.terminology);
-        Box::pin(async move {
-            let job =
-                move |connection: &Connection| job(&Reading { connection, types: &types, terminology, names: None });
-            Ok(self.database.try_here(job).await?.is_some())
-        })
+        let job = self.reading(job);
+        Box::pin(async move { Ok(self.database.try_here(job).await?.is_some()) })
     }
 
     fn run_search(&self, job: ReadJob) -> JobEnd<'_> {
-        let (types, terminology) = (Arc::clone(&self.types), self.terminology);
-        Box::pin(async move {
-            let job =
-                move |connection: &Connection| job(&Reading { connection, types: &types, terminology, names: None });
-            self.database.read_long(job).await?;
-            Ok(())
-        })
+        let job = self.reading(job);
+        Box::pin(async move { Ok(self.database.read_long(job).await?) })
     }
 
     fn run_write(&self, job: WriteJob) -> JobEnd<'_> {
