@@ -16,7 +16,7 @@ use crate::model::connector_state::ConnectorState;
 use crate::model::receipt::Outcome;
 use crate::normalize::Shapes;
 use crate::settlements::{Settlements, Snapshot};
-use crate::sources::mqtt::SourceState;
+use crate::sources::state::SourceState;
 use crate::telemetry::meters::{Standing, show};
 
 /// The words of `Connector::status`.

@@ -3,17 +3,18 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::pipeline::Pipeline;
+use super::sources::{self, RunnableSource};
 use super::{AppError, settings};
 use crate::admin;
 use crate::client::{FhirClient, Link};
 use crate::clock::Clock;
-use crate::config::{ConnectorConfig, SourceConfig};
+use crate::config::ConnectorConfig;
 use crate::database::Database;
 use crate::dead_letters::{DeadLetters, Replayer, Replays};
 use crate::mapping::Problem;
@@ -21,8 +22,6 @@ use crate::mapping_store::{self, MappingStore};
 use crate::normalize::Shapes;
 use crate::resolve::{Freshness, Resolve};
 use crate::settlements::Settlements;
-use crate::sources::mqtt::{self, SourceState, Subscriber};
-use crate::sources::mqtt_listener::{self, Listener};
 use crate::telemetry::meters::expose_rare;
 
 /// What the connectors of a process share.
@@ -38,17 +37,11 @@ pub(super) struct Parts<'a> {
 
 /// A connector ready to run.
 pub(super) struct RunnableConnector {
-    name: Arc<str>,
     pipeline: Pipeline,
     dead_letters: DeadLetters,
     settlements: Settlements,
     sources: Vec<RunnableSource>,
     replayer: Replayer,
-}
-
-enum RunnableSource {
-    Mqtt(Subscriber),
-    MqttListener(Listener),
 }
 
 /// Loads the mappings of all connectors, so that every problem of every file is told at once.
@@ -93,7 +86,7 @@ pub(super) async fn build(
     let link = Arc::new(Link::new(Arc::clone(&name), client, settings::link(&config), parts.give_up.clone()));
     let unmatched = Arc::new(Shapes::default());
     expose_rare(&name);
-    let (sources, source_views) = build_sources(&config, clock).await?;
+    let (sources, source_views) = sources::build(&config, clock).await?;
     let replays = Replays::new(Arc::clone(&name), parts.dead_letters.clone(), clock.clone());
     let view = admin::Connector {
         name: Arc::clone(&name),
@@ -110,45 +103,14 @@ pub(super) async fn build(
     let resolve = Resolve::new(resolve, Arc::clone(&link), clock.clone(), Arc::clone(parts.freshness));
     let pipeline = Pipeline::new(&config, mappings, resolve, link, unmatched, clock, parts.give_up.clone());
     let dead_letters = parts.dead_letters.clone();
-    let replayer = Replayer::new(replays, settings::message_bytes_max(&config), parts.give_up.clone());
-    Ok((RunnableConnector { name, pipeline, dead_letters, settlements, sources, replayer }, view))
-}
-
-async fn build_sources(
-    config: &ConnectorConfig,
-    clock: &Clock,
-) -> Result<(Vec<RunnableSource>, Vec<admin::Source>), AppError> {
-    let mut sources = Vec::with_capacity(config.sources.len());
-    let mut views = Vec::with_capacity(config.sources.len());
-    for source in &config.sources {
-        match source {
-            SourceConfig::Mqtt(mqtt) => {
-                let (subscriber, state) = Subscriber::new(settings::subscriber(mqtt), clock.clone());
-                let address = format!("{}:{}", mqtt.host, mqtt.port);
-                views.push(admin::Source { kind: mqtt::SOURCE, address, state });
-                sources.push(RunnableSource::Mqtt(subscriber));
-            }
-            SourceConfig::MqttListener(settings) => {
-                let listener = Listener::bind(settings::listener(settings), clock.clone())
-                    .await
-                    .map_err(|cause| AppError::MqttAddress { connector: config.name.clone(), cause })?;
-                let (_state, state) = watch::channel(SourceState::Connected);
-                let address = listener.address().to_string();
-                views.push(admin::Source { kind: mqtt_listener::SOURCE, address, state });
-                sources.push(RunnableSource::MqttListener(listener));
-            }
-        }
-    }
-    Ok((sources, views))
+    let replayer = Replayer::new(replays, sources::message_bytes_max(&config), parts.give_up.clone());
+    Ok((RunnableConnector { pipeline, dead_letters, settlements, sources, replayer }, view))
 }
 
 impl RunnableConnector {
     /// Where devices may connect straight to this process.
     pub(super) fn mqtt_addresses(&self) -> impl Iterator<Item = SocketAddr> {
-        self.sources.iter().filter_map(|source| match source {
-            RunnableSource::MqttListener(listener) => Some(listener.address()),
-            RunnableSource::Mqtt(_) => None,
-        })
+        self.sources.iter().filter_map(RunnableSource::mqtt_address)
     }
 
     /// Starts the stages, and then the sources, on `tasks`. The sources stop with `stop`, every stage when its inbox
@@ -158,16 +120,7 @@ impl RunnableConnector {
         let stages = TaskTracker::new();
         let intake = self.pipeline.spawn(self.settlements.witness(), letters_in, &stages);
         for source in self.sources {
-            match source {
-                RunnableSource::Mqtt(subscriber) => {
-                    tracing::info!(connector = %self.name, "subscribing");
-                    stages.spawn(subscriber.run(intake.clone(), stop.clone()));
-                }
-                RunnableSource::MqttListener(listener) => {
-                    tracing::info!(service = "mqtt", address = %listener.address(), connector = %self.name, "listening");
-                    stages.spawn(listener.run(intake.clone(), stages.clone(), stop.clone()));
-                }
-            }
+            source.spawn(&intake, &stages, stop);
         }
         stages.spawn(self.replayer.run(intake, stop.clone()));
         stages.spawn(self.dead_letters.run(letters));

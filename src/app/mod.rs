@@ -13,6 +13,7 @@ mod pipeline;
 mod settings;
 #[cfg(test)]
 mod simulation;
+mod sources;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -38,7 +39,8 @@ use crate::settlements;
 
 pub(crate) use self::connector::open_mapping;
 pub(crate) use self::error::AppError;
-pub(crate) use self::settings::{Exposure, check_exposure, client, subscriber};
+pub(crate) use self::settings::{Exposure, check_exposure, client};
+pub(crate) use self::sources::subscriber;
 
 /// Schemas of all that is kept in the database.
 const SCHEMAS: [crate::database::Schema; 3] = [fhir::store::sqlite::SCHEMA, dead_letters::SCHEMA, settlements::SCHEMA];

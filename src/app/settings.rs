@@ -1,18 +1,18 @@
 //! From the configuration to the settings each part takes.
 
 use std::net::SocketAddr;
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use super::AppError;
+use super::{AppError, sources};
 use crate::client::authentication::ClientCredentials;
 use crate::client::connection::ConnectionSettings;
 use crate::client::link::dice;
 use crate::client::retry::RetrySettings;
 use crate::client::{self, ClientSettings, LinkSettings};
 use crate::config::{
-    Authentication, ClientAuthentication, Config, ConnectorConfig, IdentifierPrecision, IdentityMode, MqttConfig,
-    MqttListenerConfig, MqttProtocol, PayloadJson, SourceConfig, Trace,
+    Authentication, ClientAuthentication, Config, ConnectorConfig, IdentifierPrecision, IdentityMode, PayloadJson,
+    Trace,
 };
 use crate::convert::identifier::{Naming, Precision};
 use crate::convert::trace::Place;
@@ -20,8 +20,6 @@ use crate::deliver::{DeliverSettings, FirstWrite};
 use crate::group::{GroupSettings, PendingLimits};
 use crate::mapping::Payloads;
 use crate::resolve::{self, ResolveSettings};
-use crate::sources::mqtt::{Credentials, Protocol, Quality, SubscriberSettings};
-use crate::sources::mqtt_listener::ListenerSettings;
 
 /// How long giving up may take after the grace period.
 pub(super) const GIVE_UP_MAX: Duration = Duration::from_secs(5);
@@ -31,24 +29,10 @@ pub(super) const BATCHES_MAX: usize = 1;
 /// Batches of dead letters that wait to be written.
 pub(super) const LETTER_BATCHES_MAX: usize = 64;
 
-/// Longest wait for a connection to a FHIR server to open.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a connection to open.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Measurements that wait for company in a connector, for each Observation that may leave.
 const MEASUREMENTS_PER_GROUP_MAX: usize = 20;
-/// Sessions of devices that are away, remembered by a listener.
-const SESSIONS_MAX: usize = 100_000;
-/// Longest time such a session is remembered.
-const SESSION_EXPIRY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// How long a broker is asked to keep the session of a source that is away (MQTT 5).
-const SESSION_EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-
-/// Messages up to this size are read whatever their bound.
-const MESSAGE_BYTES_READ_MIN: usize = 16 << 20;
-/// Topic and properties of a message, and what frames them.
-const PACKET_OVERHEAD_BYTES_MAX: usize = 256 << 10;
-/// Largest packet MQTT has.
-const PACKET_BYTES_MAX: u32 = 268_435_455;
-
 /// Who may reach the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exposure {
@@ -68,10 +52,8 @@ impl Exposure {
 /// Refuses addresses that strangers can reach, unless that was asked for, which is then said plainly.
 pub(crate) fn check_exposure(config: &Config, exposure: Exposure) -> Result<(), AppError> {
     let listeners = config.connectors.iter().flat_map(|connector| {
-        connector.sources.iter().filter_map(|source| match source {
-            SourceConfig::MqttListener(listener) => Some((format!("listen of {}", connector.name), listener.listen)),
-            SourceConfig::Mqtt(_) => None,
-        })
+        let addresses = connector.sources.iter().filter_map(sources::listens_at);
+        addresses.map(|address| (format!("listen of {}", connector.name), address))
     });
     let mut exposed = std::iter::once(("http.listen".to_owned(), config.http.listen))
         .chain(listeners)
@@ -124,15 +106,6 @@ fn authentication(authentication: &Authentication) -> client::authentication::Au
     }
 }
 
-/// The largest message that any source of the connector is to take.
-pub(super) fn message_bytes_max(connector: &ConnectorConfig) -> usize {
-    let bounds = connector.sources.iter().map(|source| match source {
-        SourceConfig::Mqtt(mqtt) => mqtt.message_bytes_max,
-        SourceConfig::MqttListener(listener) => listener.message_bytes_max,
-    });
-    bounds.max().unwrap_or(usize::MAX)
-}
-
 pub(super) fn link(connector: &ConnectorConfig) -> LinkSettings {
     LinkSettings {
         entries_max: connector.fhir.bundle_entries_max,
@@ -173,50 +146,6 @@ pub(super) fn resolve(connector: &ConnectorConfig, public_url: Option<&url::Url>
         other_base_urls: own_url.map(url::Url::to_string).into_iter().collect(),
         cache_age_max: connector.identity_cache_age_max,
     }
-}
-
-pub(crate) fn subscriber(mqtt: &MqttConfig) -> SubscriberSettings {
-    SubscriberSettings {
-        host: mqtt.host.clone(),
-        port: mqtt.port,
-        protocol: match mqtt.protocol {
-            MqttProtocol::V3 => Protocol::V3_1_1,
-            MqttProtocol::V5 => Protocol::V5_0,
-        },
-        client_id: mqtt.client_id.clone(),
-        credentials: mqtt.credentials.clone().map(|(username, password)| Credentials { username, password }),
-        topics: mqtt.topics.clone(),
-        quality: Quality::AtLeastOnce,
-        keep_alive: mqtt.keep_alive.max(Duration::from_secs(1)),
-        connect_timeout: CONNECT_TIMEOUT,
-        session_expiry: SESSION_EXPIRY,
-        in_flight_max: NonZeroUsize::new(mqtt.in_flight_max).unwrap_or(NonZeroUsize::MIN),
-        message_bytes_max: mqtt.message_bytes_max,
-        packet_max_bytes: packet_bytes(mqtt.message_bytes_max),
-        backoff_min: Duration::from_millis(250),
-        backoff_max: Duration::from_secs(30),
-    }
-}
-
-pub(super) fn listener(listener: &MqttListenerConfig) -> ListenerSettings {
-    ListenerSettings {
-        address: listener.listen,
-        connections_max: listener.connections_max,
-        sessions_max: SESSIONS_MAX,
-        in_flight_max: NonZeroU16::new(u16::try_from(listener.in_flight_max).unwrap_or(u16::MAX))
-            .unwrap_or(NonZeroU16::MIN),
-        message_bytes_max: listener.message_bytes_max,
-        packet_max_bytes: packet_bytes(listener.message_bytes_max),
-        connect_timeout: CONNECT_TIMEOUT,
-        session_expiry_max: SESSION_EXPIRY_MAX,
-    }
-}
-
-/// The packet around a message of the largest size, and more: what is larger than a message may be should still be
-/// taken, if only to be put among the dead letters, because a broker offers it again until it is.
-fn packet_bytes(message_bytes_max: usize) -> NonZeroU32 {
-    let bytes = message_bytes_max.max(MESSAGE_BYTES_READ_MIN).saturating_add(PACKET_OVERHEAD_BYTES_MAX);
-    NonZeroU32::new(u32::try_from(bytes).unwrap_or(u32::MAX).min(PACKET_BYTES_MAX)).unwrap_or(NonZeroU32::MIN)
 }
 
 pub(super) fn deliver(connector: &ConnectorConfig) -> DeliverSettings {

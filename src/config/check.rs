@@ -4,21 +4,20 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::fhir_target::fhir_target;
-use super::mqtt::{MESSAGE_BYTES_MAX, Sessions, client_id_problem, filter_problem, keep_alive_problem};
 use super::origins::cors_origins;
 use super::raw::{Content, Raw};
 use super::section::{FromRaw, Problems, Section};
+use super::sources::{self, SourceDefaults, Taken as SourcesTaken};
+use super::words::words;
 use super::{
     ClientAuthentication, ConditionalDelete, Config, ConfigProblem, ConnectorConfig, FhirConfig, FhirLimits,
-    HttpConfig, IdentifierPrecision, IdentityMode, MqttConfig, MqttListenerConfig, MqttProtocol, PayloadJson,
-    SourceConfig, Trace, Validation, Versioning, VersioningPolicy,
+    HttpConfig, IdentifierPrecision, IdentityMode, PayloadJson, Trace, Validation, Versioning, VersioningPolicy,
 };
 use crate::r4::resource_type::ResourceType;
-use crate::secret::Secret;
 use crate::telemetry::{LogFormat, LogSettings, parse_filter};
 
 /// Stands in for an address after a problem with it was noted.
-const NO_ADDRESS: std::net::SocketAddr =
+pub(super) const NO_ADDRESS: std::net::SocketAddr =
     std::net::SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// Checks every key and reports all problems together.
@@ -120,15 +119,14 @@ fn shutdown_grace(mut section: Section, problems: &mut Problems) -> Duration {
 /// What `[connector]` says for all, taken apart by whom it concerns.
 struct ConnectorDefaults {
     connector: Raw,
-    mqtt: Raw,
-    mqtt_listener: Raw,
+    sources: SourceDefaults,
 }
 
 /// What only one may have.
 #[derive(Default)]
 struct Taken {
     names: HashSet<String>,
-    sessions: Sessions,
+    sources: SourcesTaken,
 }
 
 fn connectors(root: &mut Section, problems: &mut Problems) -> Vec<ConnectorConfig> {
@@ -140,10 +138,8 @@ fn connectors(root: &mut Section, problems: &mut Problems) -> Vec<ConnectorConfi
 
 fn connector_defaults(root: &mut Section, problems: &mut Problems) -> ConnectorDefaults {
     let mut section = root.section("connector", problems);
-    let empty = || Raw::empty(super::Place::Line { file: "config/default.toml".into(), line: 1 });
-    let mqtt = section.raw("mqtt").unwrap_or_else(empty);
-    let mqtt_listener = section.raw("mqtt_listener").unwrap_or_else(empty);
-    ConnectorDefaults { connector: section.into_raw(), mqtt, mqtt_listener }
+    let sources = SourceDefaults::take(&mut section);
+    ConnectorDefaults { connector: section.into_raw(), sources }
 }
 
 fn connector(
@@ -182,7 +178,7 @@ fn connector(
         identifier_precision,
         trace,
         fhir: fhir_target(section.section("fhir", problems), problems),
-        sources: sources(&mut section, &name, defaults, &mut taken.sessions, problems),
+        sources: sources::sources(&mut section, &name, &defaults.sources, &mut taken.sources, problems),
         name,
     };
     section.finish(problems);
@@ -201,128 +197,6 @@ fn connector_name(section: &mut Section, names: &mut HashSet<String>, problems: 
         problems.push(section.problem("name", None, message));
     }
     name
-}
-
-fn sources(
-    section: &mut Section,
-    connector: &str,
-    defaults: &ConnectorDefaults,
-    sessions: &mut Sessions,
-    problems: &mut Problems,
-) -> Vec<SourceConfig> {
-    let sections = section.sections("sources", problems, |item| match item.text("type") {
-        Some("mqtt") => defaults.mqtt.clone(),
-        Some("mqtt-listener") => defaults.mqtt_listener.clone(),
-        Some(_) | None => Raw::empty(item.place.clone()),
-    });
-    if sections.is_empty() {
-        let message = "is missing; a connector needs at least one [[connectors.sources]]".to_owned();
-        problems.push(section.problem("sources", None, message));
-    }
-    sessions.enter(connector);
-    sections.into_iter().filter_map(|section| source(section, sessions, problems)).collect()
-}
-
-fn source(mut section: Section, sessions: &mut Sessions, problems: &mut Problems) -> Option<SourceConfig> {
-    match section.required("type", SourceKind::Unknown, problems) {
-        SourceKind::Mqtt => Some(SourceConfig::Mqtt(mqtt(section, sessions, problems))),
-        SourceKind::MqttListener => Some(SourceConfig::MqttListener(mqtt_listener(section, problems))),
-        // Which keys such a source has is not known, so none of them can be judged.
-        SourceKind::Unknown => None,
-    }
-}
-
-fn mqtt(mut section: Section, sessions: &mut Sessions, problems: &mut Problems) -> MqttConfig {
-    let default_client_id = sessions.next_default();
-    let mqtt = MqttConfig {
-        host: section.required("host", String::new(), problems),
-        port: section.required("port", 1, problems),
-        protocol: section.required("protocol", MqttProtocol::V3, problems),
-        topics: topics(&mut section, problems),
-        client_id: section.optional("client_id", problems).unwrap_or(default_client_id),
-        credentials: credentials(&mut section, problems),
-        in_flight_max: section.required::<u16>("in_flight_max", 1, problems).into(),
-        keep_alive: section.required("keep_alive", Duration::ZERO, problems),
-        message_bytes_max: message_bytes_max(&mut section, problems),
-    };
-    if mqtt.host.is_empty() {
-        problems.push(section.problem("host", None, "is empty; expected a name or an address".to_owned()));
-    }
-    if let Some(message) = keep_alive_problem(mqtt.keep_alive) {
-        problems.push(section.problem("keep_alive", None, message));
-    }
-    let clash = || sessions.clash(&mqtt.host, mqtt.port, &mqtt.client_id);
-    if let Some(message) = client_id_problem(&mqtt.client_id).or_else(clash) {
-        problems.push(section.problem("client_id", None, message));
-    }
-    section.finish(problems);
-    mqtt
-}
-
-fn topics(section: &mut Section, problems: &mut Problems) -> Vec<String> {
-    let absent = vec!["#".to_owned()];
-    let topics: Vec<String> = section.required("topics", absent, problems);
-    if topics.is_empty() {
-        problems.push(section.problem("topics", None, "is empty; expected at least one topic filter".to_owned()));
-    }
-    for (number, filter) in (1..).zip(&topics) {
-        if let Some(message) = filter_problem(filter) {
-            // Its number rather than itself: nothing that is configured is shown.
-            problems.push(section.problem("topics", None, format!("filter {number} {message}")));
-        }
-    }
-    topics
-}
-
-fn credentials(section: &mut Section, problems: &mut Problems) -> Option<(String, Secret)> {
-    let username: Option<String> = section.optional("username", problems);
-    let password: Option<Secret> = section.optional("password", problems);
-    if username.is_none() && password.is_some() {
-        problems.push(section.problem("password", None, "needs a `username`".to_owned()));
-    }
-    username.map(|username| (username, password.unwrap_or_else(|| Secret::new(String::new()))))
-}
-
-fn message_bytes_max(section: &mut Section, problems: &mut Problems) -> usize {
-    let bytes = section.required("message_bytes_max", 1, problems);
-    if bytes > MESSAGE_BYTES_MAX {
-        let message = format!("expected at most {MESSAGE_BYTES_MAX}, found {bytes}: MQTT has no larger packets");
-        problems.push(section.problem("message_bytes_max", None, message));
-    }
-    bytes
-}
-
-fn mqtt_listener(mut section: Section, problems: &mut Problems) -> MqttListenerConfig {
-    let listener = MqttListenerConfig {
-        listen: section.required("listen", NO_ADDRESS, problems),
-        connections_max: section.required("connections_max", 1, problems),
-        in_flight_max: section.required("in_flight_max", 1, problems),
-        message_bytes_max: message_bytes_max(&mut section, problems),
-    };
-    section.finish(problems);
-    listener
-}
-
-/// What a source is.
-enum SourceKind {
-    Mqtt,
-    MqttListener,
-    Unknown,
-}
-
-/// One of a few words.
-macro_rules! words {
-    ($type:ty, $expected:literal, $($word:literal => $value:expr),+) => {
-        impl FromRaw for $type {
-            const EXPECTED: &'static str = $expected;
-            fn from_content(content: &Content) -> Option<Self> {
-                match String::from_content(content)?.as_str() {
-                    $($word => Some($value),)+
-                    _ => None,
-                }
-            }
-        }
-    };
 }
 
 words!(LogFormat, "\"text\" or \"json\"", "text" => Self::Text, "json" => Self::Json);
@@ -351,9 +225,7 @@ words!(
     "no-version" => Self::NoVersion
 );
 words!(PayloadJson, "\"strict\" or \"lax\"", "strict" => Self::Strict, "lax" => Self::Lax);
-words!(MqttProtocol, "\"3.1.1\" or \"5\"", "3.1.1" => Self::V3, "5" => Self::V5);
 words!(ClientAuthentication, "\"basic\" or \"post\"", "basic" => Self::Basic, "post" => Self::Post);
-words!(SourceKind, "\"mqtt\" or \"mqtt-listener\"", "mqtt" => Self::Mqtt, "mqtt-listener" => Self::MqttListener);
 
 /// Also as Microsoft's connector has them: `LookupWithEncounter`, in any case (rule ID-1).
 impl FromRaw for IdentityMode {

@@ -6,11 +6,12 @@
 
 mod check;
 mod fhir_target;
-mod mqtt;
 mod origins;
 mod raw;
 mod section;
+mod sources;
 mod tls;
+mod words;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -20,6 +21,9 @@ use std::time::Duration;
 use url::Url;
 
 pub(crate) use self::raw::Place;
+pub(crate) use self::sources::SourceConfig;
+pub(crate) use self::sources::mqtt::{MqttConfig, MqttProtocol};
+pub(crate) use self::sources::mqtt_listener::MqttListenerConfig;
 
 use self::raw::Raw;
 use crate::r4::resource_type::ResourceType;
@@ -288,60 +292,6 @@ pub(crate) struct TlsConfig {
     pub(crate) ca: Option<String>,
     /// Certificate and key to show to the server, as PEM.
     pub(crate) identity: Option<Secret>,
-}
-
-/// One source of messages.
-#[derive(Clone, Debug)]
-pub(crate) enum SourceConfig {
-    /// A subscription at a broker.
-    Mqtt(MqttConfig),
-    /// Devices that connect straight to this process.
-    MqttListener(MqttListenerConfig),
-}
-
-/// A subscription at a broker.
-#[derive(Clone, Debug)]
-pub(crate) struct MqttConfig {
-    /// Host name or address of the broker.
-    pub(crate) host: String,
-    /// Its port.
-    pub(crate) port: u16,
-    /// Version of the protocol.
-    pub(crate) protocol: MqttProtocol,
-    /// Topic filters; at least one.
-    pub(crate) topics: Vec<String>,
-    /// Name of the session.
-    pub(crate) client_id: String,
-    /// User and password.
-    pub(crate) credentials: Option<(String, Secret)>,
-    /// Messages taken and not yet acknowledged.
-    pub(crate) in_flight_max: usize,
-    /// Silence after which a ping is sent.
-    pub(crate) keep_alive: Duration,
-    /// Largest message that is taken apart, in bytes of its payload.
-    pub(crate) message_bytes_max: usize,
-}
-
-/// Version of MQTT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MqttProtocol {
-    /// 3.1.1
-    V3,
-    /// 5
-    V5,
-}
-
-/// Devices that connect straight to this process.
-#[derive(Clone, Debug)]
-pub(crate) struct MqttListenerConfig {
-    /// Where it listens.
-    pub(crate) listen: SocketAddr,
-    /// Devices connected at a time.
-    pub(crate) connections_max: usize,
-    /// Publications of one device taken and not yet acknowledged.
-    pub(crate) in_flight_max: usize,
-    /// Largest publication that is taken apart, in bytes of its payload.
-    pub(crate) message_bytes_max: usize,
 }
 
 /// One thing that is wrong with the configuration.

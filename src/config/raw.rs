@@ -45,7 +45,7 @@ pub(super) enum Content {
     Text(String),
     Integer(i64),
     Float(f64),
-    Boolean,
+    Boolean(bool),
     List(Vec<Raw>),
     Section(BTreeMap<String, Raw>),
     /// The value of an environment variable; what it is depends on the key, for a password may look like a number.
@@ -59,7 +59,7 @@ impl Content {
             Self::Text(_) => "text",
             Self::Integer(_) => "a whole number",
             Self::Float(_) => "a number with a fraction",
-            Self::Boolean => "true or false",
+            Self::Boolean(_) => "true or false",
             Self::List(_) => "a list",
             Self::Section(_) => "a section",
             Self::Unparsed(_) => "something else",
@@ -147,7 +147,7 @@ impl Raw {
             Content::Section(section) => {
                 section.entry(key.clone()).or_insert_with(|| Self::empty(value.place.clone())).set(inner, value);
             }
-            Content::Text(_) | Content::Integer(_) | Content::Float(_) | Content::Boolean | Content::Unparsed(_) => {
+            Content::Text(_) | Content::Integer(_) | Content::Float(_) | Content::Boolean(_) | Content::Unparsed(_) => {
                 *self = Self::empty(value.place.clone());
                 self.set(keys, value);
             }
@@ -159,7 +159,9 @@ impl Raw {
         let Content::Section(keys) = &self.content else { return None };
         match &keys.get(key)?.content {
             Content::Text(text) | Content::Unparsed(text) => Some(text),
-            Content::Integer(_) | Content::Float(_) | Content::Boolean | Content::List(_) | Content::Section(_) => None,
+            Content::Integer(_) | Content::Float(_) | Content::Boolean(_) | Content::List(_) | Content::Section(_) => {
+                None
+            }
         }
     }
 
@@ -202,7 +204,7 @@ impl Lines<'_> {
                 Ok(number) => Content::Float(number),
                 Err(_) => Content::Text(float.as_str().to_owned()),
             },
-            DeValue::Boolean(_) => Content::Boolean,
+            DeValue::Boolean(value) => Content::Boolean(*value),
             DeValue::Datetime(datetime) => Content::Text(datetime.to_string()),
             DeValue::Array(array) => return self.list(array, offset),
             DeValue::Table(table) => return self.section(table, offset),

@@ -45,7 +45,7 @@ impl Section {
             other @ (Content::Text(_)
             | Content::Integer(_)
             | Content::Float(_)
-            | Content::Boolean
+            | Content::Boolean(_)
             | Content::List(_)
             | Content::Unparsed(_)) => {
                 let message = format!("expected a section, found {}", other.kind());
@@ -126,7 +126,7 @@ impl Section {
             other @ (Content::Text(_)
             | Content::Integer(_)
             | Content::Float(_)
-            | Content::Boolean
+            | Content::Boolean(_)
             | Content::Section(_)
             | Content::Unparsed(_)) => {
                 let message =
@@ -182,7 +182,7 @@ fn describe<T: FromRaw>(content: &Content) -> String {
         Content::Text(text) | Content::Unparsed(text) if text.is_empty() => "empty text".to_owned(),
         Content::Integer(_)
         | Content::Float(_)
-        | Content::Boolean
+        | Content::Boolean(_)
         | Content::Text(_)
         | Content::List(_)
         | Content::Section(_)
@@ -195,7 +195,9 @@ impl FromRaw for String {
     fn from_content(content: &Content) -> Option<Self> {
         match content {
             Content::Text(text) | Content::Unparsed(text) => Some(text.clone()),
-            Content::Integer(_) | Content::Float(_) | Content::Boolean | Content::List(_) | Content::Section(_) => None,
+            Content::Integer(_) | Content::Float(_) | Content::Boolean(_) | Content::List(_) | Content::Section(_) => {
+                None
+            }
         }
     }
 }
@@ -229,6 +231,17 @@ impl FromRaw for u16 {
     }
 }
 
+impl FromRaw for bool {
+    const EXPECTED: &'static str = "true or false";
+    fn from_content(content: &Content) -> Option<Self> {
+        match content {
+            Content::Boolean(value) => Some(*value),
+            Content::Unparsed(text) => text.trim().parse().ok(),
+            Content::Text(_) | Content::Integer(_) | Content::Float(_) | Content::List(_) | Content::Section(_) => None,
+        }
+    }
+}
+
 /// A count or a size. More than that many of anything is a typing error, and some would not fit into memory.
 impl FromRaw for usize {
     const EXPECTED: &'static str = "a whole number from 1 to 1000000000";
@@ -252,7 +265,7 @@ fn whole_number(content: &Content) -> Option<i64> {
     match content {
         Content::Integer(number) => Some(*number),
         Content::Unparsed(text) => text.trim().parse().ok(),
-        Content::Text(_) | Content::Float(_) | Content::Boolean | Content::List(_) | Content::Section(_) => None,
+        Content::Text(_) | Content::Float(_) | Content::Boolean(_) | Content::List(_) | Content::Section(_) => None,
     }
 }
 
@@ -268,7 +281,7 @@ impl FromRaw for Vec<String> {
                 Self::from_content(&keys.get("list")?.content)
             }
             Content::Text(text) | Content::Unparsed(text) => Some(vec![text.clone()]),
-            Content::Integer(_) | Content::Float(_) | Content::Boolean | Content::Section(_) => None,
+            Content::Integer(_) | Content::Float(_) | Content::Boolean(_) | Content::Section(_) => None,
         }
     }
 }

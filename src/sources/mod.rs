@@ -12,4 +12,5 @@ pub(crate) mod mqtt_listener;
 mod packets;
 mod passage;
 pub(crate) mod replay;
+pub(crate) mod state;
 mod wire;

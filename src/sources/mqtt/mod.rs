@@ -34,6 +34,7 @@ use super::arrival::{Arrival, Arrivals};
 use super::backoff::Backoff;
 use super::ledger::{Abandoned, Ledger};
 use super::passage::pass_on;
+use super::state::SourceState;
 use crate::clock::Clock;
 use crate::model::Tracked;
 use crate::model::envelope::Envelope;
@@ -106,19 +107,6 @@ pub(crate) struct Credentials {
     pub(crate) username: String,
     /// Password, sent in the clear.
     pub(crate) password: Secret,
-}
-
-/// How the subscription stands, for readiness and the admin API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SourceState {
-    /// On the way to the first or next connection.
-    Connecting,
-    /// Subscribed.
-    Connected,
-    /// Waiting to connect again, because of this.
-    Retrying(String),
-    /// Stopped for good.
-    Stopped,
 }
 
 /// A subscription to be run.

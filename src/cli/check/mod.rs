@@ -1,5 +1,7 @@
 //! `vitalwire check`: configuration and mappings, and whether everything they name can be reached. Starts nothing.
 
+mod sources;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -11,8 +13,7 @@ use crate::app::{self, AppError, Exposure};
 use crate::client::FhirClient;
 use crate::client::bundle::Request;
 use crate::client::error::{SubmitError, TokenError};
-use crate::config::{Config, ConnectorConfig, FhirTarget, SourceConfig};
-use crate::sources::mqtt;
+use crate::config::{Config, ConnectorConfig, FhirTarget};
 use crate::telemetry::chain;
 
 /// What may be typed.
@@ -80,19 +81,7 @@ async fn reach_everything(config: &Config) -> Vec<Finding> {
     let mut findings = vec![data_dir(&config.data_dir), port("http.listen", config.http.listen).await];
     for connector in &config.connectors {
         for source in &connector.sources {
-            findings.push(match source {
-                SourceConfig::Mqtt(settings) => {
-                    let broker =
-                        format!("connector `{}`: MQTT broker {}:{}", connector.name, settings.host, settings.port);
-                    match mqtt::probe(&app::subscriber(settings)).await {
-                        Ok(()) => Ok(broker),
-                        Err(error) => Err(format!("{broker}: {}", chain(&error))),
-                    }
-                }
-                SourceConfig::MqttListener(settings) => {
-                    port(&format!("connector `{}`: MQTT listener", connector.name), settings.listen).await
-                }
-            });
+            findings.push(sources::reach(&connector.name, source).await);
         }
         if let FhirTarget { url: Some(url), .. } = &connector.fhir {
             findings.push(fhir_server(connector, url).await);

@@ -1,0 +1,98 @@
+//! The sources of a connector: made from its configuration, and started. A file for each kind says what it is told.
+
+mod mqtt;
+mod mqtt_listener;
+
+use std::net::SocketAddr;
+
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::AppError;
+use crate::admin;
+use crate::clock::Clock;
+use crate::config::{ConnectorConfig, SourceConfig};
+use crate::model::intake::Intake;
+use crate::sources::mqtt::Subscriber;
+use crate::sources::mqtt_listener::Listener;
+use crate::sources::state::SourceState;
+
+pub(crate) use self::mqtt::subscriber;
+
+/// A source ready to run.
+pub(super) enum RunnableSource {
+    Mqtt(Subscriber),
+    MqttListener(Listener),
+}
+
+/// Where a source listens, if it does so at an address of its own.
+pub(super) fn listens_at(source: &SourceConfig) -> Option<SocketAddr> {
+    match source {
+        SourceConfig::MqttListener(listener) => Some(listener.listen),
+        SourceConfig::Mqtt(_) => None,
+    }
+}
+
+/// The largest message that any source of the connector is to take.
+pub(super) fn message_bytes_max(connector: &ConnectorConfig) -> usize {
+    let bounds = connector.sources.iter().map(|source| match source {
+        SourceConfig::Mqtt(mqtt) => mqtt.message_bytes_max,
+        SourceConfig::MqttListener(listener) => listener.message_bytes_max,
+    });
+    bounds.max().unwrap_or(usize::MAX)
+}
+
+/// Builds the sources of a connector and binds their ports.
+pub(super) async fn build(
+    config: &ConnectorConfig,
+    clock: &Clock,
+) -> Result<(Vec<RunnableSource>, Vec<admin::Source>), AppError> {
+    let mut sources = Vec::with_capacity(config.sources.len());
+    let mut views = Vec::with_capacity(config.sources.len());
+    for source in &config.sources {
+        match source {
+            SourceConfig::Mqtt(mqtt) => {
+                let (subscriber, state) = Subscriber::new(self::mqtt::subscriber(mqtt), clock.clone());
+                let address = format!("{}:{}", mqtt.host, mqtt.port);
+                views.push(admin::Source { kind: crate::sources::mqtt::SOURCE, address, state });
+                sources.push(RunnableSource::Mqtt(subscriber));
+            }
+            SourceConfig::MqttListener(settings) => {
+                let listener = Listener::bind(self::mqtt_listener::listener(settings), clock.clone())
+                    .await
+                    .map_err(|cause| AppError::MqttAddress { connector: config.name.clone(), cause })?;
+                let (_state, state) = watch::channel(SourceState::Connected);
+                let address = listener.address().to_string();
+                views.push(admin::Source { kind: crate::sources::mqtt_listener::SOURCE, address, state });
+                sources.push(RunnableSource::MqttListener(listener));
+            }
+        }
+    }
+    Ok((sources, views))
+}
+
+impl RunnableSource {
+    /// Where devices may connect straight to this process.
+    pub(super) fn mqtt_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::MqttListener(listener) => Some(listener.address()),
+            Self::Mqtt(_) => None,
+        }
+    }
+
+    /// Starts it on `tasks`, to run until `stop` and until all it took is answered for.
+    pub(super) fn spawn(self, intake: &Intake, tasks: &TaskTracker, stop: &CancellationToken) {
+        let connector = intake.connector();
+        match self {
+            Self::Mqtt(subscriber) => {
+                tracing::info!(%connector, "subscribing");
+                tasks.spawn(subscriber.run(intake.clone(), stop.clone()));
+            }
+            Self::MqttListener(listener) => {
+                tracing::info!(service = "mqtt", address = %listener.address(), %connector, "listening");
+                tasks.spawn(listener.run(intake.clone(), tasks.clone(), stop.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! From the configuration of the MQTT subscriber to its settings.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::time::Duration;
+
+use crate::app::settings::CONNECT_TIMEOUT;
+use crate::config::{MqttConfig, MqttProtocol};
+use crate::sources::mqtt::{Credentials, Protocol, Quality, SubscriberSettings};
+
+/// How long a broker is asked to keep the session of a source that is away (MQTT 5).
+const SESSION_EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Messages up to this size are read whatever their bound.
+const MESSAGE_BYTES_READ_MIN: usize = 16 << 20;
+/// Topic and properties of a message, and what frames them.
+const PACKET_OVERHEAD_BYTES_MAX: usize = 256 << 10;
+/// Largest packet MQTT has.
+const PACKET_BYTES_MAX: u32 = 268_435_455;
+
+/// What the subscriber is told.
+pub(crate) fn subscriber(mqtt: &MqttConfig) -> SubscriberSettings {
+    SubscriberSettings {
+        host: mqtt.host.clone(),
+        port: mqtt.port,
+        protocol: match mqtt.protocol {
+            MqttProtocol::V3 => Protocol::V3_1_1,
+            MqttProtocol::V5 => Protocol::V5_0,
+        },
+        client_id: mqtt.client_id.clone(),
+        credentials: mqtt.credentials.clone().map(|(username, password)| Credentials { username, password }),
+        topics: mqtt.topics.clone(),
+        quality: Quality::AtLeastOnce,
+        keep_alive: mqtt.keep_alive.max(Duration::from_secs(1)),
+        connect_timeout: CONNECT_TIMEOUT,
+        session_expiry: SESSION_EXPIRY,
+        in_flight_max: NonZeroUsize::new(mqtt.in_flight_max).unwrap_or(NonZeroUsize::MIN),
+        message_bytes_max: mqtt.message_bytes_max,
+        packet_max_bytes: packet_bytes(mqtt.message_bytes_max),
+        backoff_min: Duration::from_millis(250),
+        backoff_max: Duration::from_secs(30),
+    }
+}
+
+/// The packet around a message of the largest size, and more: what is larger than a message may be should still be
+/// taken, if only to be put among the dead letters, because a broker offers it again until it is.
+pub(super) fn packet_bytes(message_bytes_max: usize) -> NonZeroU32 {
+    let bytes = message_bytes_max.max(MESSAGE_BYTES_READ_MIN).saturating_add(PACKET_OVERHEAD_BYTES_MAX);
+    NonZeroU32::new(u32::try_from(bytes).unwrap_or(u32::MAX).min(PACKET_BYTES_MAX)).unwrap_or(NonZeroU32::MIN)
+}

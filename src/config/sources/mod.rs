@@ -1,0 +1,84 @@
+//! Where the messages of a connector come from: a file for each kind of source.
+
+pub(super) mod mqtt;
+pub(super) mod mqtt_listener;
+
+use self::mqtt::{MqttConfig, Sessions};
+use self::mqtt_listener::MqttListenerConfig;
+use super::Place;
+use super::raw::Raw;
+use super::section::{Problems, Section};
+use super::words::words;
+
+/// One source of messages.
+#[derive(Clone, Debug)]
+pub(crate) enum SourceConfig {
+    /// A subscription at a broker.
+    Mqtt(MqttConfig),
+    /// Devices that connect straight to this process.
+    MqttListener(MqttListenerConfig),
+}
+
+/// What `[connector]` says for all sources of a kind.
+pub(super) struct SourceDefaults {
+    mqtt: Raw,
+    mqtt_listener: Raw,
+}
+
+/// What only one source may have.
+#[derive(Default)]
+pub(super) struct Taken {
+    sessions: Sessions,
+}
+
+/// What a source is.
+enum SourceKind {
+    Mqtt,
+    MqttListener,
+    Unknown,
+}
+
+impl SourceDefaults {
+    /// Takes them out of the section `[connector]`.
+    pub(super) fn take(section: &mut Section) -> Self {
+        let empty = || Raw::empty(Place::Line { file: "config/default.toml".into(), line: 1 });
+        let mut of = |kind| section.raw(kind).unwrap_or_else(empty);
+        Self { mqtt: of("mqtt"), mqtt_listener: of("mqtt_listener") }
+    }
+
+    fn of(&self, source: &Raw) -> Raw {
+        match source.text("type") {
+            Some("mqtt") => self.mqtt.clone(),
+            Some("mqtt-listener") => self.mqtt_listener.clone(),
+            Some(_) | None => Raw::empty(source.place.clone()),
+        }
+    }
+}
+
+/// The sources of the connector of this name.
+pub(super) fn sources(
+    section: &mut Section,
+    connector: &str,
+    defaults: &SourceDefaults,
+    taken: &mut Taken,
+    problems: &mut Problems,
+) -> Vec<SourceConfig> {
+    let sections = section.sections("sources", problems, |item| defaults.of(item));
+    if sections.is_empty() {
+        let message = "is missing; a connector needs at least one [[connectors.sources]]".to_owned();
+        problems.push(section.problem("sources", None, message));
+    }
+    taken.sessions.enter(connector);
+    sections.into_iter().filter_map(|section| source(section, taken, problems)).collect()
+}
+
+fn source(mut section: Section, taken: &mut Taken, problems: &mut Problems) -> Option<SourceConfig> {
+    match section.required("type", SourceKind::Unknown, problems) {
+        SourceKind::Mqtt => Some(SourceConfig::Mqtt(mqtt::mqtt(section, &mut taken.sessions, problems))),
+        SourceKind::MqttListener => Some(SourceConfig::MqttListener(mqtt_listener::mqtt_listener(section, problems))),
+        // Which keys such a source has is not known, so none of them can be judged.
+        SourceKind::Unknown => None,
+    }
+}
+
+words!(SourceKind, "\"mqtt\" or \"mqtt-listener\"", "mqtt" => Self::Mqtt, "mqtt-listener" => Self::MqttListener);

@@ -1,0 +1,205 @@
+//! A subscription at an MQTT broker, and what it must be for a broker to take it: one says so only by hanging up, so it is
+//! said here.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::config::section::{Problems, Section};
+use crate::config::words::words;
+use crate::secret::Secret;
+
+/// Largest message that fits, with its topic and properties, into the largest packet MQTT has (256 MiB).
+const MESSAGE_BYTES_MAX: usize = 255 << 20;
+
+/// Longest text MQTT has, in bytes.
+const TEXT_BYTES_MAX: usize = 65_535;
+const KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
+/// MQTT has 16 bits for the seconds.
+const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
+
+/// A subscription at a broker.
+#[derive(Clone, Debug)]
+pub(crate) struct MqttConfig {
+    /// Host name or address of the broker.
+    pub(crate) host: String,
+    /// Its port.
+    pub(crate) port: u16,
+    /// Version of the protocol.
+    pub(crate) protocol: MqttProtocol,
+    /// Topic filters; at least one.
+    pub(crate) topics: Vec<String>,
+    /// Name of the session.
+    pub(crate) client_id: String,
+    /// User and password.
+    pub(crate) credentials: Option<(String, Secret)>,
+    /// Messages taken and not yet acknowledged.
+    pub(crate) in_flight_max: usize,
+    /// Silence after which a ping is sent.
+    pub(crate) keep_alive: Duration,
+    /// Largest message that is taken apart, in bytes of its payload.
+    pub(crate) message_bytes_max: usize,
+}
+
+/// Version of MQTT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MqttProtocol {
+    /// 3.1.1
+    V3,
+    /// 5
+    V5,
+}
+
+/// The sessions at brokers that are spoken for: two clients of one name throw each other out for ever.
+#[derive(Debug, Default)]
+pub(super) struct Sessions {
+    connector: String,
+    /// MQTT sources of that connector so far.
+    count: usize,
+    /// Connectors by host, port and client id.
+    holders: HashMap<(String, u16, String), String>,
+}
+
+impl Sessions {
+    /// What follows belongs to this connector.
+    pub(super) fn enter(&mut self, connector: &str) {
+        connector.clone_into(&mut self.connector);
+        self.count = 0;
+    }
+
+    /// The client id of the next source unless it has one of its own. Names of connectors have no dot.
+    pub(super) fn next_default(&mut self) -> String {
+        self.count = self.count.saturating_add(1);
+        match self.count {
+            1 => format!("vitalwire-{}", self.connector),
+            count => format!("vitalwire-{}.{count}", self.connector),
+        }
+    }
+
+    /// Takes a session; says who has it if it is taken.
+    pub(super) fn clash(&mut self, host: &str, port: u16, client_id: &str) -> Option<String> {
+        let session = (host.to_lowercase(), port, client_id.to_owned());
+        let holder = self.holders.insert(session, self.connector.clone())?;
+        Some(format!(
+            "is taken by another source of connector `{holder}` at the same broker; two clients of one name throw each \
+             other out, so each source needs its own"
+        ))
+    }
+}
+
+/// The subscription in a section.
+pub(super) fn mqtt(mut section: Section, sessions: &mut Sessions, problems: &mut Problems) -> MqttConfig {
+    let default_client_id = sessions.next_default();
+    let mqtt = MqttConfig {
+        host: section.required("host", String::new(), problems),
+        port: section.required("port", 1, problems),
+        protocol: section.required("protocol", MqttProtocol::V3, problems),
+        topics: topics(&mut section, problems),
+        client_id: section.optional("client_id", problems).unwrap_or(default_client_id),
+        credentials: credentials(&mut section, problems),
+        in_flight_max: section.required::<u16>("in_flight_max", 1, problems).into(),
+        keep_alive: section.required("keep_alive", Duration::ZERO, problems),
+        message_bytes_max: message_bytes_max(&mut section, problems),
+    };
+    if mqtt.host.is_empty() {
+        problems.push(section.problem("host", None, "is empty; expected a name or an address".to_owned()));
+    }
+    if let Some(message) = keep_alive_problem(mqtt.keep_alive) {
+        problems.push(section.problem("keep_alive", None, message));
+    }
+    let clash = || sessions.clash(&mqtt.host, mqtt.port, &mqtt.client_id);
+    if let Some(message) = client_id_problem(&mqtt.client_id).or_else(clash) {
+        problems.push(section.problem("client_id", None, message));
+    }
+    section.finish(problems);
+    mqtt
+}
+
+fn topics(section: &mut Section, problems: &mut Problems) -> Vec<String> {
+    let absent = vec!["#".to_owned()];
+    let topics: Vec<String> = section.required("topics", absent, problems);
+    if topics.is_empty() {
+        problems.push(section.problem("topics", None, "is empty; expected at least one topic filter".to_owned()));
+    }
+    for (number, filter) in (1..).zip(&topics) {
+        if let Some(message) = filter_problem(filter) {
+            // Its number rather than itself: nothing that is configured is shown.
+            problems.push(section.problem("topics", None, format!("filter {number} {message}")));
+        }
+    }
+    topics
+}
+
+fn credentials(section: &mut Section, problems: &mut Problems) -> Option<(String, Secret)> {
+    let username: Option<String> = section.optional("username", problems);
+    let password: Option<Secret> = section.optional("password", problems);
+    if username.is_none() && password.is_some() {
+        problems.push(section.problem("password", None, "needs a `username`".to_owned()));
+    }
+    username.map(|username| (username, password.unwrap_or_else(|| Secret::new(String::new()))))
+}
+
+/// The largest message that a source of MQTT takes.
+pub(super) fn message_bytes_max(section: &mut Section, problems: &mut Problems) -> usize {
+    let bytes = section.required("message_bytes_max", 1, problems);
+    if bytes > MESSAGE_BYTES_MAX {
+        let message = format!("expected at most {MESSAGE_BYTES_MAX}, found {bytes}: MQTT has no larger packets");
+        problems.push(section.problem("message_bytes_max", None, message));
+    }
+    bytes
+}
+
+/// What is wrong with a client id. An empty one names no session, and nothing would be kept for it.
+fn client_id_problem(client_id: &str) -> Option<String> {
+    if client_id.is_empty() {
+        return Some("is empty; the broker keeps the session of a source under this name".to_owned());
+    }
+    text_problem(client_id)
+}
+
+/// What is wrong with the time between signs of life.
+fn keep_alive_problem(keep_alive: Duration) -> Option<String> {
+    let fits = (KEEP_ALIVE_MIN..=KEEP_ALIVE_MAX).contains(&keep_alive);
+    let expected = || format!("expected {} to {}", KEEP_ALIVE_MIN.as_millis(), KEEP_ALIVE_MAX.as_millis());
+    (!fits).then(|| format!("{}, found {}: it is sent as seconds in 16 bits", expected(), keep_alive.as_millis()))
+}
+
+/// What is wrong with a topic filter (MQTT 5, 4.7).
+fn filter_problem(filter: &str) -> Option<String> {
+    if filter.is_empty() {
+        return Some("is empty; `#` stands for all topics".to_owned());
+    }
+    let levels: Vec<&str> = filter.split('/').collect();
+    let is_whole = |level: &&str| !level.contains(['+', '#']) || level.len() == 1;
+    if !levels.iter().all(is_whole) {
+        return Some("has a `+` or `#` that is not a whole level, as in `ward/+/pulse` or `ward/#`".to_owned());
+    }
+    let before_last = levels.split_last().map(|(_, before)| before).unwrap_or_default();
+    if before_last.contains(&"#") {
+        return Some("has a `#` that is not its last level, as in `ward/#`".to_owned());
+    }
+    text_problem(filter)
+}
+
+fn text_problem(text: &str) -> Option<String> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Some(format!("is longer than {TEXT_BYTES_MAX} bytes"));
+    }
+    text.contains('\0').then(|| "holds a NUL character, which MQTT does not have".to_owned())
+}
+
+words!(MqttProtocol, "\"3.1.1\" or \"5\"", "3.1.1" => Self::V3, "5" => Self::V5);
+
+#[cfg(test)]
+mod tests {
+    use super::filter_problem;
+
+    #[test]
+    fn filters_are_judged_as_brokers_do() {
+        for good in ["a", "#", "+", "a/+/c", "a/#", "/", "$share/g/a/#", "a//b"] {
+            assert_eq!(filter_problem(good), None, "{good}");
+        }
+        for bad in ["", "a+", "a/b#", "#/a", "a/#/b", "a/+b", "a\0"] {
+            assert!(filter_problem(bad).is_some(), "{bad}");
+        }
+    }
+}
