@@ -58,10 +58,10 @@ impl Link {
     }
 
     fn v3_1_1(target: &Target, window: u16, client_id: String) -> Self {
-        let mut options = rumqttc::MqttOptions::new(client_id, &target.host, target.port);
+        let mut options = rumqttc::MqttOptions::new(client_id, &target.address.host, target.address.port);
         let packet_max = usize::try_from(PACKET_MAX_BYTES).unwrap_or(usize::MAX);
         options.set_keep_alive(KEEP_ALIVE).set_inflight(window).set_max_packet_size(packet_max, packet_max);
-        if let Some((username, password)) = &target.login {
+        if let Some((username, password)) = &target.address.login {
             options.set_credentials(username, password.expose());
         }
         let (client, mut events) = rumqttc::AsyncClient::new(options, requests_max(window));
@@ -74,13 +74,13 @@ impl Link {
     }
 
     fn v5_0(target: &Target, window: u16, client_id: String) -> Self {
-        let mut options = v5::MqttOptions::new(client_id, &target.host, target.port);
+        let mut options = v5::MqttOptions::new(client_id, &target.address.host, target.address.port);
         options
             .set_keep_alive(KEEP_ALIVE)
             .set_connection_timeout(CONNECT_TIMEOUT_SECS)
             .set_network_options(network_options())
             .set_outgoing_inflight_upper_limit(window);
-        if let Some((username, password)) = &target.login {
+        if let Some((username, password)) = &target.address.login {
             options.set_credentials(username, password.expose());
         }
         let (client, events) = v5::AsyncClient::new(options, requests_max(window));

@@ -9,13 +9,13 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Repeat, SendError, SendOptions, SendReport, send};
 use crate::clock::Clock;
 use crate::model::Tracked;
 use crate::model::envelope::Envelope;
 use crate::model::intake::{Intake, Witness};
 use crate::model::receipt::{Outcome, Receipt, Settle};
 use crate::model::room::Room;
+use crate::send::{Repeat, SendError, SendOptions, send};
 use crate::sources::mqtt_listener::{Listener, ListenerSettings};
 
 struct Claims;
@@ -121,10 +121,4 @@ async fn a_broker_that_is_not_there_is_said_at_once() {
     let error = send(options(&directory, 1, "mqtt://ann:secret@127.0.0.1:1/t".to_owned())).await.unwrap_err();
     assert!(matches!(error, SendError::Unreachable { .. }));
     assert!(error.to_string().starts_with("cannot reach the broker at 127.0.0.1:1: "), "{error}");
-}
-
-#[test]
-fn a_report_says_count_time_and_rate() {
-    let report = SendReport { acknowledged: 26_084, elapsed: Duration::from_millis(3_200) };
-    assert_eq!(report.to_string(), "26084 messages acknowledged in 3.2 s (8151/s)");
 }

@@ -1,7 +1,6 @@
 //! Which messages are still to be published, on their way, or acknowledged. Pure: it sees numbers only.
 //!
-//! Messages are numbered from 0; with repetition the numbers go on past the end of the file. A connection that is lost
-//! puts all that was on its way back to the front: at least once, in order.
+//! A connection that is lost puts all that was on its way back to the front: at least once, in order.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 
