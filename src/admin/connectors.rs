@@ -147,7 +147,7 @@ fn ledger(snapshot: &Snapshot) -> Value {
 pub(super) async fn list(State(state): State<AdminState>) -> Response {
     let now = state.clock.now();
     let connectors: Vec<Value> =
-        state.connectors.iter().map(|connector| Value::Object(connector.summary(now))).collect();
+        state.connectors().iter().map(|connector| Value::Object(connector.summary(now))).collect();
     axum::Json(json!({ "connectors": connectors })).into_response()
 }
 
@@ -171,13 +171,14 @@ pub(super) async fn retry(State(state): State<AdminState>, Path(name): Path<Stri
 }
 
 /// The connector of this name.
-pub(super) fn find<'a>(state: &'a AdminState, name: &str) -> Option<&'a Connector> {
-    state.connectors.iter().find(|connector| connector.name.as_ref() == name)
+pub(super) fn find(state: &AdminState, name: &str) -> Option<Arc<Connector>> {
+    state.connectors().iter().find(|connector| connector.name.as_ref() == name).cloned()
 }
 
 /// There is no such connector.
 pub(super) fn unknown(state: &AdminState, name: &str) -> Refusal {
-    let known: Vec<&str> = state.connectors.iter().map(|connector| connector.name.as_ref()).collect();
+    let connectors = state.connectors();
+    let known: Vec<&str> = connectors.iter().map(|connector| connector.name.as_ref()).collect();
     let message = format!("there is no connector `{name}`; there are: {}", known.join(", "));
     Refusal { status: StatusCode::NOT_FOUND, message }
 }

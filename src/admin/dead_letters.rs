@@ -1,5 +1,7 @@
 //! Dead letters of a connector: looked at, replayed, discarded.
 
+use std::sync::Arc;
+
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Path, Query, State};
@@ -108,7 +110,7 @@ fn known_stage(stage: Option<String>) -> Result<Option<String>, Refusal> {
     }
 }
 
-fn known_connector<'a>(state: &'a AdminState, name: &str) -> Result<&'a Connector, Refusal> {
+fn known_connector(state: &AdminState, name: &str) -> Result<Arc<Connector>, Refusal> {
     find(state, name).ok_or_else(|| unknown(state, name))
 }
 
@@ -234,7 +236,8 @@ pub(super) async fn replay_one(
     Path((name, id)): Path<(String, String)>,
 ) -> Result<Response, Refusal> {
     let whole = known_letter(&state, &name, &id).await?;
-    begin(known_connector(&state, &name)?, Selection::of(vec![whole.entry.id])).await
+    let connector = known_connector(&state, &name)?;
+    begin(&connector, Selection::of(vec![whole.entry.id])).await
 }
 
 /// Replays the messages of selected letters.
@@ -244,7 +247,7 @@ pub(super) async fn replay(
     body: Bytes,
 ) -> Result<Response, Refusal> {
     let connector = known_connector(&state, &name)?;
-    begin(connector, Selected::parse(&body)?).await
+    begin(&connector, Selected::parse(&body)?).await
 }
 
 async fn begin(connector: &Connector, selection: Selection) -> Result<Response, Refusal> {

@@ -6,7 +6,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
-use super::{AdminState, Connector, error};
+use super::{AdminState, error};
 
 /// The process answers. A supervisor restarts it when it does not.
 pub(super) async fn live() -> Response {
@@ -19,8 +19,9 @@ pub(super) async fn ready(State(state): State<AdminState>) -> Response {
     if state.dead_letters.count("").await.is_err() {
         return error(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer");
     }
+    let connectors = state.connectors();
     let connectors: serde_json::Map<_, _> =
-        state.connectors.iter().map(|connector| (connector.name.to_string(), connector.status().into())).collect();
+        connectors.iter().map(|connector| (connector.name.to_string(), connector.status().into())).collect();
     axum::Json(json!({ "status": "ready", "connectors": connectors })).into_response()
 }
 
@@ -28,7 +29,8 @@ pub(super) async fn ready(State(state): State<AdminState>) -> Response {
 pub(super) async fn metrics(State(state): State<AdminState>) -> Response {
     match &state.metrics {
         Some(metrics) => {
-            state.connectors.iter().for_each(Connector::gauge);
+            // Looked at while the gauges are set, so that one that goes has the last word about its own.
+            state.connectors.borrow().iter().for_each(|connector| connector.gauge());
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], metrics.render()).into_response()
         }
         None => error(StatusCode::NOT_FOUND, "metrics are not collected in this process"),

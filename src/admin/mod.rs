@@ -22,23 +22,34 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::json;
+use tokio::sync::watch;
 
 use crate::clock::Clock;
 use crate::dead_letters::DeadLetters;
 
 pub(crate) use self::connectors::{Connector, Source};
 
+/// The connectors there are at a moment, in the order of the configuration.
+pub(crate) type Connectors = Arc<[Arc<Connector>]>;
+
 /// What can be looked at. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct AdminState {
-    /// The connectors, in the order of the configuration.
-    pub(crate) connectors: Arc<[Connector]>,
+    /// The connectors, now and from now on.
+    pub(crate) connectors: watch::Receiver<Connectors>,
     /// The dead letters of all of them.
     pub(crate) dead_letters: DeadLetters,
     /// What time it is.
     pub(crate) clock: Clock,
     /// The metrics of the process; `None` when another part of the process collects them.
     pub(crate) metrics: Option<PrometheusHandle>,
+}
+
+impl AdminState {
+    /// The connectors there are now.
+    fn connectors(&self) -> Connectors {
+        Arc::clone(&self.connectors.borrow())
+    }
 }
 
 /// The surface for operators.

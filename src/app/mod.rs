@@ -4,7 +4,7 @@
 //! way data does: sources stop and answer for what they took, each stage sees its inbox end and finishes, the
 //! settlements are counted, and at last the FHIR service, which all of them needed, goes.
 
-mod connector;
+mod connectors;
 mod error;
 mod host_names;
 mod http;
@@ -20,10 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::connector::RunnableConnector;
+use self::connectors::{Connectors, RunnableConnector, Shared};
 use self::http::HttpServer;
 use crate::admin;
 use crate::clock::Clock;
@@ -37,7 +38,7 @@ use crate::fhir::terminology;
 use crate::resolve::Freshness;
 use crate::settlements;
 
-pub(crate) use self::connector::open_mapping;
+pub(crate) use self::connectors::open_mapping;
 pub(crate) use self::error::AppError;
 pub(crate) use self::settings::{Exposure, check_exposure, client};
 pub(crate) use self::sources::subscriber;
@@ -48,8 +49,9 @@ const SCHEMAS: [crate::database::Schema; 3] = [fhir::store::sqlite::SCHEMA, dead
 /// The whole product, ready to run.
 pub(crate) struct App {
     http: HttpServer,
-    connectors: Vec<RunnableConnector>,
-    views: Arc<[admin::Connector]>,
+    connectors: Connectors,
+    /// Those that the configuration names.
+    first: Vec<RunnableConnector>,
     dead_letters: DeadLetters,
     database: Database,
     /// Cancelled when the grace period is over: whoever still waits for a server gives up.
@@ -68,7 +70,7 @@ impl App {
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, AppError> {
         settings::check_exposure(&config, exposure)?;
-        let mappings = connector::open_mappings(&config.connectors)?;
+        let mappings = connectors::open_mappings(&config.connectors)?;
         let clock = Clock::default();
         let database = Database::open(&config.data_dir, &SCHEMAS).map_err(AppError::Database)?;
         let freshness = Arc::new(Freshness::new());
@@ -80,31 +82,21 @@ impl App {
         let dead_letters = DeadLetters::new(database.clone(), give_up.clone());
         let http =
             HttpServer::bind(&config.http, config.shutdown_grace, exposure, Arc::new(store), clock.clone()).await?;
-        let mut connectors = Vec::with_capacity(config.connectors.len());
-        let mut views = Vec::with_capacity(config.connectors.len());
-        for (settings, mappings) in config.connectors.into_iter().zip(mappings) {
-            let parts = connector::Parts {
-                database: &database,
-                dead_letters: &dead_letters,
-                clock: &clock,
-                give_up: &give_up,
-                own_fhir: http.fhir_url(),
-                public_url: config.http.fhir.public_url.as_ref(),
-                freshness: &freshness,
-            };
-            let (connector, view) = connector::build(settings, mappings, parts).await?;
-            connectors.push(connector);
-            views.push(view);
-        }
-        let views: Arc<[admin::Connector]> = views.into();
-        let admin = admin::AdminState {
-            connectors: Arc::clone(&views),
+        let shared = Shared {
+            database: database.clone(),
             dead_letters: dead_letters.clone(),
             clock: clock.clone(),
-            metrics,
+            give_up: give_up.clone(),
+            own_fhir: http.fhir_url(),
+            public_url: config.http.fhir.public_url,
+            freshness,
         };
+        let mut connectors = Connectors::new(shared);
+        let first = connectors.build(config.connectors, mappings).await?;
+        let admin =
+            admin::AdminState { connectors: connectors.views(), dead_letters: dead_letters.clone(), clock, metrics };
         let http = http.with_admin(admin);
-        Ok(Self { http, connectors, views, dead_letters, database, give_up, grace: config.shutdown_grace })
+        Ok(Self { http, connectors, first, dead_letters, database, give_up, grace: config.shutdown_grace })
     }
 
     /// Where HTTP is served.
@@ -114,12 +106,12 @@ impl App {
 
     /// Where devices may connect straight to this process, over all connectors.
     pub(crate) fn mqtt_addresses(&self) -> Vec<SocketAddr> {
-        self.connectors.iter().flat_map(RunnableConnector::mqtt_addresses).collect()
+        self.first.iter().flat_map(RunnableConnector::mqtt_addresses).collect()
     }
 
-    /// What can be seen of the connectors while they run.
-    pub(crate) fn connectors(&self) -> Arc<[admin::Connector]> {
-        Arc::clone(&self.views)
+    /// What can be seen of the connectors, now and from now on.
+    pub(crate) fn connectors(&self) -> watch::Receiver<admin::Connectors> {
+        self.connectors.views()
     }
 
     /// The dead letters of all connectors.
@@ -131,14 +123,12 @@ impl App {
     ///
     /// # Errors
     /// When the grace period ended before all was stored; what was not stored then was not acknowledged either.
-    pub(crate) async fn run(self, stop: CancellationToken) -> Result<(), AppError> {
-        let tasks = TaskTracker::new();
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), AppError> {
+        let tasks = self.connectors.tasks();
         let http_stop = CancellationToken::new();
         let http = self.http.run(http_stop.clone());
         let drained = async {
-            for connector in self.connectors {
-                connector.spawn(&tasks, &stop);
-            }
+            self.connectors.start(self.first, &stop);
             tasks.close();
             tracing::info!("ready");
             stop.cancelled().await;

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::{Failure, app_failure, config_failure, say, stop_on_signal};
-use crate::admin::Connector;
+use crate::admin::Connectors;
 use crate::app::{App, AppError, Exposure};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -53,7 +53,7 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let app = build(&arguments).await?;
     let stop = CancellationToken::new();
     stop_on_signal(&stop)?;
-    let connectors = app.connectors();
+    let connectors = Arc::clone(&app.connectors().borrow());
     let (Some(mqtt), [connector]) = (app.mqtt_addresses().first().copied(), connectors.as_ref()) else {
         return Err(Failure::Other("the demo's connector is not as configured".to_owned()));
     };
@@ -135,7 +135,7 @@ Ctrl-C stores what is under way and stops.
 }
 
 /// Tells how many messages there are: on one line of a terminal, on a line of its own in a pipe.
-async fn tell_progress(connectors: Arc<[Connector]>, dead_letters: DeadLetters, stop: CancellationToken) {
+async fn tell_progress(connectors: Connectors, dead_letters: DeadLetters, stop: CancellationToken) {
     let terminal = std::io::stdout().is_terminal();
     let period = if terminal { TERMINAL_PROGRESS } else { PIPE_PROGRESS };
     let mut ticks = tokio::time::interval_at(Instant::now() + period, period);

@@ -66,6 +66,11 @@ impl DeadLetters {
         Self { database, under_way: UnderWay::default(), give_up }
     }
 
+    /// The same letters, for one whose refused writes are not tried again after this `give_up`.
+    pub(crate) fn giving_up_with(&self, give_up: CancellationToken) -> Self {
+        Self { give_up, ..self.clone() }
+    }
+
     /// Runs until the inbox closes: records letters and completes their receipts.
     pub(crate) async fn run(self, mut inbox: mpsc::Receiver<Vec<Tracked<DeadLetter>>>) {
         let mut arrived = Vec::new();

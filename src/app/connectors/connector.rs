@@ -8,10 +8,10 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use super::pipeline::Pipeline;
-use super::sources::{self, RunnableSource};
-use super::{AppError, settings};
 use crate::admin;
+use crate::app::pipeline::Pipeline;
+use crate::app::sources::{self, RunnableSource};
+use crate::app::{AppError, settings};
 use crate::client::{FhirClient, Link};
 use crate::clock::Clock;
 use crate::config::ConnectorConfig;
@@ -25,18 +25,26 @@ use crate::settlements::Settlements;
 use crate::telemetry::meters::expose_rare;
 
 /// What the connectors of a process share.
-pub(super) struct Parts<'a> {
-    pub(super) database: &'a Database,
-    pub(super) dead_letters: &'a DeadLetters,
-    pub(super) clock: &'a Clock,
-    pub(super) give_up: &'a CancellationToken,
-    pub(super) own_fhir: Url,
-    pub(super) public_url: Option<&'a Url>,
-    pub(super) freshness: &'a Arc<Freshness>,
+pub(crate) struct Shared {
+    /// Where ledgers are kept.
+    pub(crate) database: Database,
+    /// Those of all connectors.
+    pub(crate) dead_letters: DeadLetters,
+    /// What time it is.
+    pub(crate) clock: Clock,
+    /// Cancelled when all that wait for a server are to give up; each connector has a token of its own below it.
+    pub(crate) give_up: CancellationToken,
+    /// The FHIR service in this process.
+    pub(crate) own_fhir: Url,
+    /// How clients call that.
+    pub(crate) public_url: Option<Url>,
+    /// Which identities were written lately.
+    pub(crate) freshness: Arc<Freshness>,
 }
 
 /// A connector ready to run.
-pub(super) struct RunnableConnector {
+pub(crate) struct RunnableConnector {
+    view: Arc<admin::Connector>,
     pipeline: Pipeline,
     dead_letters: DeadLetters,
     settlements: Settlements,
@@ -44,8 +52,14 @@ pub(super) struct RunnableConnector {
     replayer: Replayer,
 }
 
+/// A connector that runs.
+pub(super) struct Running {
+    /// All that it does.
+    tasks: TaskTracker,
+}
+
 /// Loads the mappings of all connectors, so that every problem of every file is told at once.
-pub(super) fn open_mappings(connectors: &[ConnectorConfig]) -> Result<Vec<MappingStore>, AppError> {
+pub(crate) fn open_mappings(connectors: &[ConnectorConfig]) -> Result<Vec<MappingStore>, AppError> {
     let mut opened = Vec::with_capacity(connectors.len());
     let mut problems = Vec::new();
     for connector in connectors {
@@ -72,24 +86,25 @@ pub(crate) fn open_mapping(connector: &ConnectorConfig) -> Result<(MappingStore,
         .map_err(|cause| AppError::mappings(&connector.name, cause))
 }
 
-/// Opens what the connector needs and binds its ports.
+/// Opens what the connector needs beside its ledger, and binds its ports.
 pub(super) async fn build(
     config: ConnectorConfig,
     mappings: MappingStore,
-    parts: Parts<'_>,
-) -> Result<(RunnableConnector, admin::Connector), AppError> {
+    settlements: Settlements,
+    shared: &Shared,
+) -> Result<RunnableConnector, AppError> {
     let name: Arc<str> = Arc::from(config.name.as_str());
-    let clock = parts.clock;
-    let settlements = Settlements::open(parts.database.clone(), Arc::clone(&name)).await.map_err(AppError::Ledger)?;
-    let client = FhirClient::new(&settings::client(&config, parts.own_fhir))
+    let (clock, give_up) = (&shared.clock, shared.give_up.child_token());
+    let client = FhirClient::new(&settings::client(&config, shared.own_fhir.clone()))
         .map_err(|cause| AppError::Client { connector: config.name.clone(), cause })?;
-    let link = Arc::new(Link::new(Arc::clone(&name), client, settings::link(&config), parts.give_up.clone()));
+    let link = Arc::new(Link::new(Arc::clone(&name), client, settings::link(&config), give_up.clone()));
     let unmatched = Arc::new(Shapes::default());
     expose_rare(&name);
     let (sources, source_views) = sources::build(&config, clock).await?;
-    let replays = Replays::new(Arc::clone(&name), parts.dead_letters.clone(), clock.clone());
+    let dead_letters = shared.dead_letters.giving_up_with(give_up.clone());
+    let replays = Replays::new(Arc::clone(&name), dead_letters.clone(), clock.clone());
     let view = admin::Connector {
-        name: Arc::clone(&name),
+        name,
         settlements: settlements.clone(),
         state: link.state(),
         hurry: link.hurry(),
@@ -99,39 +114,53 @@ pub(super) async fn build(
         unmatched: Arc::clone(&unmatched),
         replays: replays.clone(),
     };
-    let resolve = settings::resolve(&config, parts.public_url);
-    let resolve = Resolve::new(resolve, Arc::clone(&link), clock.clone(), Arc::clone(parts.freshness));
-    let pipeline = Pipeline::new(&config, mappings, resolve, link, unmatched, clock, parts.give_up.clone());
-    let dead_letters = parts.dead_letters.clone();
-    let replayer = Replayer::new(replays, sources::message_bytes_max(&config), parts.give_up.clone());
-    Ok((RunnableConnector { pipeline, dead_letters, settlements, sources, replayer }, view))
+    let resolve = settings::resolve(&config, shared.public_url.as_ref());
+    let resolve = Resolve::new(resolve, Arc::clone(&link), clock.clone(), Arc::clone(&shared.freshness));
+    let pipeline = Pipeline::new(&config, mappings, resolve, link, unmatched, clock, give_up.clone());
+    let replayer = Replayer::new(replays, sources::message_bytes_max(&config), give_up.clone());
+    Ok(RunnableConnector { view: Arc::new(view), pipeline, dead_letters, settlements, sources, replayer })
 }
 
 impl RunnableConnector {
     /// Where devices may connect straight to this process.
-    pub(super) fn mqtt_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+    pub(crate) fn mqtt_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.sources.iter().filter_map(RunnableSource::mqtt_address)
     }
 
-    /// Starts the stages, and then the sources, on `tasks`. The sources stop with `stop`, every stage when its inbox
-    /// ends, and the settlements after the last of them.
-    pub(super) fn spawn(self, tasks: &TaskTracker, stop: &CancellationToken) {
+    /// What can be seen of it.
+    pub(super) fn view(&self) -> Arc<admin::Connector> {
+        Arc::clone(&self.view)
+    }
+
+    /// Starts the stages, and then the sources. The sources stop with `stop`, every stage when its inbox ends, and the
+    /// settlements after the last of them.
+    pub(super) fn start(self, stop: CancellationToken) -> Running {
         let (letters_in, letters) = mpsc::channel(settings::LETTER_BATCHES_MAX);
         let stages = TaskTracker::new();
         let intake = self.pipeline.spawn(self.settlements.witness(), letters_in, &stages);
         for source in self.sources {
-            source.spawn(&intake, &stages, stop);
+            source.spawn(&intake, &stages, &stop);
         }
         stages.spawn(self.replayer.run(intake, stop.clone()));
         stages.spawn(self.dead_letters.run(letters));
         stages.close();
 
         // Sources wait for their acknowledgements, which the settlements release: they go on until all else has ended.
-        let settled = CancellationToken::new();
+        let (tasks, settled) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(self.settlements.run(settled.clone()));
         tasks.spawn(async move {
             stages.wait().await;
             settled.cancel();
         });
+        tasks.close();
+        Running { tasks }
+    }
+}
+
+impl Running {
+    /// Waits until it has stopped and all that it took has ended.
+    pub(super) fn ended(&self) -> impl Future<Output = ()> + use<> {
+        let tasks = self.tasks.clone();
+        async move { tasks.wait().await }
     }
 }
