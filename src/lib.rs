@@ -96,6 +96,8 @@ mod database;
 
 mod json;
 
+mod codings;
+
 mod clock;
 
 mod secret;

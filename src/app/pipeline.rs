@@ -27,7 +27,7 @@ pub(super) struct Pipeline {
     resolve: Resolve,
     deliver: Deliver,
     queue_max: usize,
-    in_flight_bytes_max: usize,
+    room: Arc<Room>,
 }
 
 impl Pipeline {
@@ -43,14 +43,15 @@ impl Pipeline {
         give_up: CancellationToken,
     ) -> Self {
         let versions = mappings.versions();
+        let room = Room::new(config.in_flight_bytes_max);
         Self {
             connector: Arc::clone(link.connector()),
-            normalize: Normalize::new(mappings, clock.clone(), unmatched, give_up),
+            normalize: Normalize::new(mappings, clock.clone(), unmatched, Arc::clone(&room), give_up),
             group: Group::new(settings::group(config)),
             resolve,
             deliver: Deliver::new(settings::deliver(config), versions, link, clock.clone()),
             queue_max: config.queue_max,
-            in_flight_bytes_max: config.in_flight_bytes_max,
+            room,
         }
     }
 
@@ -65,6 +66,6 @@ impl Pipeline {
         tasks.spawn(self.group.run(measurements, groups_in));
         tasks.spawn(self.resolve.run(groups, resolved_in, letters.clone()));
         tasks.spawn(self.deliver.run(resolved, letters, tasks.clone()));
-        Intake::new(self.connector, witness, Room::new(self.in_flight_bytes_max), envelopes_in)
+        Intake::new(self.connector, witness, self.room, envelopes_in)
     }
 }

@@ -116,7 +116,7 @@ async fn letters_of_an_earlier_version_keep_their_payload_and_can_be_replayed() 
     assert_eq!(shown, [(2, 4, b"[1]".as_slice()), (1, 3, b"{}")]);
     let kept = letters.take(vec![1, 2]).await.unwrap();
     assert_eq!((kept[1].body.as_ref(), kept[1].properties.as_str(), kept[1].position), (b"[1]".as_slice(), "{}", 4));
-    assert_eq!(kept[1].enqueued_at, Timestamp::from_second(1).unwrap());
+    assert_eq!((kept[1].enqueued_at, kept[1].split_arrays), (Timestamp::from_second(1).unwrap(), false));
     letters.record(vec![letter("wards", 9)]).await.unwrap();
     assert_eq!(list(&letters, Selection::default()).await.entries[0].id, 3);
 }

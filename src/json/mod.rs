@@ -5,6 +5,7 @@
 //! FHIR service may not turn a decimal into a float. Parsing is strict RFC 8259 (rule EV-5), nested at most 128 deep.
 //! Of members with the same name the last one wins and keeps the place of the first (rule EV-6).
 
+pub(crate) mod elements;
 mod lax;
 mod pretty;
 pub(crate) mod tree;

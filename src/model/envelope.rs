@@ -13,6 +13,8 @@ pub(crate) struct Envelope {
     pub(crate) body: Bytes,
     /// Largest body, in bytes, that its source is to take; a larger one is not looked into.
     pub(crate) body_bytes_max: usize,
+    /// Whether a body that is an array is taken apart, each element mapped as a body of its own.
+    pub(crate) split_arrays: bool,
     /// Set by the sender; MQTT 5 user properties, Kafka headers (EV-9).
     pub(crate) properties: Map<String, Value>,
     /// Set by the broker and the source: topic, QoS, partition, arrival time (EV-9, EV-10).

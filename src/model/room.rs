@@ -41,7 +41,7 @@ impl Room {
     }
 
     /// Takes room for a message of so many bytes, for as long as its body is held by anyone.
-    pub(super) fn take(self: &Arc<Self>, body: Bytes, bytes: usize) -> Bytes {
+    pub(crate) fn take(self: &Arc<Self>, body: Bytes, bytes: usize) -> Bytes {
         let taken = self.free.forget_permits(bytes);
         self.owed.fetch_add(bytes.saturating_sub(taken), Ordering::AcqRel);
         Bytes::from_owner(Held { body, bytes, room: Arc::clone(self) })

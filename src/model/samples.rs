@@ -36,6 +36,7 @@ impl Heard {
 pub(crate) fn envelope(position: u64, body: &str) -> Envelope {
     Envelope {
         body_bytes_max: usize::MAX,
+        split_arrays: false,
         body: Bytes::copy_from_slice(body.as_bytes()),
         properties: serde_json::Map::new(),
         system_properties: serde_json::Map::new(),

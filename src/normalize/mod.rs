@@ -4,6 +4,7 @@
 //! each failure gets a share of its message's receipt, so the message ends when all that came of it has ended. One task
 //! does it all, in order of arrival, so that the readings of a device stay in order.
 
+mod payload;
 mod shapes;
 
 use std::sync::Arc;
@@ -21,6 +22,7 @@ use crate::model::dead_letter::{Cause, DeadLetter, LetterBox, Stage};
 use crate::model::envelope::Envelope;
 use crate::model::group::{Contribution, GroupKey, Keyed, Period};
 use crate::model::receipt::{Outcome, Receipt};
+use crate::model::room::Room;
 use crate::telemetry::meters::NormalizeMeters;
 
 pub(crate) use self::shapes::Shapes;
@@ -35,6 +37,7 @@ pub(crate) struct Normalize {
     mappings: MappingStore,
     clock: Clock,
     unmatched: Arc<Shapes>,
+    room: Arc<Room>,
     give_up: CancellationToken,
     meters: NormalizeMeters,
 }
@@ -47,16 +50,17 @@ struct Yield {
 }
 
 impl Normalize {
-    /// The stage with its mappings; messages that match no template are counted in `unmatched`. `give_up` ends the wait
-    /// for mappings that are refused.
+    /// The stage with its mappings; messages that match no template are counted in `unmatched`. What is unpacked and
+    /// stays in memory takes `room`; `give_up` ends the wait for mappings that are refused.
     pub(crate) fn new(
         mappings: MappingStore,
         clock: Clock,
         unmatched: Arc<Shapes>,
+        room: Arc<Room>,
         give_up: CancellationToken,
     ) -> Self {
         let meters = NormalizeMeters::new(mappings.connector());
-        Self { mappings, clock, unmatched, give_up, meters }
+        Self { mappings, clock, unmatched, room, give_up, meters }
     }
 
     /// Runs until the inbox closes. When a later stage has ended, what is in hand is abandoned.
@@ -125,34 +129,79 @@ impl Normalize {
         yielded: &mut Yield,
     ) {
         let envelope = Arc::new(envelope);
-        if let Some(failure) = too_large(&envelope) {
+        if let Err(failure) = self.read(version, &envelope, &receipt, yielded) {
             return yielded.letters.push(self.letter(version, failure, &envelope, receipt));
         }
-        let extraction = match version.mappings.extract(&envelope) {
-            Ok(extraction) => extraction,
-            Err(failure) => return yielded.letters.push(self.letter(version, failure, &envelope, receipt)),
+        receipt.hand_on();
+    }
+
+    /// Takes up shares of a receipt for all that comes of the message.
+    ///
+    /// # Errors
+    /// When nothing does, because it cannot be read as a whole.
+    fn read(
+        &self,
+        version: &Version,
+        envelope: &Arc<Envelope>,
+        receipt: &Receipt,
+        yielded: &mut Yield,
+    ) -> Result<(), Failure> {
+        if let Some(failure) = too_large(envelope) {
+            return Err(failure);
+        }
+        let unpacked = payload::unpacked(envelope, &self.room)?;
+        let plain = unpacked.as_ref().unwrap_or(envelope);
+        let Some(elements) = payload::taken_apart(plain)? else {
+            return self.extract(version, (envelope, plain), receipt, yielded);
         };
+        if elements.is_empty() {
+            self.drop_unmatched(plain, receipt);
+        }
+        for body in elements {
+            let element = Arc::new(payload::element(plain, body));
+            if let Err(failure) = self.extract(version, (&element, &element), receipt, yielded) {
+                yielded.letters.push(self.letter(version, failure, &element, receipt.share()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs the mapping on `plain`, which is `envelope` unpacked.
+    fn extract(
+        &self,
+        version: &Version,
+        (envelope, plain): (&Arc<Envelope>, &Envelope),
+        receipt: &Receipt,
+        yielded: &mut Yield,
+    ) -> Result<(), Failure> {
+        let extraction = version.mappings.extract(plain)?;
         if extraction.measurements.is_empty() && extraction.failures.is_empty() {
-            self.unmatched.count(&envelope.body);
-            self.meters.event_dropped();
-            return receipt.complete(Outcome::Unmatched);
+            self.drop_unmatched(plain, receipt);
+            return Ok(());
         }
         self.count_omitted(&extraction);
         let (measurements, failures) = extraction.into_groupable();
         for failure in failures {
-            yielded.letters.push(self.letter(version, failure, &envelope, receipt.share()));
+            yielded.letters.push(self.letter(version, failure, envelope, receipt.share()));
         }
         for (measurement, period) in measurements {
             let contribution = Contribution {
                 measurement,
                 mapping_version: version.number,
                 mapping: Arc::clone(version.mappings.fingerprint()),
-                envelope: Arc::clone(&envelope),
+                envelope: Arc::clone(envelope),
                 receipt: receipt.share(),
             };
             yielded.measurements.push(keyed(contribution, period));
         }
-        receipt.hand_on();
+        Ok(())
+    }
+
+    /// Counts what matches nothing.
+    fn drop_unmatched(&self, plain: &Envelope, receipt: &Receipt) {
+        self.unmatched.count(&plain.body);
+        self.meters.event_dropped();
+        receipt.share().complete(Outcome::Unmatched);
     }
 
     /// Counts optional values left out because a function failed (JM-21), which is the only reason there is.

@@ -1,3 +1,4 @@
+use std::io::Write as _;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -12,6 +13,7 @@ use crate::model::Tracked;
 use crate::model::dead_letter::{DeadLetter, Stage};
 use crate::model::envelope::Envelope;
 use crate::model::receipt::{Outcome, Settlement};
+use crate::model::room::Room;
 use crate::model::samples::{Heard, envelope};
 use crate::telemetry::meters::{recorder, value_of};
 
@@ -54,7 +56,7 @@ async fn run_at(
         envelopes_in.send(Tracked { value: envelope, receipt }).await.unwrap();
     }
     drop(envelopes_in);
-    Normalize::new(mappings, clock, Arc::clone(shapes), CancellationToken::new())
+    Normalize::new(mappings, clock, Arc::clone(shapes), Room::new(1), CancellationToken::new())
         .run(inbox, measurements_in, letters_in)
         .await;
     let (mut count, mut kept) = (0, Vec::new());
@@ -134,6 +136,84 @@ async fn dm_37_the_letters_of_one_message_have_a_bound_and_the_last_counts_the_o
     assert_eq!((count, letters.len()), (0, FAILURES_TOLD_MAX + 1));
     assert_eq!(letters[FAILURES_TOLD_MAX].reason, "900 more failures in this message, which are not told one by one");
     assert_eq!(ends, [Settlement::Settled(Outcome::DeadLettered)]);
+}
+
+fn packed(payload: &str) -> bytes::Bytes {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(payload.as_bytes()).unwrap();
+    encoder.finish().unwrap().into()
+}
+
+/// Room for a message that does not become smaller by being packed.
+const BYTES_MAX: usize = 100;
+
+/// A message whose sender says how its payload is packed.
+fn coded(position: u64, coding: &str, body: bytes::Bytes) -> Envelope {
+    let mut envelope = envelope(position, "");
+    envelope.properties.insert("Content-Encoding".to_owned(), coding.into());
+    Envelope { body, body_bytes_max: BYTES_MAX, ..envelope }
+}
+
+#[tokio::test]
+async fn a_payload_is_unpacked_as_its_sender_says_and_kept_as_received_when_it_cannot_be() {
+    let good = coded(1, "GZIP", packed(GOOD));
+    let bomb = coded(2, "gzip", packed(&" ".repeat(BYTES_MAX + 1)));
+    let envelopes = vec![
+        good,
+        bomb.clone(),
+        coded(3, "gzip", GOOD.into()),
+        coded(4, "br", packed(GOOD)),
+        coded(5, "identity", GOOD.into()),
+        coded(6, "gzip", packed(r#"{"hr": 1}"#)),
+    ];
+    let (count, letters, ends) = run_envelopes(envelopes, &Arc::default()).await;
+    let [stored, dead] = [Outcome::Stored, Outcome::DeadLettered].map(Settlement::Settled);
+    assert_eq!((count, ends), (2, vec![stored, dead, dead, dead, stored, dead]));
+    let told: Vec<_> = letters.iter().map(|letter| (letter.envelope.origin.position, letter.code)).collect();
+    let expected = [
+        (2, "InvalidDataFormatException"),
+        (3, "InvalidDataFormatException"),
+        (4, "CompressionNotSupportedException"),
+        (6, "IncompatibleDataException"),
+    ];
+    assert_eq!(told, expected);
+    assert!(letters[0].reason.contains("`message_bytes_max` of its source"), "{}", letters[0].reason);
+    // A replay reads them as they came.
+    assert_eq!((&letters[0].envelope.body, &letters[0].envelope.properties), (&bomb.body, &bomb.properties));
+    assert_eq!(letters[3].envelope.body, packed(r#"{"hr": 1}"#));
+}
+
+#[tokio::test]
+async fn an_array_is_one_message_unless_its_source_splits_and_then_each_element_is_mapped_alone() {
+    let array = format!("\u{feff} [{GOOD}, 7, {{\"hr\": 1}}, [{GOOD}]]");
+    let whole = envelope(1, &array);
+    let split = Envelope { split_arrays: true, ..envelope(2, &array) };
+    let in_coding = coded(3, "gzip", packed(&array));
+    let in_coding = Envelope { split_arrays: true, body_bytes_max: array.len(), ..in_coding };
+    let empty = Envelope { split_arrays: true, ..envelope(4, "[]") };
+    let object = Envelope { split_arrays: true, ..envelope(5, GOOD) };
+    let shapes = Arc::default();
+    let (count, letters, ends) = run_envelopes(vec![whole, split, in_coding, empty, object], &shapes).await;
+    let [stored, dead, unmatched] =
+        [Outcome::Stored, Outcome::DeadLettered, Outcome::Unmatched].map(Settlement::Settled);
+    assert_eq!((count, ends), (7, vec![dead, dead, dead, unmatched, stored]));
+    let bodies: Vec<_> = letters.iter().map(|letter| letter.envelope.body.as_ref()).collect();
+    assert_eq!(bodies, [array.as_bytes(), b"{\"hr\": 1}", b"{\"hr\": 1}"]);
+    // The letter of an element is replayed as it is.
+    assert!(
+        letters.iter().skip(1).all(|letter| !letter.envelope.split_arrays && letter.envelope.properties.is_empty())
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_array_or_too_long_a_one_is_a_letter_about_the_whole() {
+    let split = |position, payload: &str| Envelope { split_arrays: true, ..envelope(position, payload) };
+    let long = format!("[{}1]", "1,".repeat(10_000));
+    let (count, letters, ends) = run_envelopes(vec![split(1, "[1,"), split(2, &long)], &Arc::default()).await;
+    assert_eq!((count, ends), (0, vec![Settlement::Settled(Outcome::DeadLettered); 2]));
+    let told: Vec<_> = letters.iter().map(|letter| (letter.code, letter.envelope.body.len())).collect();
+    assert_eq!(told, [("InvalidDataFormatException", 3), ("InvalidDataFormatException", long.len())]);
+    assert!(letters[1].reason.contains("more than 10000 elements"), "{}", letters[1].reason);
 }
 
 /// Values of metrics after two good messages, one that is no JSON and one that matches nothing, half a second old all.

@@ -34,13 +34,20 @@ pub(crate) struct Arrivals {
     source: Arc<str>,
     clock: Clock,
     body_bytes_max: usize,
+    split_arrays: bool,
     taken: AtomicU64,
 }
 
 impl Arrivals {
     /// Numbers from 1 for the source named `source` of the connector; payloads may have `body_bytes_max` bytes.
     pub(crate) fn new(connector: Arc<str>, source: &str, clock: Clock, body_bytes_max: usize) -> Self {
-        Self { connector, source: Arc::from(source), clock, body_bytes_max, taken: AtomicU64::new(0) }
+        let taken = AtomicU64::new(0);
+        Self { connector, source: Arc::from(source), clock, body_bytes_max, split_arrays: false, taken }
+    }
+
+    /// The same, with payloads that are arrays taken apart if `split_arrays` says so.
+    pub(crate) fn splitting(self, split_arrays: bool) -> Self {
+        Self { split_arrays, ..self }
     }
 
     /// The arrival as an envelope that was enqueued now.
@@ -61,6 +68,7 @@ impl Arrivals {
         Envelope {
             body: arrival.payload,
             body_bytes_max: self.body_bytes_max,
+            split_arrays: self.split_arrays,
             properties: arrival.properties,
             system_properties,
             enqueued_at,

@@ -35,6 +35,7 @@ impl Engine {
         let envelope = Envelope {
             body: Bytes::copy_from_slice(payload),
             body_bytes_max: usize::MAX,
+            split_arrays: false,
             properties: Map::new(),
             system_properties: Map::new(),
             enqueued_at: Timestamp::UNIX_EPOCH,

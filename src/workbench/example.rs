@@ -47,6 +47,7 @@ impl Example {
             envelope: Envelope {
                 body,
                 body_bytes_max: usize::MAX,
+                split_arrays: false,
                 properties,
                 system_properties,
                 enqueued_at,

@@ -38,6 +38,7 @@ impl Sample {
         let envelope = Envelope {
             body: Bytes::copy_from_slice(body.as_bytes()),
             body_bytes_max: usize::MAX,
+            split_arrays: false,
             properties,
             system_properties,
             enqueued_at: enqueued_at.unwrap_or_default(),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 /// A module and what it may import from this crate besides itself. The longest matching path counts. `*` is everything.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("json", &[]),
+    ("codings", &[]),
     ("clock", &[]),
     ("secret", &[]),
     ("telemetry", &["model"]),
@@ -16,7 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("mapping_store", &["mapping", "telemetry"]),
     ("convert", &["model", "mapping", "json"]),
     ("sources", &["model", "clock", "secret"]),
-    ("normalize", &["model", "mapping", "mapping_store", "json", "clock", "telemetry"]),
+    ("normalize", &["model", "mapping", "mapping_store", "json", "codings", "clock", "telemetry"]),
     ("group", &["model"]),
     ("client", &["model", "json", "secret", "telemetry"]),
     ("resolve", &["model", "client", "json", "clock"]),

@@ -35,6 +35,7 @@ pub(crate) fn subscriber(mqtt: &MqttConfig) -> SubscriberSettings {
         session_expiry: SESSION_EXPIRY,
         in_flight_max: NonZeroUsize::new(mqtt.in_flight_max).unwrap_or(NonZeroUsize::MIN),
         message_bytes_max: mqtt.message_bytes_max,
+        split_arrays: mqtt.split_arrays,
         packet_max_bytes: packet_bytes(mqtt.message_bytes_max),
         backoff_min: Duration::from_millis(250),
         backoff_max: Duration::from_secs(30),

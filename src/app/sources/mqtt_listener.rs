@@ -22,6 +22,7 @@ pub(super) fn listener(listener: &MqttListenerConfig) -> ListenerSettings {
         in_flight_max: NonZeroU16::new(u16::try_from(listener.in_flight_max).unwrap_or(u16::MAX))
             .unwrap_or(NonZeroU16::MIN),
         message_bytes_max: listener.message_bytes_max,
+        split_arrays: listener.split_arrays,
         packet_max_bytes: packet_bytes(listener.message_bytes_max),
         connect_timeout: CONNECT_TIMEOUT,
         session_expiry_max: SESSION_EXPIRY_MAX,

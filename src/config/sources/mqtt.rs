@@ -38,6 +38,8 @@ pub(crate) struct MqttConfig {
     pub(crate) keep_alive: Duration,
     /// Largest message that is taken apart, in bytes of its payload.
     pub(crate) message_bytes_max: usize,
+    /// Whether a payload that is an array is mapped element by element.
+    pub(crate) split_arrays: bool,
 }
 
 /// Version of MQTT.
@@ -99,6 +101,7 @@ pub(super) fn mqtt(mut section: Section, sessions: &mut Sessions, problems: &mut
         in_flight_max: section.required::<u16>("in_flight_max", 1, problems).into(),
         keep_alive: section.required("keep_alive", Duration::ZERO, problems),
         message_bytes_max: message_bytes_max(&mut section, problems),
+        split_arrays: section.required("split_arrays", false, problems),
     };
     if mqtt.host.is_empty() {
         problems.push(section.problem("host", None, "is empty; expected a name or an address".to_owned()));

@@ -17,6 +17,8 @@ pub(crate) struct MqttListenerConfig {
     pub(crate) in_flight_max: usize,
     /// Largest publication that is taken apart, in bytes of its payload.
     pub(crate) message_bytes_max: usize,
+    /// Whether a payload that is an array is mapped element by element.
+    pub(crate) split_arrays: bool,
 }
 
 /// The listener in a section.
@@ -26,6 +28,7 @@ pub(super) fn mqtt_listener(mut section: Section, problems: &mut Problems) -> Mq
         connections_max: section.required("connections_max", 1, problems),
         in_flight_max: section.required("in_flight_max", 1, problems),
         message_bytes_max: message_bytes_max(&mut section, problems),
+        split_arrays: section.required("split_arrays", false, problems),
     };
     section.finish(problems);
     listener

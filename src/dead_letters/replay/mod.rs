@@ -99,6 +99,7 @@ impl Replayer {
         Envelope {
             body: message.body,
             body_bytes_max: self.body_bytes_max,
+            split_arrays: message.split_arrays,
             properties: members(&message.properties),
             system_properties: members(&message.system_properties),
             enqueued_at: message.enqueued_at,

@@ -112,6 +112,7 @@ async fn ev_10_ev_12_messages_come_as_they_were_received_and_in_the_order_of_the
         properties: members(r#"{"a":1.0}"#),
         system_properties: members(r#"{"x-opt-enqueued-time":"t"}"#),
         enqueued_at,
+        split_arrays: true,
         ..envelope(9, "first")
     };
     let second = Envelope { enqueued_at: enqueued_at + Duration::from_nanos(1), ..envelope(3, "second") };
@@ -126,6 +127,7 @@ async fn ev_10_ev_12_messages_come_as_they_were_received_and_in_the_order_of_the
     assert_eq!((&first.properties, first.enqueued_at), (&members(r#"{"a":1.0}"#), enqueued_at));
     assert_eq!(first.system_properties, members(r#"{"x-opt-enqueued-time":"t"}"#));
     assert_eq!((first.origin.position, &*first.origin.source, first.body_bytes_max), (9, "mqtt", 100));
+    assert!(first.split_arrays && !replayed[1].value.split_arrays);
     drop(replayed);
     bench.shut_down().await;
 }

@@ -70,6 +70,7 @@ pub(crate) const SCHEMA: Schema = Schema {
         CREATE INDEX dead_letters_of_connector ON dead_letters(connector, id);
         CREATE INDEX dead_letters_of_message ON dead_letters(message);
         CREATE INDEX dead_messages_in_order ON dead_messages(connector, enqueued_at, position, id);",
+        "ALTER TABLE dead_messages ADD COLUMN split_arrays INTEGER NOT NULL DEFAULT 0;",
     ],
 };
 
@@ -217,6 +218,7 @@ pub(super) struct Kept {
     pub(super) position: u64,
     pub(super) enqueued_at: Timestamp,
     pub(super) body: Bytes,
+    pub(super) split_arrays: bool,
     pub(super) properties: String,
     pub(super) system_properties: String,
 }

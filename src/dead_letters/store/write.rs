@@ -40,8 +40,9 @@ fn insert_message(connection: &Connection, envelope: &Envelope) -> Result<i64, r
         WayIn::Replay(number) => Some(*number),
     };
     let mut statement = connection.prepare_cached(
-        "INSERT INTO dead_messages(id, connector, source, position, enqueued_at, body, properties, system_properties)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(id) DO NOTHING",
+        "INSERT INTO dead_messages(
+             id, connector, source, position, enqueued_at, body, properties, system_properties, split_arrays
+         ) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT(id) DO NOTHING",
     )?;
     statement.execute(params![
         number,
@@ -52,6 +53,7 @@ fn insert_message(connection: &Connection, envelope: &Envelope) -> Result<i64, r
         envelope.body.as_ref(),
         properties,
         system_properties,
+        envelope.split_arrays,
     ])?;
     Ok(number.unwrap_or_else(|| connection.last_insert_rowid()))
 }
@@ -79,8 +81,8 @@ fn insert_letter(connection: &Connection, message: i64, letter: &DeadLetter) -> 
 /// The messages under these numbers that are still kept, in this order.
 pub(in crate::dead_letters) fn take(connection: &Connection, messages: &[i64]) -> Result<Vec<Kept>, rusqlite::Error> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, source, position, enqueued_at, body, properties, system_properties FROM dead_messages
-         WHERE id = ?1",
+        "SELECT id, source, position, enqueued_at, body, properties, system_properties, split_arrays
+         FROM dead_messages WHERE id = ?1",
     )?;
     let kept = messages.iter().map(|message| statement.query_row([message], kept).optional());
     kept.filter_map(Result::transpose).collect()
@@ -95,6 +97,7 @@ fn kept(row: &Row<'_>) -> Result<Kept, rusqlite::Error> {
         body: Bytes::from(row.get::<_, Vec<u8>>(4)?),
         properties: row.get(5)?,
         system_properties: row.get(6)?,
+        split_arrays: row.get(7)?,
     })
 }
 

@@ -16,6 +16,7 @@ fn envelope(body: &str) -> Envelope {
     let members = |json: &str| serde_json::from_str(json).unwrap();
     Envelope {
         body_bytes_max: usize::MAX,
+        split_arrays: false,
         body: body.to_owned().into(),
         properties: members(r#"{"site":"ward-4","bed":4,"iothub-creation-time-utc":"2024-03-02T07:00:00Z"}"#),
         system_properties: members(

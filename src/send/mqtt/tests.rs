@@ -33,6 +33,7 @@ async fn listener(tasks: &TaskTracker) -> (u16, mpsc::Receiver<Tracked<Envelope>
         sessions_max: 10,
         in_flight_max: NonZeroU16::new(100).unwrap(),
         message_bytes_max: 1_000_000,
+        split_arrays: false,
         packet_max_bytes: NonZeroU32::new(1_000).unwrap(),
         connect_timeout: Duration::from_secs(10),
         session_expiry_max: Duration::from_secs(60),

@@ -74,6 +74,8 @@ pub(crate) struct SubscriberSettings {
     pub(crate) in_flight_max: NonZeroUsize,
     /// Largest payload that is looked into, in bytes.
     pub(crate) message_bytes_max: usize,
+    /// Whether a payload that is an array is mapped element by element.
+    pub(crate) split_arrays: bool,
     /// Largest packet taken, in bytes. An MQTT 3.1.1 broker cannot be told, and offers a larger one again and again.
     pub(crate) packet_max_bytes: NonZeroU32,
     /// First wait before connecting again.
@@ -184,7 +186,8 @@ impl Subscriber {
                 SOURCE,
                 self.clock,
                 self.settings.message_bytes_max,
-            ),
+            )
+            .splitting(self.settings.split_arrays),
             settings: self.settings,
             intake,
             stop,

@@ -53,6 +53,7 @@ pub(super) fn settings(protocol: Protocol, port: u16) -> SubscriberSettings {
         session_expiry: Duration::from_secs(3_600),
         in_flight_max: NonZeroUsize::new(10).unwrap(),
         message_bytes_max: 1_000_000,
+        split_arrays: false,
         packet_max_bytes: NonZeroU32::new(1_000_000).unwrap(),
         backoff_min: Duration::from_millis(1),
         backoff_max: Duration::from_millis(1),

@@ -57,6 +57,8 @@ pub(crate) struct ListenerSettings {
     pub(crate) in_flight_max: NonZeroU16,
     /// Largest payload that is looked into, in bytes.
     pub(crate) message_bytes_max: usize,
+    /// Whether a payload that is an array is mapped element by element.
+    pub(crate) split_arrays: bool,
     /// Largest packet a client may send, in bytes.
     pub(crate) packet_max_bytes: NonZeroU32,
     /// Longest wait for CONNECT.
@@ -125,7 +127,8 @@ impl Listener {
                 SOURCE,
                 self.clock,
                 self.settings.message_bytes_max,
-            ),
+            )
+            .splitting(self.settings.split_arrays),
             wills: Semaphore::new(self.settings.sessions_max),
             settings: self.settings,
             intake,

@@ -43,6 +43,7 @@ fn settings() -> ListenerSettings {
         sessions_max: 10,
         in_flight_max: NonZeroU16::new(100).unwrap(),
         message_bytes_max: 1_000_000,
+        split_arrays: false,
         packet_max_bytes: NonZeroU32::new(1_000).unwrap(),
         connect_timeout: PATIENCE,
         session_expiry_max: Duration::from_secs(3_600),

@@ -64,8 +64,9 @@ const INVALID_MAPPING: &str = "ValidationException";
 const UNHANDLED: &str = "UnhandledException";
 
 /// All errors that are counted. Of several with one name the first is for messages, the others are for mapping files.
-pub(super) static KNOWN: [Known; 54] = [
-    message("InvalidDataFormatException", "a payload is not JSON, or too large"),
+pub(super) static KNOWN: [Known; 55] = [
+    message("InvalidDataFormatException", "a payload is not JSON, cannot be unpacked, or is too large"),
+    message("CompressionNotSupportedException", "a payload is packed in a way that is not known"),
     message("IncompatibleDataException", "a required value is missing, blank or not convertible"),
     message("ExpressionFunctionException", "a function of an expression failed"),
     Known {
