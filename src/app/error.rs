@@ -10,6 +10,7 @@ use crate::fhir::store::interface::StoreError;
 use crate::mapping::Problem;
 use crate::mapping_store::MappingError;
 use crate::sources::mqtt_listener::ListenError;
+use crate::sources::tls::TlsError;
 
 /// Why the program cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,15 @@ pub(crate) enum AppError {
         #[source]
         cause: ListenError,
     },
+    /// The connection to a broker cannot be encrypted.
+    #[error("connector `{connector}`: no encrypted connection to its MQTT broker")]
+    MqttTls {
+        /// Name of the connector.
+        connector: String,
+        /// Why.
+        #[source]
+        cause: TlsError,
+    },
     /// No client for the FHIR server of a connector.
     #[error("connector `{connector}`: no client for its FHIR server")]
     Client {
@@ -101,7 +111,11 @@ impl AppError {
     /// Whether the configuration or a mapping is at fault.
     pub(crate) fn is_configuration(&self) -> bool {
         match self {
-            Self::Exposed { .. } | Self::Mappings(_) | Self::MappingFile { .. } | Self::Client { .. } => true,
+            Self::Exposed { .. }
+            | Self::Mappings(_)
+            | Self::MappingFile { .. }
+            | Self::MqttTls { .. }
+            | Self::Client { .. } => true,
             Self::Database(_)
             | Self::Store(_)
             | Self::Ledger(_)

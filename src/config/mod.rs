@@ -22,7 +22,7 @@ use url::Url;
 
 pub(crate) use self::raw::Place;
 pub(crate) use self::sources::SourceConfig;
-pub(crate) use self::sources::mqtt::{MqttConfig, MqttProtocol};
+pub(crate) use self::sources::mqtt::{MqttConfig, MqttProtocol, MqttTls};
 pub(crate) use self::sources::mqtt_listener::MqttListenerConfig;
 
 use self::raw::Raw;

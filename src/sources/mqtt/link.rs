@@ -45,7 +45,8 @@ impl Link {
     }
 
     async fn introduce(settings: &SubscriberSettings) -> Result<(Self, Session), Trouble> {
-        let mut wire = Wire::connect(&settings.host, settings.port).await.map_err(Trouble::Io)?;
+        let mut wire =
+            Wire::connect(&settings.host, settings.port, settings.tls.as_ref()).await.map_err(Trouble::of_io)?;
         let dialogue = Dialogue::open(settings, &mut wire.out)?;
         let now = Instant::now();
         let mut link = Self { wire, dialogue, pulse: Pulse::new(now), unwritten_since: Some(now) };
@@ -53,7 +54,7 @@ impl Link {
             match link.hear()? {
                 Some(News::Connected(session)) => return Ok((link, session)),
                 Some(News::Subscribed { .. } | News::Published { .. }) => return Err(Trouble::NotConnack),
-                None => link.read().await?,
+                None => link.read().await.map_err(|trouble| trouble.before_connack(settings.tls.is_some()))?,
             }
         }
     }
@@ -132,7 +133,7 @@ impl Link {
                 Err(_elapsed) => return self.attend(due).map(|()| false),
             },
         };
-        match moved.map_err(Trouble::Io)? {
+        match moved.map_err(Trouble::of_io)? {
             Moved::Read(0) => Err(Trouble::Closed),
             Moved::Read(_) => {
                 self.pulse.heard(Instant::now());
@@ -175,6 +176,6 @@ impl Link {
     fn wrote(&mut self) {
         let now = Instant::now();
         self.pulse.said(now);
-        self.unwritten_since = (!self.wire.out.is_empty()).then_some(now);
+        self.unwritten_since = self.wire.has_unsent().then_some(now);
     }
 }
