@@ -41,12 +41,13 @@ impl Link {
     /// When the broker cannot be reached, does not answer in time, or refuses.
     pub(super) async fn connect(settings: &SubscriberSettings) -> Result<(Self, Session), Trouble> {
         let patience = settings.connect_timeout.max(Duration::from_secs(1));
-        timeout(patience, Self::introduce(settings)).await.unwrap_or(Err(Trouble::NoAnswer))
+        let introduced = timeout(patience, Self::introduce(settings)).await.unwrap_or(Err(Trouble::NoAnswer));
+        introduced.map_err(|trouble| trouble.before_connack(settings.tls.is_some()))
     }
 
     async fn introduce(settings: &SubscriberSettings) -> Result<(Self, Session), Trouble> {
-        let mut wire =
-            Wire::connect(&settings.host, settings.port, settings.tls.as_ref()).await.map_err(Trouble::of_io)?;
+        let wire = Wire::connect(&settings.host, settings.port, settings.tls.as_ref()).await;
+        let mut wire = wire.map_err(Trouble::of_connecting)?;
         let dialogue = Dialogue::open(settings, &mut wire.out)?;
         let now = Instant::now();
         let mut link = Self { wire, dialogue, pulse: Pulse::new(now), unwritten_since: Some(now) };
@@ -54,7 +55,7 @@ impl Link {
             match link.hear()? {
                 Some(News::Connected(session)) => return Ok((link, session)),
                 Some(News::Subscribed { .. } | News::Published { .. }) => return Err(Trouble::NotConnack),
-                None => link.read().await.map_err(|trouble| trouble.before_connack(settings.tls.is_some()))?,
+                None => link.read().await?,
             }
         }
     }

@@ -69,7 +69,14 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    /// What kept a connection from being made, or broke it.
+    /// What kept a connection from being made, and encrypted.
+    pub(super) fn of_connecting(error: io::Error) -> Self {
+        // Brokers hang up on what is not MQTT.
+        let hung_up = matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof);
+        if hung_up { Self::NotTls } else { Self::of_io(error) }
+    }
+
+    /// What broke a connection.
     pub(super) fn of_io(error: io::Error) -> Self {
         match error.get_ref().and_then(|cause| cause.downcast_ref()) {
             Some(rustls::Error::InvalidCertificate(cause)) => Self::Untrusted(cause.clone()),
@@ -81,10 +88,10 @@ impl Trouble {
 
     /// The same, for a connection that the broker has not taken yet.
     pub(super) fn before_connack(self, is_encrypted: bool) -> Self {
-        match self {
-            Self::Closed => {}
-            Self::Io(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
-            other => return other,
+        let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+        let hung_up = matches!(self, Self::Closed) || matches!(&self, Self::Io(error) if is_reset(error));
+        if !hung_up {
+            return self;
         }
         Self::TurnedAway(if is_encrypted {
             "`tls.certificate_file` and `tls.key_file`, and whether the broker lets `client_id` in"

@@ -107,17 +107,25 @@ impl Wire {
         self.input.reserve(READ_BYTES);
         // Both directions of an encrypted stream go through the whole of it, so they take turns within one future.
         poll_fn(|cx| {
-            if self.has_unsent()
-                && let Poll::Ready(written) = self.poll_write(cx)
-            {
-                return Poll::Ready(written.map(|()| Moved::Written));
-            }
-            match ear {
-                Ear::Open => pin!(self.stream.read_buf(&mut self.input)).poll(cx).map_ok(Moved::Read),
-                Ear::Closed => Poll::Pending,
+            let written = if self.has_unsent() { self.poll_write(cx) } else { Poll::Pending };
+            match written {
+                Poll::Ready(Ok(())) => Poll::Ready(Ok(Moved::Written)),
+                Poll::Pending => self.poll_read(cx, ear),
+                // A peer that has hung up may have said why.
+                Poll::Ready(Err(error)) => match self.poll_read(cx, ear) {
+                    Poll::Pending | Poll::Ready(Ok(Moved::Read(0))) => Poll::Ready(Err(error)),
+                    said => said,
+                },
             }
         })
         .await
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, ear: Ear) -> Poll<io::Result<Moved>> {
+        match ear {
+            Ear::Open => pin!(self.stream.read_buf(&mut self.input)).poll(cx).map_ok(Moved::Read),
+            Ear::Closed => Poll::Pending,
+        }
     }
 
     /// Hands some of `out` to the stream, and has it send what it keeps.
