@@ -10,7 +10,6 @@ use crate::fhir::store::interface::StoreError;
 use crate::mapping::Problem;
 use crate::mapping_store::MappingError;
 use crate::sources::mqtt_listener::ListenError;
-use crate::sources::tls::TlsError;
 
 /// Why the program cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -67,14 +66,14 @@ pub(crate) enum AppError {
         #[source]
         cause: ListenError,
     },
-    /// The connection to a broker cannot be encrypted.
-    #[error("connector `{connector}`: no encrypted connection to its MQTT broker")]
-    MqttTls {
+    /// No client for the token endpoint of a Kafka source.
+    #[error("connector `{connector}`: no client for the token endpoint of its Kafka source")]
+    Tokens {
         /// Name of the connector.
         connector: String,
         /// Why.
         #[source]
-        cause: TlsError,
+        cause: ClientError,
     },
     /// No client for the FHIR server of a connector.
     #[error("connector `{connector}`: no client for its FHIR server")]
@@ -114,8 +113,8 @@ impl AppError {
             Self::Exposed { .. }
             | Self::Mappings(_)
             | Self::MappingFile { .. }
-            | Self::MqttTls { .. }
-            | Self::Client { .. } => true,
+            | Self::Client { .. }
+            | Self::Tokens { .. } => true,
             Self::Database(_)
             | Self::Store(_)
             | Self::Ledger(_)

@@ -11,8 +11,8 @@ use crate::client::link::dice;
 use crate::client::retry::RetrySettings;
 use crate::client::{self, ClientSettings, LinkSettings};
 use crate::config::{
-    Authentication, ClientAuthentication, Config, ConnectorConfig, IdentifierPrecision, IdentityMode, PayloadJson,
-    Trace,
+    Authentication, ClientAuthentication, Config, ConnectorConfig, IdentifierPrecision, IdentityMode, OAuth2Config,
+    PayloadJson, Trace,
 };
 use crate::convert::identifier::{Naming, Precision};
 use crate::convert::trace::Place;
@@ -94,15 +94,20 @@ fn authentication(authentication: &Authentication) -> client::authentication::Au
             client::authentication::Authentication::Basic { username: username.clone(), password: password.clone() }
         }
         Authentication::OAuth2(oauth2) => {
-            let form = [("scope", &oauth2.scope), ("audience", &oauth2.audience), ("resource", &oauth2.resource)];
-            client::authentication::Authentication::ClientCredentials(ClientCredentials {
-                token_url: oauth2.token_url.clone(),
-                client_id: oauth2.client_id.clone(),
-                client_secret: oauth2.client_secret.clone(),
-                secret_in_form: oauth2.client_authentication == ClientAuthentication::Post,
-                form: form.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect(),
-            })
+            client::authentication::Authentication::ClientCredentials(client_credentials(oauth2))
         }
+    }
+}
+
+/// What a token endpoint is told.
+pub(super) fn client_credentials(oauth2: &OAuth2Config) -> ClientCredentials {
+    let form = [("scope", &oauth2.scope), ("audience", &oauth2.audience), ("resource", &oauth2.resource)];
+    ClientCredentials {
+        token_url: oauth2.token_url.clone(),
+        client_id: oauth2.client_id.clone(),
+        client_secret: oauth2.client_secret.clone(),
+        secret_in_form: oauth2.client_authentication == ClientAuthentication::Post,
+        form: form.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))).collect(),
     }
 }
 

@@ -85,8 +85,8 @@ fn authentication(section: &mut Section, problems: &mut Problems) -> Authenticat
     if let Some((key, basic)) = basic(section, problems) {
         ways.push((key, None, basic));
     }
-    if let Some(oauth2) = section.optional_section("oauth2", problems) {
-        ways.push(("oauth2", Some(oauth2.place()), oauth2_section(oauth2, problems)));
+    if let Some(section) = section.optional_section("oauth2", problems) {
+        ways.push(("oauth2", Some(section.place()), Authentication::OAuth2(oauth2(section, problems))));
     }
     let mut ways = ways.into_iter();
     let Some((first, _, authentication)) = ways.next() else { return Authentication::None };
@@ -138,7 +138,8 @@ fn basic(section: &mut Section, problems: &mut Problems) -> Option<(&'static str
     }
 }
 
-fn oauth2_section(mut section: Section, problems: &mut Problems) -> Authentication {
+/// Where tokens come from, as a section says.
+pub(super) fn oauth2(mut section: Section, problems: &mut Problems) -> OAuth2Config {
     #[expect(clippy::expect_used, reason = "a constant")]
     let no_url = || Url::parse(NO_URL).expect("a URL");
     let oauth2 = OAuth2Config {
@@ -161,7 +162,7 @@ fn oauth2_section(mut section: Section, problems: &mut Problems) -> Authenticati
         }
     }
     section.finish(problems);
-    Authentication::OAuth2(oauth2)
+    oauth2
 }
 
 impl Authentication {

@@ -144,6 +144,26 @@ impl Section {
         sections
     }
 
+    /// All keys with their places and values as text, where any key may stand. Numbers and words may be without quotes.
+    pub(super) fn into_texts(self, problems: &mut Problems) -> Vec<(String, Place, String)> {
+        let mut texts = Vec::with_capacity(self.keys.len());
+        for (key, raw) in &self.keys {
+            let text = match &raw.content {
+                Content::Text(text) | Content::Unparsed(text) => text.clone(),
+                Content::Integer(number) => number.to_string(),
+                Content::Float(number) => number.to_string(),
+                Content::Boolean(value) => value.to_string(),
+                Content::List(_) | Content::Section(_) => {
+                    let message = format!("expected text in quotes, found {}", raw.content.kind());
+                    problems.push(self.problem(key, Some(raw.place.clone()), message));
+                    continue;
+                }
+            };
+            texts.push((key.clone(), raw.place.clone(), text));
+        }
+        texts
+    }
+
     /// What nobody has asked for yet, as it was written.
     pub(super) fn into_raw(self) -> Raw {
         Raw { place: self.place, content: Content::Section(self.keys) }

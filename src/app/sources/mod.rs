@@ -1,5 +1,6 @@
 //! The sources of a connector: made from its configuration, and started. A file for each kind says what it is told.
 
+mod kafka;
 mod mqtt;
 mod mqtt_listener;
 
@@ -14,23 +15,26 @@ use crate::admin;
 use crate::clock::Clock;
 use crate::config::{ConnectorConfig, SourceConfig};
 use crate::model::intake::Intake;
+use crate::sources::kafka::KafkaSource;
 use crate::sources::mqtt::Subscriber;
 use crate::sources::mqtt_listener::Listener;
 use crate::sources::state::SourceState;
 
+pub(crate) use self::kafka::kafka;
 pub(crate) use self::mqtt::subscriber;
 
 /// A source ready to run.
 pub(super) enum RunnableSource {
     Mqtt(Subscriber),
     MqttListener(Listener),
+    Kafka(KafkaSource),
 }
 
 /// Where a source listens, if it does so at an address of its own.
 pub(super) fn listens_at(source: &SourceConfig) -> Option<SocketAddr> {
     match source {
         SourceConfig::MqttListener(listener) => Some(listener.listen),
-        SourceConfig::Mqtt(_) => None,
+        SourceConfig::Mqtt(_) | SourceConfig::Kafka(_) => None,
     }
 }
 
@@ -39,6 +43,7 @@ pub(super) fn message_bytes_max(connector: &ConnectorConfig) -> usize {
     let bounds = connector.sources.iter().map(|source| match source {
         SourceConfig::Mqtt(mqtt) => mqtt.message_bytes_max,
         SourceConfig::MqttListener(listener) => listener.message_bytes_max,
+        SourceConfig::Kafka(kafka) => kafka.message_bytes_max,
     });
     bounds.max().unwrap_or(usize::MAX)
 }
@@ -53,9 +58,7 @@ pub(super) async fn build(
     for source in &config.sources {
         match source {
             SourceConfig::Mqtt(mqtt) => {
-                let settings = self::mqtt::subscriber(mqtt)
-                    .map_err(|cause| AppError::MqttTls { connector: config.name.clone(), cause })?;
-                let (subscriber, state) = Subscriber::new(settings, clock.clone());
+                let (subscriber, state) = Subscriber::new(self::mqtt::subscriber(mqtt), clock.clone());
                 let address = format!("{}:{}", mqtt.host, mqtt.port);
                 views.push(admin::Source { kind: crate::sources::mqtt::SOURCE, address, state });
                 sources.push(RunnableSource::Mqtt(subscriber));
@@ -69,6 +72,14 @@ pub(super) async fn build(
                 views.push(admin::Source { kind: crate::sources::mqtt_listener::SOURCE, address, state });
                 sources.push(RunnableSource::MqttListener(listener));
             }
+            SourceConfig::Kafka(settings) => {
+                let told = self::kafka::kafka(settings)
+                    .map_err(|cause| AppError::Tokens { connector: config.name.clone(), cause })?;
+                let (source, state) = KafkaSource::new(told, clock.clone());
+                let address = settings.bootstrap_servers.clone();
+                views.push(admin::Source { kind: crate::sources::kafka::SOURCE, address, state });
+                sources.push(RunnableSource::Kafka(source));
+            }
         }
     }
     Ok((sources, views))
@@ -79,7 +90,7 @@ impl RunnableSource {
     pub(super) fn mqtt_address(&self) -> Option<SocketAddr> {
         match self {
             Self::MqttListener(listener) => Some(listener.address()),
-            Self::Mqtt(_) => None,
+            Self::Mqtt(_) | Self::Kafka(_) => None,
         }
     }
 
@@ -94,6 +105,10 @@ impl RunnableSource {
             Self::MqttListener(listener) => {
                 tracing::info!(service = "mqtt", address = %listener.address(), %connector, "listening");
                 tasks.spawn(listener.run(intake.clone(), tasks.clone(), stop.clone()));
+            }
+            Self::Kafka(source) => {
+                tracing::info!(%connector, "joining the group");
+                tasks.spawn(source.run(intake.clone(), stop.clone()));
             }
         }
     }

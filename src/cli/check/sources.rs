@@ -3,7 +3,8 @@
 use super::{Finding, port};
 use crate::app;
 use crate::config::SourceConfig;
-use crate::sources::mqtt;
+use crate::sources::kafka::FoundTopic;
+use crate::sources::{kafka, mqtt};
 use crate::telemetry::chain;
 
 /// Reaches for what a source of `connector` names.
@@ -11,14 +12,33 @@ pub(super) async fn reach(connector: &str, source: &SourceConfig) -> Finding {
     match source {
         SourceConfig::Mqtt(settings) => {
             let broker = format!("connector `{connector}`: MQTT broker {}:{}", settings.host, settings.port);
-            let subscriber = app::subscriber(settings).map_err(|error| format!("{broker}: {}", chain(&error)))?;
-            match mqtt::probe(&subscriber).await {
+            match mqtt::probe(&app::subscriber(settings)).await {
                 Ok(()) => Ok(broker),
                 Err(error) => Err(format!("{broker}: {}", chain(&error))),
+            }
+        }
+        SourceConfig::Kafka(settings) => {
+            let brokers = format!("connector `{connector}`: Kafka at {}", settings.bootstrap_servers);
+            let told = app::kafka(settings).map_err(|error| format!("{brokers}: {}", chain(&error)))?;
+            match kafka::probe(told).await {
+                Ok(topics) => {
+                    let topics: Vec<String> = topics.iter().map(|topic| found(topic, &settings.group_id)).collect();
+                    Ok(format!("{brokers}: {}", topics.join("; ")))
+                }
+                Err(error) => Err(format!("{brokers}: {}", chain(&error))),
             }
         }
         SourceConfig::MqttListener(settings) => {
             port(&format!("connector `{connector}`: MQTT listener"), settings.listen).await
         }
     }
+}
+
+/// What there is in a topic.
+fn found(topic: &FoundTopic, group: &str) -> String {
+    let FoundTopic { name, partitions, messages, behind, newest } = topic;
+    let newest = newest.map_or_else(String::new, |newest| format!(", the newest of {newest:.0}"));
+    format!(
+        "topic `{name}`, {partitions} partitions, {messages} messages{newest}, of which group `{group}` has {behind} to read"
+    )
 }

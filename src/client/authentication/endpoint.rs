@@ -14,9 +14,13 @@ use super::super::connection::{self, ConnectionSettings, Read};
 use super::super::error::{ClientError, SubmitError, TokenError};
 use super::tokens::Granted;
 use super::{ClientCredentials, bearer};
+use crate::secret::Secret;
 
 /// Largest answer with a token. Those of Entra ID are a few kilobytes.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// How long a token is taken to be good for whose endpoint does not say.
+const LIFETIME_UNSAID: Duration = Duration::from_secs(300);
 
 /// What an endpoint may say was wrong (RFC 6749 5.2, RFC 8707, and what Entra ID adds). Other words are not shown: an
 /// endpoint may repeat what it was sent.
@@ -37,7 +41,7 @@ const ERRORS: [&str; 12] = [
 
 /// A token endpoint, and what it is told.
 #[derive(Debug)]
-pub(super) struct TokenEndpoint {
+pub(crate) struct TokenEndpoint {
     http: reqwest::Client,
     credentials: ClientCredentials,
     /// Its address as it may be shown.
@@ -61,10 +65,24 @@ struct Refusal {
 
 impl TokenEndpoint {
     /// An endpoint that is asked when a token is needed.
-    pub(super) fn new(credentials: ClientCredentials, connection: &ConnectionSettings) -> Result<Self, ClientError> {
+    ///
+    /// # Errors
+    /// When no connection to it can be set up.
+    pub(crate) fn new(credentials: ClientCredentials, connection: &ConnectionSettings) -> Result<Self, ClientError> {
         let http = connection::open(&credentials.token_url, connection)?;
         let shown = connection::shown(&credentials.token_url);
         Ok(Self { http, credentials, shown })
+    }
+
+    /// Asks for a token for something other than FHIR requests, and says how long it is good for.
+    ///
+    /// # Errors
+    /// When the endpoint cannot be reached, refuses, or gives no bearer token.
+    pub(crate) async fn token(&self) -> Result<(Secret, Duration), TokenError> {
+        let granted = self.fetch().await?;
+        let header = granted.header.to_str().map_err(|_binary| self.unreadable())?;
+        let token = Secret::new(header.trim_start_matches("Bearer ").to_owned());
+        Ok((token, granted.lifetime.unwrap_or(LIFETIME_UNSAID)))
     }
 
     /// Asks for a token once.

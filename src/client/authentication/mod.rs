@@ -11,11 +11,12 @@ use reqwest::RequestBuilder;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use url::Url;
 
-use self::endpoint::TokenEndpoint;
 use self::tokens::Tokens;
 use super::connection::ConnectionSettings;
 use super::error::{ClientError, TokenError};
 use crate::secret::Secret;
+
+pub(crate) use self::endpoint::TokenEndpoint;
 
 /// How the client proves who it is.
 #[derive(Clone, Debug)]

@@ -1,8 +1,11 @@
 //! Where the messages of a connector come from: a file for each kind of source.
 
+mod event_hubs;
+pub(super) mod kafka;
 pub(super) mod mqtt;
 pub(super) mod mqtt_listener;
 
+use self::kafka::KafkaConfig;
 use self::mqtt::{MqttConfig, Sessions};
 use self::mqtt_listener::MqttListenerConfig;
 use super::Place;
@@ -17,12 +20,15 @@ pub(crate) enum SourceConfig {
     Mqtt(MqttConfig),
     /// Devices that connect straight to this process.
     MqttListener(MqttListenerConfig),
+    /// Topics of Kafka or Event Hubs.
+    Kafka(Box<KafkaConfig>),
 }
 
 /// What `[connector]` says for all sources of a kind.
 pub(super) struct SourceDefaults {
     mqtt: Raw,
     mqtt_listener: Raw,
+    kafka: Raw,
 }
 
 /// What only one source may have.
@@ -35,6 +41,7 @@ pub(super) struct Taken {
 enum SourceKind {
     Mqtt,
     MqttListener,
+    Kafka,
     Unknown,
 }
 
@@ -43,13 +50,14 @@ impl SourceDefaults {
     pub(super) fn take(section: &mut Section) -> Self {
         let empty = || Raw::empty(Place::Line { file: "config/default.toml".into(), line: 1 });
         let mut of = |kind| section.raw(kind).unwrap_or_else(empty);
-        Self { mqtt: of("mqtt"), mqtt_listener: of("mqtt_listener") }
+        Self { mqtt: of("mqtt"), mqtt_listener: of("mqtt_listener"), kafka: of("kafka") }
     }
 
     fn of(&self, source: &Raw) -> Raw {
         match source.text("type") {
             Some("mqtt") => self.mqtt.clone(),
             Some("mqtt-listener") => self.mqtt_listener.clone(),
+            Some("kafka") => self.kafka.clone(),
             Some(_) | None => Raw::empty(source.place.clone()),
         }
     }
@@ -69,16 +77,23 @@ pub(super) fn sources(
         problems.push(section.problem("sources", None, message));
     }
     taken.sessions.enter(connector);
-    sections.into_iter().filter_map(|section| source(section, taken, problems)).collect()
+    sections.into_iter().filter_map(|section| source(section, connector, taken, problems)).collect()
 }
 
-fn source(mut section: Section, taken: &mut Taken, problems: &mut Problems) -> Option<SourceConfig> {
+fn source(mut section: Section, connector: &str, taken: &mut Taken, problems: &mut Problems) -> Option<SourceConfig> {
     match section.required("type", SourceKind::Unknown, problems) {
         SourceKind::Mqtt => Some(SourceConfig::Mqtt(mqtt::mqtt(section, &mut taken.sessions, problems))),
         SourceKind::MqttListener => Some(SourceConfig::MqttListener(mqtt_listener::mqtt_listener(section, problems))),
+        SourceKind::Kafka => Some(SourceConfig::Kafka(Box::new(kafka::kafka(section, connector, problems)))),
         // Which keys such a source has is not known, so none of them can be judged.
         SourceKind::Unknown => None,
     }
 }
 
-words!(SourceKind, "\"mqtt\" or \"mqtt-listener\"", "mqtt" => Self::Mqtt, "mqtt-listener" => Self::MqttListener);
+words!(
+    SourceKind,
+    "\"mqtt\", \"mqtt-listener\" or \"kafka\"",
+    "mqtt" => Self::Mqtt,
+    "mqtt-listener" => Self::MqttListener,
+    "kafka" => Self::Kafka
+);

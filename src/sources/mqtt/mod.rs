@@ -35,7 +35,6 @@ use super::backoff::Backoff;
 use super::ledger::{Abandoned, Ledger};
 use super::passage::pass_on;
 use super::state::SourceState;
-use super::tls::ClientTls;
 use crate::clock::Clock;
 use crate::model::Tracked;
 use crate::model::envelope::Envelope;
@@ -55,8 +54,6 @@ pub(crate) struct SubscriberSettings {
     pub(crate) host: String,
     /// Its port.
     pub(crate) port: u16,
-    /// How to encrypt the connection, if at all.
-    pub(crate) tls: Option<ClientTls>,
     /// The version to speak.
     pub(crate) protocol: Protocol,
     /// Names the session at the broker: not empty, the same after a restart, and no other client's.
@@ -110,7 +107,7 @@ pub(crate) enum Quality {
 pub(crate) struct Credentials {
     /// User name.
     pub(crate) username: String,
-    /// Password, sent as it is: in the clear without TLS.
+    /// Password, sent in the clear.
     pub(crate) password: Secret,
 }
 
