@@ -7,6 +7,7 @@ pub(crate) mod faulty_server;
 pub(crate) mod fhir;
 pub(crate) mod guarded_server;
 pub(crate) mod hl7_validator;
+pub(crate) mod kafka;
 pub(crate) mod mosquitto;
 pub(crate) mod process;
 pub(crate) mod publish;
