@@ -15,7 +15,13 @@ pub(super) struct Arguments {
     /// Messages: one JSON value a line (NDJSON), or one JSON array
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Where to, as an mqtt:// URL with host, topic, and if need be user and password, port, and `?version=5`
+    /// Where to, as a URL.
+    ///
+    /// mqtt://[user:password@]host[:port]/topic[?version=5]
+    ///
+    /// kafka://[user:password@]host[:port]/topic[?key=/deviceid], and kafka+ssl:// for TLS, with &ca_file=PATH for a
+    /// certificate authority of one's own; key is a JSON Pointer to the text that keeps the messages of a device in one
+    /// partition
     #[arg(long, value_name = "URL")]
     to: String,
     /// Messages a second; without it as fast as they are acknowledged

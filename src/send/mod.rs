@@ -3,6 +3,7 @@
 //! At least once: it ends when every message was acknowledged. The scheme of the URL names the kind of target, and each kind
 //! has a folder; what is sent and at which pace is the same for all of them (`supply`).
 
+mod kafka;
 mod mqtt;
 mod supply;
 mod target;
@@ -25,7 +26,7 @@ pub(crate) use self::target::TargetError;
 pub(crate) struct SendOptions {
     /// NDJSON, or one JSON array.
     pub(crate) file: PathBuf,
-    /// `mqtt://[user:password@]host[:port]/topic[?version=5]`.
+    /// The target as a URL; its scheme names the kind.
     pub(crate) to: String,
     /// Messages a second; as fast as they are acknowledged without.
     pub(crate) rate: Option<NonZeroU32>,
@@ -108,6 +109,7 @@ pub(crate) async fn send(options: SendOptions) -> Result<SendReport, SendError> 
     let supply = Supply::open(&options).map_err(SendError::Replay)?;
     match target {
         Target::Mqtt(target) => mqtt::send(target, supply).await,
+        Target::Kafka(target) => kafka::send(target, supply).await,
     }
 }
 

@@ -5,13 +5,14 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::mqtt;
+use super::{kafka, mqtt};
 use crate::secret::Secret;
 
 /// What a URL names. Each kind reads its own part of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     Mqtt(mqtt::Target),
+    Kafka(kafka::Target),
 }
 
 /// A host that is connected to, and who connects. Displays as host and port, fit for a message: without user and password.
@@ -26,10 +27,10 @@ pub(super) struct Address {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TargetError {
     /// Not a URL.
-    #[error("not a URL: write {}", mqtt::FORM)]
+    #[error("not a URL: write {} or {}", mqtt::FORM, kafka::FORM)]
     NotUrl(#[source] url::ParseError),
     /// Something nothing can be sent to.
-    #[error("cannot send to {0}: only mqtt:// is known")]
+    #[error("cannot send to {0}: only mqtt://, kafka:// and kafka+ssl:// are known")]
     Scheme(String),
     /// No host.
     #[error("no host: write {0}")]
@@ -40,6 +41,9 @@ pub(crate) enum TargetError {
     /// A topic nothing can be published to.
     #[error("cannot publish to a topic with + or #")]
     Wildcard,
+    /// A name no topic of Kafka can have.
+    #[error("{0} is no name of a topic: letters, digits, dots, underscores and hyphens are, up to 249")]
+    Topic(String),
     /// Not UTF-8 once unescaped.
     #[error("the escapes (%XX) are not UTF-8")]
     Escapes(#[source] std::str::Utf8Error),
@@ -62,6 +66,7 @@ impl Target {
         let url = Url::parse(text).map_err(TargetError::NotUrl)?;
         match url.scheme() {
             "mqtt" => mqtt::Target::read(&url).map(Self::Mqtt),
+            "kafka" | kafka::SCHEME_TLS => kafka::Target::read(&url).map(Self::Kafka),
             scheme => Err(TargetError::Scheme(scheme.to_owned())),
         }
     }
@@ -86,7 +91,8 @@ impl Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
+        let (host, port) = (&self.host, self.port);
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
 }
 

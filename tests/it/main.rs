@@ -62,6 +62,7 @@ mod http_requests;
 mod identity;
 mod imported;
 mod judge;
+mod kafka_send;
 mod mapping_commands;
 mod mapping_reload;
 mod metrics;
