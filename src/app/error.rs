@@ -10,6 +10,7 @@ use crate::fhir::store::interface::StoreError;
 use crate::mapping::Problem;
 use crate::mapping_store::MappingError;
 use crate::sources::mqtt_listener::ListenError;
+use crate::sources::tls::TlsError;
 
 /// Why the program cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +67,15 @@ pub(crate) enum AppError {
         #[source]
         cause: ListenError,
     },
+    /// The connection to a broker cannot be encrypted.
+    #[error("connector `{connector}`: no encrypted connection to its MQTT broker")]
+    MqttTls {
+        /// Name of the connector.
+        connector: String,
+        /// Why.
+        #[source]
+        cause: TlsError,
+    },
     /// No client for the token endpoint of a Kafka source.
     #[error("connector `{connector}`: no client for the token endpoint of its Kafka source")]
     Tokens {
@@ -113,6 +123,7 @@ impl AppError {
             Self::Exposed { .. }
             | Self::Mappings(_)
             | Self::MappingFile { .. }
+            | Self::MqttTls { .. }
             | Self::Client { .. }
             | Self::Tokens { .. } => true,
             Self::Database(_)

@@ -14,4 +14,6 @@ mod packets;
 mod passage;
 pub(crate) mod replay;
 pub(crate) mod state;
+mod stream;
+pub(crate) mod tls;
 mod wire;

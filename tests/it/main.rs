@@ -68,6 +68,7 @@ mod mapping_reload;
 mod metrics;
 mod mqtt_listener;
 mod mqtt_source;
+mod mqtt_tls;
 mod real_clients;
 mod redelivery;
 mod shutdown;

@@ -58,7 +58,9 @@ pub(super) async fn build(
     for source in &config.sources {
         match source {
             SourceConfig::Mqtt(mqtt) => {
-                let (subscriber, state) = Subscriber::new(self::mqtt::subscriber(mqtt), clock.clone());
+                let settings = self::mqtt::subscriber(mqtt)
+                    .map_err(|cause| AppError::MqttTls { connector: config.name.clone(), cause })?;
+                let (subscriber, state) = Subscriber::new(settings, clock.clone());
                 let address = format!("{}:{}", mqtt.host, mqtt.port);
                 views.push(admin::Source { kind: crate::sources::mqtt::SOURCE, address, state });
                 sources.push(RunnableSource::Mqtt(subscriber));

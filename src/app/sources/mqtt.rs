@@ -4,8 +4,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use crate::app::settings::CONNECT_TIMEOUT;
-use crate::config::{MqttConfig, MqttProtocol};
+use crate::config::{MqttConfig, MqttProtocol, MqttTls};
 use crate::sources::mqtt::{Credentials, Protocol, Quality, SubscriberSettings};
+use crate::sources::tls::{ClientTls, TlsError, TlsSettings};
 
 /// How long a broker is asked to keep the session of a source that is away (MQTT 5).
 const SESSION_EXPIRY: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -18,10 +19,14 @@ const PACKET_OVERHEAD_BYTES_MAX: usize = 256 << 10;
 const PACKET_BYTES_MAX: u32 = 268_435_455;
 
 /// What the subscriber is told.
-pub(crate) fn subscriber(mqtt: &MqttConfig) -> SubscriberSettings {
-    SubscriberSettings {
+///
+/// # Errors
+/// When its connection is to be encrypted and cannot be.
+pub(crate) fn subscriber(mqtt: &MqttConfig) -> Result<SubscriberSettings, TlsError> {
+    Ok(SubscriberSettings {
         host: mqtt.host.clone(),
         port: mqtt.port,
+        tls: mqtt.tls.as_ref().map(tls).transpose()?,
         protocol: match mqtt.protocol {
             MqttProtocol::V3 => Protocol::V3_1_1,
             MqttProtocol::V5 => Protocol::V5_0,
@@ -39,7 +44,15 @@ pub(crate) fn subscriber(mqtt: &MqttConfig) -> SubscriberSettings {
         packet_max_bytes: packet_bytes(mqtt.message_bytes_max),
         backoff_min: Duration::from_millis(250),
         backoff_max: Duration::from_secs(30),
-    }
+    })
+}
+
+fn tls(tls: &MqttTls) -> Result<ClientTls, TlsError> {
+    ClientTls::new(&TlsSettings {
+        server_name: tls.server_name.clone(),
+        authorities: tls.certificates.ca.clone(),
+        identity: tls.certificates.identity.clone(),
+    })
 }
 
 /// The packet around a message of the largest size, and more: what is larger than a message may be should still be

@@ -12,7 +12,8 @@ pub(super) async fn reach(connector: &str, source: &SourceConfig) -> Finding {
     match source {
         SourceConfig::Mqtt(settings) => {
             let broker = format!("connector `{connector}`: MQTT broker {}:{}", settings.host, settings.port);
-            match mqtt::probe(&app::subscriber(settings)).await {
+            let subscriber = app::subscriber(settings).map_err(|error| format!("{broker}: {}", chain(&error)))?;
+            match mqtt::probe(&subscriber).await {
                 Ok(()) => Ok(broker),
                 Err(error) => Err(format!("{broker}: {}", chain(&error))),
             }

@@ -4,7 +4,11 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use rustls::pki_types::ServerName;
+
+use crate::config::TlsConfig;
 use crate::config::section::{Problems, Section};
+use crate::config::tls::tls;
 use crate::config::words::words;
 use crate::secret::Secret;
 
@@ -13,6 +17,9 @@ const MESSAGE_BYTES_MAX: usize = 255 << 20;
 
 /// Longest text MQTT has, in bytes.
 const TEXT_BYTES_MAX: usize = 65_535;
+/// Ports of brokers, in the clear and encrypted.
+const PORT: u16 = 1_883;
+const PORT_TLS: u16 = 8_883;
 const KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
 /// MQTT has 16 bits for the seconds.
 const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
@@ -24,6 +31,8 @@ pub(crate) struct MqttConfig {
     pub(crate) host: String,
     /// Its port.
     pub(crate) port: u16,
+    /// How the connection is encrypted; `None` when it is not.
+    pub(crate) tls: Option<MqttTls>,
     /// Version of the protocol.
     pub(crate) protocol: MqttProtocol,
     /// Topic filters; at least one.
@@ -40,6 +49,15 @@ pub(crate) struct MqttConfig {
     pub(crate) message_bytes_max: usize,
     /// Whether a payload that is an array is mapped element by element.
     pub(crate) split_arrays: bool,
+}
+
+/// How the connection to a broker is encrypted.
+#[derive(Clone, Debug)]
+pub(crate) struct MqttTls {
+    /// Whom to trust and what to show.
+    pub(crate) certificates: TlsConfig,
+    /// The name or address that the broker's certificate must be for.
+    pub(crate) server_name: String,
 }
 
 /// Version of MQTT.
@@ -91,9 +109,13 @@ impl Sessions {
 /// The subscription in a section.
 pub(super) fn mqtt(mut section: Section, sessions: &mut Sessions, problems: &mut Problems) -> MqttConfig {
     let default_client_id = sessions.next_default();
+    let host = section.required("host", String::new(), problems);
+    let tls = section.optional_section("tls", problems).map(|section| encryption(section, &host, problems));
+    let default_port = if tls.is_some() { PORT_TLS } else { PORT };
     let mqtt = MqttConfig {
-        host: section.required("host", String::new(), problems),
-        port: section.required("port", 1, problems),
+        host,
+        port: section.optional("port", problems).unwrap_or(default_port),
+        tls,
         protocol: section.required("protocol", MqttProtocol::V3, problems),
         topics: topics(&mut section, problems),
         client_id: section.optional("client_id", problems).unwrap_or(default_client_id),
@@ -115,6 +137,15 @@ pub(super) fn mqtt(mut section: Section, sessions: &mut Sessions, problems: &mut
     }
     section.finish(problems);
     mqtt
+}
+
+fn encryption(mut section: Section, host: &str, problems: &mut Problems) -> MqttTls {
+    let given: Option<String> = section.optional("server_name", problems);
+    if given.as_deref().is_some_and(|name| ServerName::try_from(name).is_err()) {
+        let message = "expected the name or the address that the certificate of the broker is for".to_owned();
+        problems.push(section.problem("server_name", None, message));
+    }
+    MqttTls { server_name: given.unwrap_or_else(|| host.to_owned()), certificates: tls(section, problems) }
 }
 
 fn topics(section: &mut Section, problems: &mut Problems) -> Vec<String> {

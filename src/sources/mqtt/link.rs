@@ -41,11 +41,13 @@ impl Link {
     /// When the broker cannot be reached, does not answer in time, or refuses.
     pub(super) async fn connect(settings: &SubscriberSettings) -> Result<(Self, Session), Trouble> {
         let patience = settings.connect_timeout.max(Duration::from_secs(1));
-        timeout(patience, Self::introduce(settings)).await.unwrap_or(Err(Trouble::NoAnswer))
+        let introduced = timeout(patience, Self::introduce(settings)).await.unwrap_or(Err(Trouble::NoAnswer));
+        introduced.map_err(|trouble| trouble.before_connack(settings.tls.is_some()))
     }
 
     async fn introduce(settings: &SubscriberSettings) -> Result<(Self, Session), Trouble> {
-        let mut wire = Wire::connect(&settings.host, settings.port).await.map_err(Trouble::Io)?;
+        let wire = Wire::connect(&settings.host, settings.port, settings.tls.as_ref()).await;
+        let mut wire = wire.map_err(Trouble::of_connecting)?;
         let dialogue = Dialogue::open(settings, &mut wire.out)?;
         let now = Instant::now();
         let mut link = Self { wire, dialogue, pulse: Pulse::new(now), unwritten_since: Some(now) };
@@ -132,7 +134,7 @@ impl Link {
                 Err(_elapsed) => return self.attend(due).map(|()| false),
             },
         };
-        match moved.map_err(Trouble::Io)? {
+        match moved.map_err(Trouble::of_io)? {
             Moved::Read(0) => Err(Trouble::Closed),
             Moved::Read(_) => {
                 self.pulse.heard(Instant::now());
@@ -175,6 +177,6 @@ impl Link {
     fn wrote(&mut self) {
         let now = Instant::now();
         self.pulse.said(now);
-        self.unwritten_since = (!self.wire.out.is_empty()).then_some(now);
+        self.unwritten_since = self.wire.has_unsent().then_some(now);
     }
 }

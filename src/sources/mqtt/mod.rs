@@ -35,6 +35,7 @@ use super::backoff::Backoff;
 use super::ledger::{Abandoned, Ledger};
 use super::passage::pass_on;
 use super::state::SourceState;
+use super::tls::ClientTls;
 use crate::clock::Clock;
 use crate::model::Tracked;
 use crate::model::envelope::Envelope;
@@ -54,6 +55,8 @@ pub(crate) struct SubscriberSettings {
     pub(crate) host: String,
     /// Its port.
     pub(crate) port: u16,
+    /// How to encrypt the connection, if at all.
+    pub(crate) tls: Option<ClientTls>,
     /// The version to speak.
     pub(crate) protocol: Protocol,
     /// Names the session at the broker: not empty, the same after a restart, and no other client's.
@@ -107,7 +110,7 @@ pub(crate) enum Quality {
 pub(crate) struct Credentials {
     /// User name.
     pub(crate) username: String,
-    /// Password, sent in the clear.
+    /// Password, sent as it is: in the clear without TLS.
     pub(crate) password: Secret,
 }
 

@@ -43,6 +43,7 @@ pub(super) fn settings(protocol: Protocol, port: u16) -> SubscriberSettings {
     SubscriberSettings {
         host: "127.0.0.1".to_owned(),
         port,
+        tls: None,
         protocol,
         client_id: "v".to_owned(),
         credentials: None,

@@ -12,6 +12,18 @@ pub(super) enum Trouble {
     /// The broker cannot be reached, or the connection broke.
     #[error("no connection: {0}")]
     Io(io::Error),
+    /// The broker's certificate is not one we trust, or not for the name we know it by.
+    #[error("the broker is not trusted ({0}): check `host`, `tls.server_name` and `tls.ca_file`")]
+    Untrusted(rustls::CertificateError),
+    /// The broker ends the TLS connection, mostly for want of a certificate that it trusts.
+    #[error("the broker refuses the TLS connection ({0:?}): check `tls.certificate_file` and `tls.key_file`")]
+    TlsRefused(rustls::AlertDescription),
+    /// What the broker says is no TLS.
+    #[error("the broker does not speak TLS at this port: check `port`, or leave out `tls`")]
+    NotTls,
+    /// The broker closed before it said a word, as it does when it wants TLS, or another certificate.
+    #[error("the broker closed the connection without an answer: check {0}")]
+    TurnedAway(&'static str),
     /// No CONNACK in time.
     #[error("the broker did not answer in time")]
     NoAnswer,
@@ -57,6 +69,37 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// What kept a connection from being made, and encrypted.
+    pub(super) fn of_connecting(error: io::Error) -> Self {
+        // Brokers hang up on what is not MQTT.
+        let hung_up = matches!(error.kind(), io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof);
+        if hung_up { Self::NotTls } else { Self::of_io(error) }
+    }
+
+    /// What broke a connection.
+    pub(super) fn of_io(error: io::Error) -> Self {
+        match error.get_ref().and_then(|cause| cause.downcast_ref()) {
+            Some(rustls::Error::InvalidCertificate(cause)) => Self::Untrusted(cause.clone()),
+            Some(rustls::Error::AlertReceived(alert)) => Self::TlsRefused(*alert),
+            Some(rustls::Error::InvalidMessage(_)) => Self::NotTls,
+            Some(_) | None => Self::Io(error),
+        }
+    }
+
+    /// The same, for a connection that the broker has not taken yet.
+    pub(super) fn before_connack(self, is_encrypted: bool) -> Self {
+        let is_reset = |error: &io::Error| error.kind() == io::ErrorKind::ConnectionReset;
+        let hung_up = matches!(self, Self::Closed) || matches!(&self, Self::Io(error) if is_reset(error));
+        if !hung_up {
+            return self;
+        }
+        Self::TurnedAway(if is_encrypted {
+            "`tls.certificate_file` and `tls.key_file`, and whether the broker lets `client_id` in"
+        } else {
+            "`port`, and whether the broker wants `tls`"
+        })
+    }
+
     /// CONNACK of MQTT 3.1.1 that refuses.
     pub(super) fn refused_v3_1_1(code: ConnectReturnCode) -> Self {
         Self::refused_v5_0(match code {
