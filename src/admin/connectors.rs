@@ -81,6 +81,18 @@ impl Connector {
         });
     }
 
+    /// Sets the gauges of a connector that is gone: nothing is under way, and it is in no state.
+    pub(crate) fn ungauge(&self) {
+        show(&Standing {
+            connector: &self.name,
+            in_flight: 0,
+            unexplained: 0,
+            state: "",
+            states: &STATES,
+            sources: self.sources.iter().map(|source| (source.kind, false)).collect(),
+        });
+    }
+
     /// What is in the way, if anything: its code, the reason, since when, and when it is tried again.
     fn trouble(&self, now: Timestamp) -> Map<String, Value> {
         let mut members = Map::new();

@@ -1,7 +1,8 @@
 //! REST for operators: connectors with their ledger and dead letters, health, metrics.
 //!
-//! Answers are JSON, errors too: `{"error": "..."}`. Nothing here changes anything but dead letters, which can be replayed
-//! and discarded, and how long a connector waits. The parts of a connector that can be looked at are handed in by `app`.
+//! Answers are JSON, errors too: `{"error": "..."}`. Nothing here changes anything by itself: dead letters can be replayed
+//! and discarded, a connector can be told not to wait, and the configuration can be had read anew. The parts of a
+//! connector that can be looked at are handed in by `app`.
 //!
 //! There is no authentication, so a web page of a stranger in an operator's browser must not get through. It cannot read
 //! an answer, and may send by itself only what a form could: no DELETE, and no POST that says it is JSON. Any other
@@ -10,6 +11,7 @@
 mod connectors;
 mod dead_letters;
 mod health;
+mod reload;
 
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use crate::clock::Clock;
 use crate::dead_letters::DeadLetters;
 
 pub(crate) use self::connectors::{Connector, Source};
+pub(crate) use self::reload::{NotReloaded, ReloadRequest, Reloaded, Reloads};
 
 /// The connectors there are at a moment, in the order of the configuration.
 pub(crate) type Connectors = Arc<[Arc<Connector>]>;
@@ -37,6 +40,8 @@ pub(crate) type Connectors = Arc<[Arc<Connector>]>;
 pub(crate) struct AdminState {
     /// The connectors, now and from now on.
     pub(crate) connectors: watch::Receiver<Connectors>,
+    /// Where the configuration is read anew.
+    pub(crate) reloads: Reloads,
     /// The dead letters of all of them.
     pub(crate) dead_letters: DeadLetters,
     /// What time it is.
@@ -67,6 +72,7 @@ pub(crate) fn router(state: AdminState) -> Router {
         .route("/connectors/{name}/dead-letters/discard", post(dead_letters::discard))
         .route("/connectors/{name}/dead-letters/{id}", get(dead_letters::read).delete(dead_letters::discard_one))
         .route("/connectors/{name}/dead-letters/{id}/replay", post(dead_letters::replay_one))
+        .route("/config/reload", post(reload::reload))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(health::metrics))

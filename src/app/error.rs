@@ -11,6 +11,7 @@ use crate::mapping::Problem;
 use crate::mapping_store::MappingError;
 use crate::sources::mqtt_listener::ListenError;
 use crate::sources::tls::TlsError;
+use crate::telemetry::chain;
 
 /// Why the program cannot start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +86,21 @@ pub(crate) enum AppError {
         #[source]
         cause: ClientError,
     },
+    /// The port of an MQTT address is taken by a connector of this process.
+    #[error(
+        "connector `{connector}`: cannot listen on {address} while `{holder}` listens on {held}, and a reload binds new \
+         addresses before it closes old ones; use another port, restart, or reload twice, without the listener at first"
+    )]
+    PortHeld {
+        /// Name of the connector.
+        connector: String,
+        /// The address asked for.
+        address: SocketAddr,
+        /// Name of the connector that has the port.
+        holder: String,
+        /// The address that it listens on.
+        held: SocketAddr,
+    },
     /// No client for the FHIR server of a connector.
     #[error("connector `{connector}`: no client for its FHIR server")]
     Client {
@@ -117,6 +133,14 @@ impl AppError {
         }
     }
 
+    /// All that is wrong, each as a text of its own.
+    pub(super) fn problems(&self) -> Vec<String> {
+        if let Self::Mappings(problems) = self {
+            return problems.iter().map(ToString::to_string).collect();
+        }
+        vec![chain(self)]
+    }
+
     /// Whether the configuration or a mapping is at fault.
     pub(crate) fn is_configuration(&self) -> bool {
         match self {
@@ -131,6 +155,7 @@ impl AppError {
             | Self::Ledger(_)
             | Self::HttpAddress { .. }
             | Self::MqttAddress { .. }
+            | Self::PortHeld { .. }
             | Self::NotDrained { .. } => false,
         }
     }

@@ -10,12 +10,14 @@ mod host_names;
 mod http;
 mod identity_watch;
 mod pipeline;
+mod reload;
 mod settings;
 #[cfg(test)]
 mod simulation;
 mod sources;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,7 +28,9 @@ use tokio_util::task::TaskTracker;
 
 use self::connectors::{Connectors, RunnableConnector, Shared};
 use self::http::HttpServer;
-use crate::admin;
+use self::reload::Reloader;
+use self::sources::Sockets;
+use crate::admin::{self, Reloads};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::Database;
@@ -52,6 +56,8 @@ pub(crate) struct App {
     connectors: Connectors,
     /// Those that the configuration names.
     first: Vec<RunnableConnector>,
+    reloader: Reloader,
+    reloads: Reloads,
     dead_letters: DeadLetters,
     database: Database,
     /// Cancelled when the grace period is over: whoever still waits for a server gives up.
@@ -60,12 +66,14 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Opens the database, loads the mappings and binds the ports.
+    /// Opens the database, loads the mappings and binds the ports. `file` is where the configuration stands, to be read
+    /// anew on request.
     ///
     /// # Errors
     /// The first thing that cannot be had, with how to mend it; nothing runs then.
     pub(crate) async fn build(
-        config: Config,
+        mut config: Config,
+        file: Option<PathBuf>,
         exposure: Exposure,
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, AppError> {
@@ -88,15 +96,25 @@ impl App {
             clock: clock.clone(),
             give_up: give_up.clone(),
             own_fhir: http.fhir_url(),
-            public_url: config.http.fhir.public_url,
+            public_url: config.http.fhir.public_url.clone(),
             freshness,
         };
         let mut connectors = Connectors::new(shared);
-        let first = connectors.build(config.connectors, mappings).await?;
-        let admin =
-            admin::AdminState { connectors: connectors.views(), dead_letters: dead_letters.clone(), clock, metrics };
+        let configured = std::mem::take(&mut config.connectors);
+        let first = connectors.build(configured, mappings, &mut Sockets::default()).await?;
+        connectors.show(&first);
+        let (reloads, requests) = Reloads::new();
+        let admin = admin::AdminState {
+            connectors: connectors.views(),
+            reloads: reloads.clone(),
+            dead_letters: dead_letters.clone(),
+            clock,
+            metrics,
+        };
         let http = http.with_admin(admin);
-        Ok(Self { http, connectors, first, dead_letters, database, give_up, grace: config.shutdown_grace })
+        let grace = config.shutdown_grace;
+        let reloader = Reloader { file, exposure, started_with: config, requests };
+        Ok(Self { http, connectors, first, reloader, reloads, dead_letters, database, give_up, grace })
     }
 
     /// Where HTTP is served.
@@ -114,6 +132,11 @@ impl App {
         self.connectors.views()
     }
 
+    /// Where the configuration is read anew.
+    pub(crate) fn reloads(&self) -> Reloads {
+        self.reloads.clone()
+    }
+
     /// The dead letters of all connectors.
     pub(crate) fn dead_letters(&self) -> DeadLetters {
         self.dead_letters.clone()
@@ -127,9 +150,10 @@ impl App {
         let tasks = self.connectors.tasks();
         let http_stop = CancellationToken::new();
         let http = self.http.run(http_stop.clone());
+        self.connectors.start(self.first, &stop);
+        tasks.close();
+        let reloads = self.reloader.run(self.connectors, stop.clone());
         let drained = async {
-            self.connectors.start(self.first, &stop);
-            tasks.close();
             tracing::info!("ready");
             stop.cancelled().await;
             tracing::info!("draining");
@@ -137,7 +161,7 @@ impl App {
             http_stop.cancel();
             in_time
         };
-        let ((), drained) = tokio::join!(http, drained);
+        let ((), drained, ()) = tokio::join!(http, drained, reloads);
         self.database.close().await;
         drained
     }

@@ -101,7 +101,8 @@ async fn build_on(arguments: &Arguments, mqtt: SocketAddr) -> Result<App, BuildE
     telemetry::start_logs(&config.log).map_err(|error| BuildError::Told(Failure::other(&error)))?;
     // On a second attempt the recorder of the first goes on collecting, but only one handle exists.
     let metrics = telemetry::meters::start_metrics().ok();
-    App::build(config, Exposure::from_flag(arguments.insecure_no_auth), metrics).await.map_err(BuildError::App)
+    let exposure = Exposure::from_flag(arguments.insecure_no_auth);
+    App::build(config, None, exposure, metrics).await.map_err(BuildError::App)
 }
 
 fn introduce(http: SocketAddr, mqtt: SocketAddr, arguments: &Arguments) {

@@ -1,10 +1,13 @@
 //! `vitalwire serve`: the connectors and the FHIR service of a configuration.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::{Failure, app_failure, load_config, stop_on_signal};
+use crate::admin::{NotReloaded, Reloads};
 use crate::app::{App, Exposure};
 use crate::telemetry;
 
@@ -21,12 +24,30 @@ pub(super) struct Arguments {
 
 /// Serves until it is told to stop.
 pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    // From here on a SIGHUP does not end the process; what comes before it serves waits.
+    let hangups =
+        signal(SignalKind::hangup()).map_err(|error| Failure::Other(format!("cannot listen for signals: {error}")))?;
     let config = load_config(arguments.config.as_deref())?;
     telemetry::start_logs(&config.log).map_err(|error| Failure::other(&error))?;
     let metrics = telemetry::meters::start_metrics().map_err(|error| Failure::other(&error))?;
     let exposure = Exposure::from_flag(arguments.insecure_no_auth);
-    let app = App::build(config, exposure, Some(metrics)).await.map_err(|error| app_failure(&error))?;
+    let app =
+        App::build(config, arguments.config, exposure, Some(metrics)).await.map_err(|error| app_failure(&error))?;
     let stop = CancellationToken::new();
     stop_on_signal(&stop)?;
-    app.run(stop).await.map_err(|error| app_failure(&error))
+    let reloading = reload_at_each(hangups, app.reloads());
+    tokio::select! {
+        ran = app.run(stop) => ran.map_err(|error| app_failure(&error)),
+        never = reloading => match never {},
+    }
+}
+
+/// Has the configuration read anew at each of these signals. What came of it is logged.
+async fn reload_at_each(mut hangups: Signal, reloads: Reloads) -> Infallible {
+    while hangups.recv().await.is_some() {
+        if let Err(reason @ NotReloaded::TooMany) = reloads.ask().await {
+            tracing::warn!(%reason, "SIGHUP ignored");
+        }
+    }
+    std::future::pending().await
 }

@@ -52,7 +52,7 @@ pub(crate) struct Config {
 }
 
 /// The HTTP server.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HttpConfig {
     /// Where it listens.
     pub(crate) listen: SocketAddr,
@@ -71,7 +71,7 @@ pub(crate) struct HttpConfig {
 }
 
 /// The FHIR service.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FhirConfig {
     /// Origins whose pages may use it from a browser, as browsers write them; `*` is any.
     pub(crate) cors_origins: Vec<String>,
@@ -99,7 +99,7 @@ pub(crate) enum ConditionalDelete {
 }
 
 /// What versions of resources are good for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Versioning {
     /// Of types that are not named.
     pub(crate) default: VersioningPolicy,
@@ -119,7 +119,7 @@ pub(crate) enum VersioningPolicy {
 }
 
 /// What one request to the FHIR service may ask for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FhirLimits {
     /// Longest URL, in bytes.
     pub(crate) url_bytes_max: usize,
@@ -143,7 +143,7 @@ pub(crate) enum Validation {
 }
 
 /// One connector.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConnectorConfig {
     /// Its name: letters, digits, `-`, `_`.
     pub(crate) name: String,
@@ -222,7 +222,7 @@ pub(crate) enum Trace {
 }
 
 /// The FHIR server a connector delivers to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FhirTarget {
     /// Its base; `None`: the service in this process.
     pub(crate) url: Option<Url>,
@@ -360,6 +360,19 @@ impl Config {
             raw.set_from_variable(name, &keys, value);
         }
         check::check(raw)
+    }
+
+    /// The sections apart from those of connectors in which another configuration says something else.
+    pub(crate) fn differing_sections(&self, other: &Self) -> Vec<&'static str> {
+        let http = HttpConfig { fhir: self.http.fhir.clone(), ..other.http.clone() };
+        let sections = [
+            ("data_dir", self.data_dir != other.data_dir),
+            ("log", self.log != other.log),
+            ("http", self.http != http),
+            ("fhir", self.http.fhir != other.http.fhir),
+            ("shutdown", self.shutdown_grace != other.shutdown_grace),
+        ];
+        sections.into_iter().filter(|(_, differs)| *differs).map(|(section, _)| section).collect()
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) enum LogFormat {
 }
 
 /// What is logged, and how.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct LogSettings {
     /// How log lines look.
     pub(crate) format: LogFormat,

@@ -71,6 +71,7 @@ mod mqtt_source;
 mod mqtt_tls;
 mod real_clients;
 mod redelivery;
+mod reload;
 mod shutdown;
 mod startup;
 mod support;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -10,8 +11,8 @@ use url::Url;
 
 use crate::admin;
 use crate::app::pipeline::Pipeline;
-use crate::app::sources::{self, RunnableSource};
-use crate::app::{AppError, settings};
+use crate::app::sources::{self, HeldSocket, RunnableSource, Sockets};
+use crate::app::{AppError, drain, settings};
 use crate::client::{FhirClient, Link};
 use crate::clock::Clock;
 use crate::config::ConnectorConfig;
@@ -44,16 +45,25 @@ pub(crate) struct Shared {
 
 /// A connector ready to run.
 pub(crate) struct RunnableConnector {
+    config: ConnectorConfig,
     view: Arc<admin::Connector>,
     pipeline: Pipeline,
     dead_letters: DeadLetters,
     settlements: Settlements,
     sources: Vec<RunnableSource>,
     replayer: Replayer,
+    give_up: CancellationToken,
 }
 
 /// A connector that runs.
 pub(super) struct Running {
+    /// What it was made from.
+    pub(super) config: ConnectorConfig,
+    /// What it listens on.
+    pub(super) sockets: Vec<HeldSocket>,
+    stop: CancellationToken,
+    /// Cancelled when it has stopped and its grace period is over.
+    give_up: CancellationToken,
     /// All that it does.
     tasks: TaskTracker,
 }
@@ -86,11 +96,12 @@ pub(crate) fn open_mapping(connector: &ConnectorConfig) -> Result<(MappingStore,
         .map_err(|cause| AppError::mappings(&connector.name, cause))
 }
 
-/// Opens what the connector needs beside its ledger, and binds its ports.
+/// Opens what the connector needs beside its ledger, and binds those of its ports that are not among `sockets`.
 pub(super) async fn build(
     config: ConnectorConfig,
     mappings: MappingStore,
     settlements: Settlements,
+    sockets: &mut Sockets,
     shared: &Shared,
 ) -> Result<RunnableConnector, AppError> {
     let name: Arc<str> = Arc::from(config.name.as_str());
@@ -100,7 +111,7 @@ pub(super) async fn build(
     let link = Arc::new(Link::new(Arc::clone(&name), client, settings::link(&config), give_up.clone()));
     let unmatched = Arc::new(Shapes::default());
     expose_rare(&name);
-    let (sources, source_views) = sources::build(&config, clock).await?;
+    let (sources, source_views) = sources::build(&config, clock, sockets).await?;
     let dead_letters = shared.dead_letters.giving_up_with(give_up.clone());
     let replays = Replays::new(Arc::clone(&name), dead_letters.clone(), clock.clone());
     let view = admin::Connector {
@@ -118,10 +129,16 @@ pub(super) async fn build(
     let resolve = Resolve::new(resolve, Arc::clone(&link), clock.clone(), Arc::clone(&shared.freshness));
     let pipeline = Pipeline::new(&config, mappings, resolve, link, unmatched, clock, give_up.clone());
     let replayer = Replayer::new(replays, sources::message_bytes_max(&config), give_up.clone());
-    Ok(RunnableConnector { view: Arc::new(view), pipeline, dead_letters, settlements, sources, replayer })
+    let view = Arc::new(view);
+    Ok(RunnableConnector { config, view, pipeline, dead_letters, settlements, sources, replayer, give_up })
 }
 
 impl RunnableConnector {
+    /// Its name.
+    pub(super) fn name(&self) -> &str {
+        &self.config.name
+    }
+
     /// Where devices may connect straight to this process.
     pub(crate) fn mqtt_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.sources.iter().filter_map(RunnableSource::mqtt_address)
@@ -137,6 +154,7 @@ impl RunnableConnector {
     pub(super) fn start(self, stop: CancellationToken) -> Running {
         let (letters_in, letters) = mpsc::channel(settings::LETTER_BATCHES_MAX);
         let stages = TaskTracker::new();
+        let sockets = self.sources.iter().filter_map(|source| source.socket(&self.view.name)).collect();
         let intake = self.pipeline.spawn(self.settlements.witness(), letters_in, &stages);
         for source in self.sources {
             source.spawn(&intake, &stages, &stop);
@@ -153,7 +171,7 @@ impl RunnableConnector {
             settled.cancel();
         });
         tasks.close();
-        Running { tasks }
+        Running { config: self.config, sockets, stop, give_up: self.give_up, tasks }
     }
 }
 
@@ -162,5 +180,18 @@ impl Running {
     pub(super) fn ended(&self) -> impl Future<Output = ()> + use<> {
         let tasks = self.tasks.clone();
         async move { tasks.wait().await }
+    }
+
+    /// Has its sources take nothing more.
+    pub(super) fn stop(&self) {
+        self.stop.cancel();
+    }
+
+    /// Waits, once it is to stop, until all that it took has ended; gives up after `grace`.
+    ///
+    /// # Errors
+    /// When not all has ended in time; what has not is unacknowledged.
+    pub(super) async fn drained(&self, grace: Duration) -> Result<(), AppError> {
+        drain(&self.tasks, grace, &self.give_up).await
     }
 }

@@ -3,8 +3,10 @@
 mod kafka;
 mod mqtt;
 mod mqtt_listener;
+mod sockets;
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -22,11 +24,16 @@ use crate::sources::state::SourceState;
 
 pub(crate) use self::kafka::kafka;
 pub(crate) use self::mqtt::subscriber;
+pub(crate) use self::sockets::{HeldSocket, Sockets};
 
 /// A source ready to run.
 pub(super) enum RunnableSource {
     Mqtt(Subscriber),
-    MqttListener(Listener),
+    MqttListener {
+        /// As configured; port 0 stands for any.
+        asked: SocketAddr,
+        listener: Listener,
+    },
     Kafka(KafkaSource),
 }
 
@@ -48,10 +55,11 @@ pub(super) fn message_bytes_max(connector: &ConnectorConfig) -> usize {
     bounds.max().unwrap_or(usize::MAX)
 }
 
-/// Builds the sources of a connector and binds their ports.
+/// Builds the sources of a connector and binds those of their ports that are not among `sockets`.
 pub(super) async fn build(
     config: &ConnectorConfig,
     clock: &Clock,
+    sockets: &mut Sockets,
 ) -> Result<(Vec<RunnableSource>, Vec<admin::Source>), AppError> {
     let mut sources = Vec::with_capacity(config.sources.len());
     let mut views = Vec::with_capacity(config.sources.len());
@@ -66,13 +74,11 @@ pub(super) async fn build(
                 sources.push(RunnableSource::Mqtt(subscriber));
             }
             SourceConfig::MqttListener(settings) => {
-                let listener = Listener::bind(self::mqtt_listener::listener(settings), clock.clone())
-                    .await
-                    .map_err(|cause| AppError::MqttAddress { connector: config.name.clone(), cause })?;
+                let listener = self::mqtt_listener::bind(&config.name, settings, clock, sockets).await?;
                 let (_state, state) = watch::channel(SourceState::Connected);
                 let address = listener.address().to_string();
                 views.push(admin::Source { kind: crate::sources::mqtt_listener::SOURCE, address, state });
-                sources.push(RunnableSource::MqttListener(listener));
+                sources.push(RunnableSource::MqttListener { asked: settings.listen, listener });
             }
             SourceConfig::Kafka(settings) => {
                 let told = self::kafka::kafka(settings)
@@ -91,7 +97,18 @@ impl RunnableSource {
     /// Where devices may connect straight to this process.
     pub(super) fn mqtt_address(&self) -> Option<SocketAddr> {
         match self {
-            Self::MqttListener(listener) => Some(listener.address()),
+            Self::MqttListener { listener, .. } => Some(listener.address()),
+            Self::Mqtt(_) | Self::Kafka(_) => None,
+        }
+    }
+
+    /// The socket it listens on, if it does.
+    pub(super) fn socket(&self, connector: &Arc<str>) -> Option<HeldSocket> {
+        match self {
+            Self::MqttListener { asked, listener } => {
+                let socket = Arc::downgrade(listener.socket());
+                Some(HeldSocket { connector: Arc::clone(connector), asked: *asked, socket })
+            }
             Self::Mqtt(_) | Self::Kafka(_) => None,
         }
     }
@@ -104,7 +121,7 @@ impl RunnableSource {
                 tracing::info!(%connector, "subscribing");
                 tasks.spawn(subscriber.run(intake.clone(), stop.clone()));
             }
-            Self::MqttListener(listener) => {
+            Self::MqttListener { listener, .. } => {
                 tracing::info!(service = "mqtt", address = %listener.address(), %connector, "listening");
                 tasks.spawn(listener.run(intake.clone(), tasks.clone(), stop.clone()));
             }

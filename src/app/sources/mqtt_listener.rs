@@ -1,20 +1,45 @@
 //! From the configuration of the MQTT listener to its settings.
 
+use std::io::ErrorKind;
 use std::num::NonZeroU16;
 use std::time::Duration;
 
 use super::mqtt::packet_bytes;
+use super::sockets::Sockets;
+use crate::app::AppError;
 use crate::app::settings::CONNECT_TIMEOUT;
+use crate::clock::Clock;
 use crate::config::MqttListenerConfig;
-use crate::sources::mqtt_listener::ListenerSettings;
+use crate::sources::mqtt_listener::{Listener, ListenerSettings};
 
 /// Sessions of devices that are away, remembered by a listener.
 const SESSIONS_MAX: usize = 100_000;
 /// Longest time such a session is remembered.
 const SESSION_EXPIRY_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Takes the port from a connector that is to go, or binds it.
+pub(super) async fn bind(
+    connector: &str,
+    config: &MqttListenerConfig,
+    clock: &Clock,
+    sockets: &mut Sockets,
+) -> Result<Listener, AppError> {
+    let settings = listener(config);
+    let bound = match sockets.take(connector, settings.address) {
+        Some(socket) => Listener::on(socket, settings, clock.clone()),
+        None => Listener::bind(settings, clock.clone()).await,
+    };
+    bound.map_err(|cause| match sockets.in_the_way(config.listen) {
+        Some((holder, held)) if cause.source.kind() == ErrorKind::AddrInUse => {
+            let (connector, holder) = (connector.to_owned(), holder.to_string());
+            AppError::PortHeld { connector, address: config.listen, holder, held }
+        }
+        _ => AppError::MqttAddress { connector: connector.to_owned(), cause },
+    })
+}
+
 /// What the listener is told.
-pub(super) fn listener(listener: &MqttListenerConfig) -> ListenerSettings {
+fn listener(listener: &MqttListenerConfig) -> ListenerSettings {
     ListenerSettings {
         address: listener.listen,
         connections_max: listener.connections_max,

@@ -44,7 +44,7 @@ const TAKEN: [(&str, &str); 19] = [
 ];
 
 /// Topics to be read as a member of a consumer group.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KafkaConfig {
     /// Hosts and ports of some brokers, with commas between them.
     pub(crate) bootstrap_servers: String,
@@ -95,7 +95,7 @@ pub(crate) enum KafkaHeaderValues {
 }
 
 /// How to log in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KafkaLogin {
     /// Not at all.
     Anonymous,

@@ -14,7 +14,7 @@ use super::section::{Problems, Section};
 use super::words::words;
 
 /// One source of messages.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SourceConfig {
     /// A subscription at a broker.
     Mqtt(MqttConfig),

@@ -25,7 +25,7 @@ const KEEP_ALIVE_MIN: Duration = Duration::from_secs(5);
 const KEEP_ALIVE_MAX: Duration = Duration::from_secs(65_535);
 
 /// A subscription at a broker.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MqttConfig {
     /// Host name or address of the broker.
     pub(crate) host: String,

@@ -7,7 +7,7 @@ use crate::config::check::NO_ADDRESS;
 use crate::config::section::{Problems, Section};
 
 /// Devices that connect straight to this process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MqttListenerConfig {
     /// Where it listens.
     pub(crate) listen: SocketAddr,

@@ -80,7 +80,7 @@ pub(crate) struct ListenError {
 /// A port that is bound, but not served yet.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    socket: TcpListener,
+    socket: Arc<TcpListener>,
     address: SocketAddr,
     settings: ListenerSettings,
     clock: Clock,
@@ -104,9 +104,17 @@ impl Listener {
     /// # Errors
     /// When the address cannot be bound.
     pub(crate) async fn bind(settings: ListenerSettings, clock: Clock) -> Result<Self, ListenError> {
-        let asked = settings.address;
-        let failed = |source| ListenError { address: asked, source };
-        let socket = TcpListener::bind(asked).await.map_err(failed)?;
+        let failed = |source| ListenError { address: settings.address, source };
+        let socket = TcpListener::bind(settings.address).await.map_err(failed)?;
+        Self::on(Arc::new(socket), settings, clock)
+    }
+
+    /// Takes a port that is bound already.
+    ///
+    /// # Errors
+    /// When the system no longer knows its address.
+    pub(crate) fn on(socket: Arc<TcpListener>, settings: ListenerSettings, clock: Clock) -> Result<Self, ListenError> {
+        let failed = |source| ListenError { address: settings.address, source };
         let address = socket.local_addr().map_err(failed)?;
         Ok(Self { socket, address, settings, clock })
     }
@@ -114,6 +122,11 @@ impl Listener {
     /// The address that is bound, with the port that was free if 0 was asked for.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The port, for whoever is to listen on it next. It is closed when all that have it are gone.
+    pub(crate) fn socket(&self) -> &Arc<TcpListener> {
+        &self.socket
     }
 
     /// Serves clients until `stop`; then accepts none, and returns. Their connections run on `tasks` until all they sent

@@ -22,13 +22,14 @@ use self::markdown::{Block, Part, Row, anchors, code_spans, links, parts};
 use crate::support::config::SERVICE;
 use crate::support::process::{Vitalwire, run, vitalwire};
 
-const DOCUMENTS: [&str; 8] = [
+const DOCUMENTS: [&str; 9] = [
     "README.md",
     "templates/README.md",
     "templates/reference.md",
     "templates/migrating.md",
     "docs/metrics.md",
     "docs/dead-letters.md",
+    "docs/operations.md",
     "docs/fhir-servers.md",
     "docs/fhir.md",
 ];
