@@ -52,7 +52,7 @@ pub(crate) struct MqttConfig {
 }
 
 /// How the connection to a broker is encrypted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MqttTls {
     /// Whom to trust and what to show.
     pub(crate) certificates: TlsConfig,
