@@ -368,10 +368,8 @@ mod tests {
         );
         let config = Config::parse(Some(("a.toml", &text)), &[]);
         let config = config.map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;
-        match config.connectors[0].sources[0].clone() {
-            SourceConfig::Kafka(kafka) => Ok(*kafka),
-            other => panic!("{other:?}"),
-        }
+        let SourceConfig::Kafka(kafka) = config.connectors[0].sources[0].clone() else { panic!("{config:?}") };
+        Ok(*kafka)
     }
 
     #[test]

@@ -34,6 +34,8 @@ const PRINCIPAL: &str = "vitalwire";
 pub(super) struct Group {
     connector: Arc<str>,
     assignment: Mutex<Assignment>,
+    /// What was abandoned since it was last asked, to be read again.
+    abandoned: Mutex<Vec<Progress>>,
     settled: Arc<Notify>,
     state: watch::Sender<SourceState>,
     runtime: Handle,
@@ -51,6 +53,7 @@ impl Group {
         Self {
             connector,
             assignment: Mutex::new(Assignment::new(settings.in_flight_max, Arc::clone(&settled))),
+            abandoned: Mutex::default(),
             settled,
             state,
             runtime: Handle::current(),
@@ -75,8 +78,8 @@ impl Group {
         self.runtime.block_on(future)
     }
 
-    /// Stores how far each partition has come, to be committed, and gives what is to be read again.
-    pub(super) fn store_progress(&self, consumer: &BaseConsumer<Self>) -> Vec<Progress> {
+    /// Stores how far each partition has come, to be committed.
+    pub(super) fn store_progress(&self, consumer: &BaseConsumer<Self>) {
         let (passed, again): (Vec<_>, Vec<_>) =
             self.assignment().progress().into_iter().partition(|progress| matches!(progress.step, Step::Next(_)));
         if !passed.is_empty()
@@ -85,16 +88,27 @@ impl Group {
             // Of a partition that was lost a moment ago. Its next consumer reads from what was committed before.
             tracing::debug!(connector = %self.connector, %error, "offsets not stored");
         }
-        again
+        self.abandoned.lock().unwrap_or_else(PoisonError::into_inner).extend(again);
+    }
+
+    /// What was abandoned since this was last asked.
+    pub(super) fn take_abandoned(&self) -> Vec<Progress> {
+        std::mem::take(&mut *self.abandoned.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Tells what is in the way; once for each change.
     pub(super) fn trouble(&self, code: Option<RDKafkaErrorCode>, reason: &str) {
+        // Behind it stands how long it took and how often it was so, which is different each time.
+        let reason = reason.split(" (after ").next().unwrap_or_default();
         let reason = format!("{reason}{}", code.map_or("", mend));
         let is_news = self.state.send_if_modified(|state| {
+            // That all brokers are down says less than why each of them is.
+            let is_less = code == Some(RDKafkaErrorCode::AllBrokersDown) && matches!(state, SourceState::Retrying(_));
             let trouble = SourceState::Retrying(reason.clone());
-            let is_news = *state != trouble;
-            *state = trouble;
+            let is_news = !is_less && *state != trouble;
+            if is_news {
+                *state = trouble;
+            }
             is_news
         });
         if is_news {
@@ -119,7 +133,7 @@ impl Group {
         let deadline = Instant::now() + REVOKE_PATIENCE;
         let elements = partitions.elements();
         loop {
-            drop(self.store_progress(consumer));
+            self.store_progress(consumer);
             let is_done = elements.iter().all(|it| self.assignment().is_done(it.topic(), it.partition()));
             let patience = deadline.saturating_duration_since(Instant::now());
             if is_done || patience.is_zero() || consumer.assignment_lost() {
@@ -184,8 +198,12 @@ impl ClientContext for Group {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        // Whatever keeps messages away is told as the state of the source; this is for those who look for the cause.
-        tracing::debug!(target: "librdkafka", ?level, facility, message);
+        // Messages that the broker had deleted before they were read, and a thread that did not poll for too long. Whatever
+        // else keeps messages away is told as the state of the source; its log is for those who look for the cause.
+        match facility {
+            "OFFSET" | "MAXPOLL" => tracing::warn!(connector = %self.connector, facility, message, "librdkafka warns"),
+            _ => tracing::debug!(target: "librdkafka", ?level, facility, message),
+        }
     }
 
     fn stats(&self, statistics: Statistics) {

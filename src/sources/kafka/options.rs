@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use super::{KafkaSettings, Login, Start};
 
@@ -39,6 +40,7 @@ pub(super) fn visitor(settings: &KafkaSettings) -> ClientConfig {
 /// Whom to ask, and as whom.
 fn connection(settings: &KafkaSettings) -> ClientConfig {
     let mut config = ClientConfig::new();
+    config.set_log_level(RDKafkaLogLevel::Info);
     config.set("bootstrap.servers", &settings.bootstrap_servers).set("client.id", "vitalwire");
     config.set("reconnect.backoff.max.ms", millis(RECONNECT_PAUSE_MAX)).set("socket.keepalive.enable", "true");
     config.set("allow.auto.create.topics", "false");

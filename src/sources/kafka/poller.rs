@@ -69,8 +69,9 @@ impl Poller {
     /// Polls until `stop`, and until everything taken has ended. Leaves the group at the end, with all offsets committed.
     pub(super) fn run(mut self) -> Ending {
         let ending = loop {
-            let again = self.group.store_progress(&self.consumer);
-            self.again.extend(again.into_iter().map(|progress| (Instant::now() + AGAIN_PAUSE, progress)));
+            self.group.store_progress(&self.consumer);
+            let again_at = Instant::now() + AGAIN_PAUSE;
+            self.again.extend(self.group.take_abandoned().into_iter().map(|progress| (again_at, progress)));
             self.read_again();
             if self.waiting.is_closed() || (self.stop.is_cancelled() && self.group.assignment().is_idle()) {
                 break Ending::Stopped;
@@ -85,9 +86,7 @@ impl Poller {
 
     fn turn(&mut self) -> Result<(), KafkaError> {
         if self.stop.is_cancelled() {
-            self.pause();
-            self.group.wait_for_settlement(ROOM_PATIENCE);
-            return self.poll(Duration::ZERO).map(drop);
+            return self.drain();
         }
         if self.has_room() {
             self.full_since = None;
@@ -101,6 +100,16 @@ impl Poller {
         }
         self.wait_for_room();
         Ok(())
+    }
+
+    /// Serves the group without taking anything: what comes all the same was not committed, and comes again.
+    fn drain(&mut self) -> Result<(), KafkaError> {
+        self.pause();
+        self.group.wait_for_settlement(ROOM_PATIENCE);
+        match self.consumer.poll(Duration::ZERO) {
+            Some(Err(fatal @ KafkaError::MessageConsumptionFatal(_))) => Err(fatal),
+            None | Some(Ok(_) | Err(_)) => Ok(()),
+        }
     }
 
     fn has_room(&self) -> bool {
@@ -179,7 +188,7 @@ impl Poller {
     }
 
     fn leave(&mut self) {
-        drop(self.group.store_progress(&self.consumer));
+        self.group.store_progress(&self.consumer);
         match self.consumer.commit_consumer_state(CommitMode::Sync) {
             Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
             Err(error) => {
