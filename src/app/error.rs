@@ -10,6 +10,7 @@ use crate::fhir::store::interface::StoreError;
 use crate::mapping::Problem;
 use crate::mapping_store::MappingError;
 use crate::sources::mqtt_listener::ListenError;
+use crate::sources::mqtt_listener::access::AccessError;
 use crate::sources::tls::TlsError;
 use crate::telemetry::chain;
 
@@ -26,6 +27,27 @@ pub(crate) enum AppError {
         key: String,
         /// The address.
         address: SocketAddr,
+    },
+    /// An MQTT listener that strangers can reach.
+    #[error(
+        "`listen` of the MQTT listener of connector `{connector}` is {address}, which other machines can reach; let devices \
+         in only over `tls` and with a `password_file` or `tls.client_ca_file`, use a loopback address, or start with \
+         --insecure-no-auth if the network itself keeps strangers out"
+    )]
+    ExposedListener {
+        /// Name of the connector.
+        connector: String,
+        /// The address.
+        address: SocketAddr,
+    },
+    /// Files that say which devices an MQTT listener lets in.
+    #[error("connector `{connector}`: it is not known whom its MQTT listener lets in")]
+    MqttAccess {
+        /// Name of the connector.
+        connector: String,
+        /// Which file or line, and how to mend it.
+        #[source]
+        cause: AccessError,
     },
     /// Mapping files that cannot be used; each problem a line.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
@@ -145,6 +167,8 @@ impl AppError {
     pub(crate) fn is_configuration(&self) -> bool {
         match self {
             Self::Exposed { .. }
+            | Self::ExposedListener { .. }
+            | Self::MqttAccess { .. }
             | Self::Mappings(_)
             | Self::MappingFile { .. }
             | Self::MqttTls { .. }

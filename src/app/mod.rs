@@ -45,7 +45,7 @@ use crate::settlements;
 pub(crate) use self::connectors::open_mapping;
 pub(crate) use self::error::AppError;
 pub(crate) use self::settings::{Exposure, check_exposure, client};
-pub(crate) use self::sources::{kafka, subscriber};
+pub(crate) use self::sources::{access, kafka, subscriber};
 
 /// Schemas of all that is kept in the database.
 const SCHEMAS: [crate::database::Schema; 3] = [fhir::store::sqlite::SCHEMA, dead_letters::SCHEMA, settlements::SCHEMA];

@@ -51,16 +51,17 @@ impl Exposure {
 
 /// Refuses addresses that strangers can reach, unless that was asked for, which is then said plainly.
 pub(crate) fn check_exposure(config: &Config, exposure: Exposure) -> Result<(), AppError> {
-    let listeners = config.connectors.iter().flat_map(|connector| {
-        let addresses = connector.sources.iter().filter_map(sources::listens_at);
-        addresses.map(|address| (format!("listen of {}", connector.name), address))
+    let is_exposed = |address: &SocketAddr| !address.ip().is_loopback();
+    let mut listeners = config.connectors.iter().flat_map(|connector| {
+        let addresses = connector.sources.iter().filter_map(sources::lets_strangers_in_at).filter(is_exposed);
+        addresses.map(|address| (connector.name.clone(), address))
     });
-    let mut exposed = std::iter::once(("http.listen".to_owned(), config.http.listen))
-        .chain(listeners)
-        .filter(|(_, address): &(String, SocketAddr)| !address.ip().is_loopback());
     match exposure {
-        Exposure::Loopback => match exposed.next() {
-            Some((key, address)) => Err(AppError::Exposed { key, address }),
+        Exposure::Loopback if is_exposed(&config.http.listen) => {
+            Err(AppError::Exposed { key: "http.listen".to_owned(), address: config.http.listen })
+        }
+        Exposure::Loopback => match listeners.next() {
+            Some((connector, address)) => Err(AppError::ExposedListener { connector, address }),
             None => Ok(()),
         },
         Exposure::InsecureNoAuth => {

@@ -5,6 +5,7 @@ mod check;
 mod dead_letters;
 mod demo;
 mod mapping;
+mod passwd;
 mod send;
 mod serve;
 
@@ -38,6 +39,8 @@ enum Command {
     Check(check::Arguments),
     /// Publish the messages of a file, as devices would
     Send(send::Arguments),
+    /// Add, change or remove a user in the password file of an MQTT listener
+    Passwd(passwd::Arguments),
     /// Look at what a running process could not process, replay it, or discard it
     DeadLetters(dead_letters::Arguments),
     /// Measure how fast a FHIR server is on this machine: this program, or any other by its address
@@ -100,6 +103,7 @@ fn run(command: Command) -> Result<(), Failure> {
         Command::Send(arguments) => runtime.block_on(send::run(arguments)),
         Command::DeadLetters(arguments) => runtime.block_on(dead_letters::run(arguments)),
         Command::Bench(arguments) => runtime.block_on(bench::run(arguments)),
+        Command::Passwd(arguments) => passwd::run(&arguments),
         Command::Mapping(arguments) => mapping::run(&arguments),
     };
     // Queries still running on the blocking pool after the drain have nobody left to answer.

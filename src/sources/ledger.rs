@@ -63,6 +63,17 @@ impl<T> Ledger<T> {
         position
     }
 
+    /// Enters a message that is not taken: its answer waits only for its turn.
+    pub(crate) fn decline(&self, answer: T) {
+        let mut book = self.book();
+        book.entries.push_back(Entry { answer: Some(answer), state: State::Settled });
+        let is_first = book.entries.len() == 1;
+        drop(book);
+        if is_first {
+            self.front_settled.notify_one();
+        }
+    }
+
     /// Whether another message may be taken. Changes to true only by a release.
     pub(crate) fn has_room(&self) -> bool {
         self.book().entries.len() < self.in_flight_max
@@ -155,6 +166,18 @@ mod tests {
 
     fn ledger(in_flight_max: usize) -> Ledger<u16> {
         Ledger::new(NonZeroUsize::new(in_flight_max).unwrap())
+    }
+
+    #[tokio::test]
+    async fn what_is_declined_is_answered_in_its_turn() {
+        let ledger = ledger(4);
+        ledger.decline(10);
+        assert_eq!(ledger.released().await, Ok(vec![10]));
+        let first = ledger.take(Some(11));
+        ledger.decline(12);
+        assert_eq!(ledger.release(), Ok(None));
+        ledger.settle(first, STORED);
+        assert_eq!(ledger.released().await, Ok(vec![11, 12]));
     }
 
     #[test]

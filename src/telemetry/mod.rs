@@ -12,6 +12,8 @@ pub(crate) mod meters;
 
 use std::error::Error;
 use std::io::IsTerminal as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::EnvFilter;
 
@@ -86,6 +88,25 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     line.replace('\n', " ")
+}
+
+/// The same trouble is logged at most this often.
+const SELDOM_PERIOD: Duration = Duration::from_secs(60);
+
+/// What is worth a line in the log, but not each time.
+#[derive(Debug, Default)]
+pub(crate) struct Seldom(Mutex<Option<Instant>>);
+
+impl Seldom {
+    /// Whether the last line is long enough ago. If so, the next one is being written now.
+    pub(crate) fn is_due(&self) -> bool {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_due = last.is_none_or(|last| last.elapsed() >= SELDOM_PERIOD);
+        if is_due {
+            *last = Some(Instant::now());
+        }
+        is_due
+    }
 }
 
 #[cfg(test)]

@@ -67,6 +67,7 @@ mod mapping_commands;
 mod mapping_reload;
 mod metrics;
 mod mqtt_listener;
+mod mqtt_listener_access;
 mod mqtt_source;
 mod mqtt_tls;
 mod real_clients;

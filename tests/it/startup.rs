@@ -52,7 +52,7 @@ fn an_address_that_is_not_loopback_is_refused() {
     check("data_dir = \"d\"\n[http]\nlisten = \"0.0.0.0:0\"\n", 78, &["http.listen", "--insecure-no-auth"]);
     let config = wearables(&mqtt_listener()).replace(
         "type = \"mqtt-listener\"\nlisten = \"127.0.0.1:0\"",
-        "type = \"mqtt-listener\"\nlisten = \"0.0.0.0:0\"",
+        "type = \"mqtt-listener\"\nanonymous = true\nlisten = \"0.0.0.0:0\"",
     );
     check(&config, 78, &["listen", "--insecure-no-auth"]);
 }

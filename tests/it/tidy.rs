@@ -16,7 +16,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("mapping", &["model", "json", "r4"]),
     ("mapping_store", &["mapping", "telemetry"]),
     ("convert", &["model", "mapping", "json"]),
-    ("sources", &["model", "clock", "secret"]),
+    ("sources", &["model", "clock", "secret", "telemetry"]),
     ("normalize", &["model", "mapping", "mapping_store", "json", "codings", "clock", "telemetry"]),
     ("group", &["model"]),
     ("client", &["model", "json", "secret", "telemetry"]),

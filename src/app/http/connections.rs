@@ -24,7 +24,7 @@ use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{Service, ServiceExt as _};
@@ -32,6 +32,7 @@ use tower::{Service, ServiceExt as _};
 use super::activity::{Activity, Watched};
 use super::upload::Upload;
 use crate::fhir::api::error::ApiError;
+use crate::telemetry::Seldom;
 use crate::telemetry::meters::HttpMeters;
 
 /// Connections that are told at a time that there are too many.
@@ -42,8 +43,6 @@ const REFUSAL_IDLE_MAX: Duration = Duration::from_secs(5);
 const GOODBYE_MAX: Duration = Duration::from_secs(1);
 /// Wait before accepting again when the system refuses (out of file descriptors, mostly).
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
-/// The same trouble is logged at most this often.
-const LOG_PERIOD: Duration = Duration::from_secs(60);
 /// Requests under way on one connection of HTTP/2.
 const STREAMS_MAX: u32 = 100;
 
@@ -76,7 +75,7 @@ pub(super) async fn serve<S>(
     let ends = Ends { stop, cut: CancellationToken::new() };
     let server = server(settings, &tasks);
     let mut places = Places::new(settings.connections_max);
-    let mut trouble = Seldom::default();
+    let trouble = Seldom::default();
     while let Some(accepted) = ends.stop.run_until_cancelled(places.next(&socket)).await {
         let (stream, place) = match accepted {
             Ok(accepted) => accepted,
@@ -245,20 +244,6 @@ where
 {
     fn execute(&self, work: F) {
         self.0.spawn(work);
-    }
-}
-
-/// What is worth a line in the log, but not each time.
-#[derive(Default)]
-struct Seldom(Option<Instant>);
-
-impl Seldom {
-    fn is_due(&mut self) -> bool {
-        let is_due = self.0.is_none_or(|last| last.elapsed() >= LOG_PERIOD);
-        if is_due {
-            self.0 = Some(Instant::now());
-        }
-        is_due
     }
 }
 

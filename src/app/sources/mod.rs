@@ -24,6 +24,7 @@ use crate::sources::state::SourceState;
 
 pub(crate) use self::kafka::kafka;
 pub(crate) use self::mqtt::subscriber;
+pub(crate) use self::mqtt_listener::access;
 pub(crate) use self::sockets::{HeldSocket, Sockets};
 
 /// A source ready to run.
@@ -37,10 +38,10 @@ pub(super) enum RunnableSource {
     Kafka(KafkaSource),
 }
 
-/// Where a source listens, if it does so at an address of its own.
-pub(super) fn listens_at(source: &SourceConfig) -> Option<SocketAddr> {
+/// Where a source listens, if it does so at an address of its own and lets in whoever reaches it.
+pub(super) fn lets_strangers_in_at(source: &SourceConfig) -> Option<SocketAddr> {
     match source {
-        SourceConfig::MqttListener(listener) => Some(listener.listen),
+        SourceConfig::MqttListener(listener) => Some(listener.listen).filter(|_| !listener.keeps_strangers_out()),
         SourceConfig::Mqtt(_) | SourceConfig::Kafka(_) => None,
     }
 }

@@ -10,6 +10,7 @@ use crate::app::AppError;
 use crate::app::settings::CONNECT_TIMEOUT;
 use crate::clock::Clock;
 use crate::config::MqttListenerConfig;
+use crate::sources::mqtt_listener::access::{Access, AccessError, AccessSettings};
 use crate::sources::mqtt_listener::{Listener, ListenerSettings};
 
 /// Sessions of devices that are away, remembered by a listener.
@@ -24,10 +25,11 @@ pub(super) async fn bind(
     clock: &Clock,
     sockets: &mut Sockets,
 ) -> Result<Listener, AppError> {
+    let access = access(config).map_err(|cause| AppError::MqttAccess { connector: connector.to_owned(), cause })?;
     let settings = listener(config);
     let bound = match sockets.take(connector, settings.address) {
-        Some(socket) => Listener::on(socket, settings, clock.clone()),
-        None => Listener::bind(settings, clock.clone()).await,
+        Some(socket) => Listener::on(socket, settings, access, clock.clone()),
+        None => Listener::bind(settings, access, clock.clone()).await,
     };
     bound.map_err(|cause| match sockets.in_the_way(config.listen) {
         Some((holder, held)) if cause.source.kind() == ErrorKind::AddrInUse => {
@@ -43,6 +45,8 @@ fn listener(listener: &MqttListenerConfig) -> ListenerSettings {
     ListenerSettings {
         address: listener.listen,
         connections_max: listener.connections_max,
+        connections_per_second_max: listener.connections_per_second_max,
+        messages_per_second_max: listener.messages_per_second_max,
         sessions_max: SESSIONS_MAX,
         in_flight_max: NonZeroU16::new(u16::try_from(listener.in_flight_max).unwrap_or(u16::MAX))
             .unwrap_or(NonZeroU16::MIN),
@@ -52,4 +56,18 @@ fn listener(listener: &MqttListenerConfig) -> ListenerSettings {
         connect_timeout: CONNECT_TIMEOUT,
         session_expiry_max: SESSION_EXPIRY_MAX,
     }
+}
+
+/// Whom the listener lets in.
+///
+/// # Errors
+/// When a file cannot be read, and every line of it that is wrong.
+pub(crate) fn access(listener: &MqttListenerConfig) -> Result<Access, AccessError> {
+    Access::open(&AccessSettings {
+        password_file: listener.password_file.clone(),
+        anonymous: listener.anonymous,
+        certificates: false,
+        topics: listener.topics.clone(),
+        acl_file: listener.acl_file.clone(),
+    })
 }

@@ -30,7 +30,9 @@ pub(super) async fn reach(connector: &str, source: &SourceConfig) -> Finding {
             }
         }
         SourceConfig::MqttListener(settings) => {
-            port(&format!("connector `{connector}`: MQTT listener"), settings.listen).await
+            let listener = format!("connector `{connector}`: MQTT listener");
+            app::access(settings).map_err(|error| format!("{listener}: {}", chain(&error)))?;
+            port(&listener, settings.listen).await
         }
     }
 }

@@ -198,7 +198,7 @@ fn keep_alive_problem(keep_alive: Duration) -> Option<String> {
 }
 
 /// What is wrong with a topic filter (MQTT 5, 4.7).
-fn filter_problem(filter: &str) -> Option<String> {
+pub(super) fn filter_problem(filter: &str) -> Option<String> {
     if filter.is_empty() {
         return Some("is empty; `#` stands for all topics".to_owned());
     }

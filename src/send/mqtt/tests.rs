@@ -16,6 +16,7 @@ use crate::model::intake::{Intake, Witness};
 use crate::model::receipt::{Outcome, Receipt, Settle};
 use crate::model::room::Room;
 use crate::send::{Repeat, SendError, SendOptions, send};
+use crate::sources::mqtt_listener::access::{Access, AccessSettings};
 use crate::sources::mqtt_listener::{Listener, ListenerSettings};
 
 struct Claims;
@@ -30,6 +31,8 @@ async fn listener(tasks: &TaskTracker) -> (u16, mpsc::Receiver<Tracked<Envelope>
     let settings = ListenerSettings {
         address: "127.0.0.1:0".parse().unwrap(),
         connections_max: 10,
+        connections_per_second_max: NonZeroU32::new(1_000).unwrap(),
+        messages_per_second_max: None,
         sessions_max: 10,
         in_flight_max: NonZeroU16::new(100).unwrap(),
         message_bytes_max: 1_000_000,
@@ -38,7 +41,8 @@ async fn listener(tasks: &TaskTracker) -> (u16, mpsc::Receiver<Tracked<Envelope>
         connect_timeout: Duration::from_secs(10),
         session_expiry_max: Duration::from_secs(60),
     };
-    let listener = Listener::bind(settings, Clock::default()).await.unwrap();
+    let access = Access::open(&AccessSettings::default()).unwrap();
+    let listener = Listener::bind(settings, access, Clock::default()).await.unwrap();
     let port = listener.address().port();
     let (outbox, messages) = mpsc::channel(10);
     let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), Room::new(usize::MAX), outbox);

@@ -7,6 +7,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,10 +20,12 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::Shared;
+use super::access::User;
 use super::dialogue::{Answer, Dialogue, Fault, Heard};
-use super::greeting::{Greeting, Will};
+use super::greeting::{Greeting, Refusal, Will};
+use super::pace::Pace;
 use super::replies::Admission;
-use super::sessions::Seat;
+use super::sessions::{Seat, SessionKey};
 use crate::model::Tracked;
 use crate::model::envelope::Envelope;
 use crate::model::intake::{Closed, Intake};
@@ -35,6 +38,10 @@ use crate::sources::wire::Wire;
 /// Longest wait for a client to close after it was told why.
 const PARTING_PATIENCE: Duration = Duration::from_secs(1);
 
+/// When a client that is turned away is told so, counted from its CONNECT: guessing takes its time, and how long an
+/// answer takes says nothing about it.
+const REFUSAL_DELAY: Duration = Duration::from_secs(1);
+
 /// How a connection ended.
 #[derive(Debug)]
 enum Ending {
@@ -42,8 +49,16 @@ enum Ending {
     Goodbye { with_will: bool, session_expiry_secs: Option<u32> },
     /// The client closed or broke the connection.
     Lost,
-    /// The client broke the rules, or was turned away; it has been told.
+    /// The client did not say CONNECT in time.
+    Mute,
+    /// The client broke the rules; it has been told.
     Fault(Fault),
+    /// The client was turned away; it has been told.
+    TurnedAway,
+    /// The client published what it may not, and there is no other way to tell it.
+    Forbidden,
+    /// Its user may no longer be connected.
+    Revoked,
     /// The client was silent for longer than its keep-alive allows; it has been told.
     Silent,
     /// Another connection of the same client has come.
@@ -66,13 +81,15 @@ struct Client {
     /// To those that wait for the pipeline; `None` once nothing more is taken.
     waiting: Option<mpsc::Sender<Tracked<Envelope>>>,
     heard_at: Instant,
+    /// How fast it may publish, if that is bounded.
+    pace: Option<Pace>,
 }
 
 /// What woke the task.
 enum Wake {
     Read(io::Result<usize>),
     Released(Result<Vec<Answer>, Abandoned>),
-    /// Other messages have made room.
+    /// Other messages have made room, or it is time for the next.
     Room,
     PipelineClosed,
     TakenOver,
@@ -81,23 +98,23 @@ enum Wake {
 }
 
 /// Serves one client from CONNECT to the end.
-pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
+pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: IpAddr) {
     let mut wire = Wire::new(stream);
     let mut dialogue = Dialogue::new(shared.settings.packet_max_bytes.get());
-    let greeted = tokio::select! {
-        greeted = timeout(shared.settings.connect_timeout, greet(&mut wire, &mut dialogue)) => greeted,
+    let entered = tokio::select! {
+        entered = enter(&shared, &mut wire, &mut dialogue, address) => entered,
         () = shared.stop.cancelled() => return,
     };
-    let mut greeting = match greeted {
-        Ok(Ok(greeting)) => greeting,
-        Ok(Err(ending)) => {
+    let (mut greeting, user) = match entered {
+        Ok(entered) => entered,
+        Err(ending) => {
             ending.log(&shared.intake);
             return wire.part(PARTING_PATIENCE).await;
         }
-        Err(_elapsed) => return tracing::debug!("device connection closed: it did not say CONNECT in time"),
     };
     let will = greeting.will.take();
-    let seat = Arc::new(shared.sessions.open(&greeting.client_id, greeting.start));
+    let revoked = user.revoked();
+    let seat = Arc::new(shared.sessions.open(session_key(&user, &greeting), greeting.start, &revoked));
     let (ending, client) = match admit(Arc::clone(&shared), wire, dialogue, Arc::clone(&seat), &greeting) {
         Ok((client, waiting)) => client.converse(waiting).await,
         Err((fault, wire)) => (Ending::Fault(fault), wire),
@@ -109,6 +126,42 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream) {
     if let Some(will) = will.filter(|_| ending.publishes_will()) {
         execute(&shared, &seat, will, expiry);
     }
+}
+
+/// Hears CONNECT, and finds out who says it.
+async fn enter(
+    shared: &Shared,
+    wire: &mut Wire,
+    dialogue: &mut Dialogue,
+    address: IpAddr,
+) -> Result<(Box<Greeting>, User), Ending> {
+    let greeted = timeout(shared.settings.connect_timeout, greet(wire, dialogue)).await;
+    let greeting = greeted.map_err(|_elapsed| Ending::Mute)??;
+    let heard_at = Instant::now();
+    match identify(shared, address, &greeting).await {
+        Ok(user) => Ok((greeting, user)),
+        Err(refusal) => {
+            shared.refuse(refusal.as_str());
+            sleep_until(heard_at + REFUSAL_DELAY).await;
+            let fault = dialogue.refuse(refusal, &mut wire.out);
+            tracing::trace!(%fault, "client told that it is turned away");
+            Err(Ending::TurnedAway)
+        }
+    }
+}
+
+/// Who a client is. One whose will it may not publish is turned away, so that it does not rely on it.
+async fn identify(shared: &Shared, address: IpAddr, greeting: &Greeting) -> Result<User, Refusal> {
+    let user = shared.access.user(address, None, greeting).await?;
+    let key = session_key(&user, greeting);
+    match &greeting.will {
+        Some(will) if !shared.access.allows(&will.arrival.topic, key.publisher()) => Err(Refusal::NotAuthorized),
+        Some(_) | None => Ok(user),
+    }
+}
+
+fn session_key(user: &User, greeting: &Greeting) -> SessionKey {
+    SessionKey { user: user.name.clone(), client_id: greeting.client_id.as_str().into() }
 }
 
 /// Reads until the client has said CONNECT.
@@ -149,7 +202,8 @@ fn admit(
     let settle: Arc<dyn Settle> = Arc::clone(&ledger) as Arc<dyn Settle>;
     let (sender, waiting) = mpsc::channel(room.get());
     let heard_at = Instant::now();
-    let client = Client { shared, wire, dialogue, seat, ledger, settle, waiting: Some(sender), heard_at };
+    let pace = shared.settings.messages_per_second_max.map(Pace::new);
+    let client = Client { shared, wire, dialogue, seat, ledger, settle, waiting: Some(sender), heard_at, pace };
     Ok((client, waiting))
 }
 
@@ -180,7 +234,7 @@ impl Client {
 
     /// Hears what was read as far as there is room, and says what is to be said.
     async fn listen(&mut self) -> Result<(), Ending> {
-        while self.is_taking() && self.ledger.has_room() && self.shared.intake.has_room() {
+        while self.is_taking() && self.is_on_pace() && self.ledger.has_room() && self.shared.intake.has_room() {
             match self.dialogue.hear(&mut self.wire.input, &mut self.wire.out).map_err(Ending::Fault)? {
                 None => break,
                 Some(Heard::Publication { arrival, answer }) => self.take(arrival, answer)?,
@@ -194,10 +248,28 @@ impl Client {
     }
 
     fn take(&mut self, arrival: Arrival, answer: Option<Answer>) -> Result<(), Ending> {
-        let envelope = self.shared.arrivals.envelope(arrival);
+        if !self.shared.access.allows(&arrival.topic, self.seat.key.publisher()) {
+            return self.decline(answer);
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.spend();
+        }
+        let envelope = envelope(&self.shared, &self.seat, arrival);
         let tracked = self.shared.intake.take(envelope, self.ledger.take(answer), &self.settle);
         let waiting = self.waiting.as_ref().ok_or(Ending::Stopped)?;
         waiting.try_send(tracked).map_err(|_unsent| Ending::Stopped)
+    }
+
+    /// Answers a message that the client may not publish.
+    fn decline(&mut self, answer: Option<Answer>) -> Result<(), Ending> {
+        self.shared.refuse_publication();
+        let refusal = self.dialogue.refusal_of(answer).ok_or(Ending::Forbidden)?;
+        self.ledger.decline(refusal);
+        Ok(())
+    }
+
+    fn is_on_pace(&self) -> bool {
+        self.pace.as_ref().is_none_or(Pace::is_open)
     }
 
     fn is_taking(&self) -> bool {
@@ -215,6 +287,9 @@ impl Client {
         let silence = patience.map_or(self.heard_at, |patience| self.heard_at + patience);
         let is_taking = self.is_taking();
         let awaits_room = is_taking && !self.shared.intake.has_room();
+        // What was read and not heard waits for its time.
+        let awaits_time = is_taking && !reading && !self.is_on_pace();
+        let next_at = self.pace.map_or(self.heard_at, |pace| pace.opens_at());
         tokio::select! {
             biased;
             () = self.seat.taken_over.cancelled() => Wake::TakenOver,
@@ -222,6 +297,7 @@ impl Client {
             released = self.ledger.released() => Wake::Released(released),
             Err(Closed) = passing_on => Wake::PipelineClosed,
             () = self.shared.intake.room(), if awaits_room => Wake::Room,
+            () = sleep_until(next_at), if awaits_time => Wake::Room,
             read = self.wire.read(), if reading => Wake::Read(read),
             () = sleep_until(silence), if patience.is_some() => Wake::Silence,
         }
@@ -237,6 +313,7 @@ impl Client {
             }
             Wake::Room => self.forgive_pause(),
             Wake::Stop => self.waiting = None,
+            Wake::TakenOver if self.seat.is_revoked() => return Err(Ending::Revoked),
             Wake::TakenOver => return Err(Ending::TakenOver),
             Wake::PipelineClosed => return Err(Ending::Stopped),
             Wake::Silence => return Err(Ending::Silent),
@@ -262,8 +339,9 @@ impl Client {
 
     fn part_for(&mut self, ending: &Ending) {
         let reason = match ending {
-            Ending::Goodbye { .. } | Ending::Lost | Ending::Fault(_) => return,
+            Ending::Goodbye { .. } | Ending::Lost | Ending::Mute | Ending::Fault(_) | Ending::TurnedAway => return,
             Ending::Silent => return self.dialogue.silent(&mut self.wire.out),
+            Ending::Forbidden | Ending::Revoked => DisconnectReasonCode::NotAuthorized,
             Ending::TakenOver => DisconnectReasonCode::SessionTakenOver,
             Ending::Abandoned => DisconnectReasonCode::ImplementationSpecificError,
             Ending::Stopped => DisconnectReasonCode::ServerShuttingDown,
@@ -277,6 +355,10 @@ impl Ending {
         let connector = intake.connector().as_ref();
         match self {
             Self::Goodbye { .. } | Self::Stopped => {}
+            Self::Mute => tracing::debug!(connector, "device connection closed: it did not say CONNECT in time"),
+            Self::TurnedAway => tracing::debug!(connector, "device not let in"),
+            Self::Forbidden => tracing::debug!(connector, "device connection closed: it published what it may not"),
+            Self::Revoked => tracing::info!(connector, "device connection closed: its account was changed or removed"),
             Self::Lost => tracing::debug!(connector, "device connection lost"),
             Self::Silent => {
                 tracing::debug!(connector, "device connection closed: silent for longer than its keep-alive")
@@ -296,8 +378,8 @@ impl Ending {
     fn publishes_will(&self) -> bool {
         match self {
             Self::Goodbye { with_will, .. } => *with_will,
-            Self::Lost | Self::Fault(_) | Self::Silent | Self::TakenOver => true,
-            Self::Abandoned | Self::Stopped => false,
+            Self::Lost | Self::Fault(_) | Self::Forbidden | Self::Silent | Self::TakenOver => true,
+            Self::Mute | Self::TurnedAway | Self::Revoked | Self::Abandoned | Self::Stopped => false,
         }
     }
 
@@ -310,13 +392,29 @@ impl Ending {
             }
             Self::Goodbye { .. }
             | Self::Lost
+            | Self::Mute
             | Self::Fault(_)
+            | Self::TurnedAway
+            | Self::Forbidden
+            | Self::Revoked
             | Self::Silent
             | Self::TakenOver
             | Self::Abandoned
             | Self::Stopped => agreed,
         }
     }
+}
+
+/// What a client published, with who that is: so that a mapping may go by it instead of what the message claims.
+fn envelope(shared: &Shared, seat: &Seat, arrival: Arrival) -> Envelope {
+    let mut envelope = shared.arrivals.envelope(arrival);
+    let SessionKey { user, client_id } = seat.key.as_ref();
+    let mut insert = |name: &str, value: &str| envelope.system_properties.insert(name.to_owned(), value.into());
+    insert("clientId", client_id);
+    if let Some(user) = user {
+        insert("username", user);
+    }
+    envelope
 }
 
 /// Publishes a will, after its delay if that is shorter than the session and the client does not come back before.
@@ -335,7 +433,7 @@ fn execute(shared: &Arc<Shared>, seat: &Arc<Seat>, will: Will, session_expiry: D
             }
         }
         let settle: Arc<dyn Settle> = Arc::new(Ledger::<Answer>::new(NonZeroUsize::MIN));
-        let message = shared.intake.take(shared.arrivals.envelope(will.arrival), 0, &settle);
+        let message = shared.intake.take(envelope(&shared, &seat, will.arrival), 0, &settle);
         if shared.intake.send(message).await.is_err() {
             tracing::warn!(connector = shared.intake.connector().as_ref(), "a will came too late for the pipeline");
         }

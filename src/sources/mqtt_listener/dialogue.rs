@@ -62,6 +62,8 @@ pub(super) enum Answer {
     Puback(u16),
     /// Of QoS 2, first half.
     Pubrec(u16),
+    /// Of QoS 1 in MQTT 5, for what may not be published.
+    Refusal(u16),
 }
 
 /// The client broke the rules; the connection ends.
@@ -140,6 +142,7 @@ impl Dialogue {
         for answer in answers {
             let packet = match answer {
                 Answer::Puback(packet_id) => replies::puback(self.version(), packet_id),
+                Answer::Refusal(packet_id) => replies::not_authorized(packet_id),
                 Answer::Pubrec(packet_id) => {
                     self.unanswered.remove(&packet_id);
                     if !self.seat.as_ref().is_some_and(|seat| seat.remember(packet_id)) {
@@ -151,6 +154,15 @@ impl Dialogue {
             self.say(packet.map_err(Fault)?, out)?;
         }
         Ok(())
+    }
+
+    /// How to tell the client that it may not publish what `answer` would have acknowledged; `None` when there are no words
+    /// for it, as in MQTT 3.1.1 and for QoS 0, and the connection has to end lest the loss goes unnoticed.
+    pub(super) fn refusal_of(&self, answer: Option<Answer>) -> Option<Answer> {
+        match (self.version(), answer?) {
+            (Version::V5_0, Answer::Puback(packet_id)) => Some(Answer::Refusal(packet_id)),
+            (Version::V5_0 | Version::V3_1_1 | Version::Undetermined, _) => None,
+        }
     }
 
     /// The client was silent for longer than `patience`.
@@ -328,10 +340,11 @@ mod tests {
 
     use bytes::BytesMut;
     use proptest::prelude::{Strategy, any, prop_oneof, proptest};
+    use tokio_util::sync::CancellationToken;
 
     use super::{Dialogue, Heard};
     use crate::sources::mqtt_listener::replies::Admission;
-    use crate::sources::mqtt_listener::sessions::{Sessions, Start};
+    use crate::sources::mqtt_listener::sessions::{SessionKey, Sessions, Start};
 
     /// A conversation after CONNECT and CONNACK, and what was said in it.
     fn admitted(connect: &[u8]) -> Dialogue {
@@ -339,7 +352,12 @@ mod tests {
         let mut out = Vec::new();
         let heard = dialogue.hear(&mut BytesMut::from(connect), &mut out).unwrap();
         let Some(Heard::Greeting(greeting)) = heard else { panic!("{heard:?}") };
-        let seat = Arc::new(Arc::new(Sessions::new(1)).open(&greeting.client_id, Start::Clean));
+        let seat = Arc::new(Sessions::new(1)).open(
+            SessionKey::nameless(&greeting.client_id),
+            Start::Clean,
+            &CancellationToken::new(),
+        );
+        let seat = Arc::new(seat);
         let admission =
             Admission { greeting: &greeting, session_present: false, receive_max: 10, session_expiry_max_secs: 60 };
         dialogue.admit(seat, &admission, &mut out).unwrap();

@@ -15,11 +15,15 @@ use crate::sources::packets::{is_topic_name, user_properties};
 /// Longest client identifier, in bytes. MQTT 3.1.1 lets a server refuse those above 23.
 const CLIENT_ID_MAX_BYTES: usize = 1_024;
 
-/// What a client asks when it connects. User name and password are not looked at: the listener has no accounts.
+/// What a client asks when it connects.
 #[derive(Debug)]
 pub(super) struct Greeting {
     /// The client's identifier, or the one chosen for it.
     pub(super) client_id: String,
+    /// The user it says it is.
+    pub(super) username: Option<String>,
+    /// What is to prove that; empty when there is none.
+    pub(super) password: Password,
     /// The identifier was chosen for it, and MQTT 5 wants it told.
     pub(super) tell_client_id: bool,
     /// Whether its session goes on.
@@ -29,6 +33,9 @@ pub(super) struct Greeting {
     /// What to publish if it goes without a word.
     pub(super) will: Option<Will>,
 }
+
+/// A password as it came. Prints as dots.
+pub(super) struct Password(Vec<u8>);
 
 /// How long a session is to outlive its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +66,14 @@ pub(super) enum Refusal {
     WillQos,
     /// Its will goes to no topic.
     WillTopic,
+    /// There is no such user, or the password is wrong.
+    Credentials,
+    /// It does not say who it is, or its will goes to a topic that it may not publish to.
+    NotAuthorized,
+    /// There were too many wrong passwords of late.
+    TooManyGuesses,
+    /// Too many others are to be let in before.
+    Busy,
 }
 
 impl Refusal {
@@ -69,7 +84,37 @@ impl Refusal {
             Self::AuthenticationMethod => MqttError::BadAuthenticationMethod,
             Self::WillQos => MqttError::QosNotSupported,
             Self::WillTopic => MqttError::TopicNameInvalid,
+            Self::Credentials => MqttError::BadUserNameOrPassword,
+            Self::NotAuthorized => MqttError::NotAuthorized,
+            Self::TooManyGuesses => MqttError::ConnectionRateExceeded,
+            Self::Busy => MqttError::ServerBusy,
         }
+    }
+
+    /// The reason in metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientId => "client_id",
+            Self::AuthenticationMethod => "authentication_method",
+            Self::WillQos | Self::WillTopic => "will",
+            Self::Credentials => "credentials",
+            Self::NotAuthorized => "not_authorized",
+            Self::TooManyGuesses => "too_many_guesses",
+            Self::Busy => "busy",
+        }
+    }
+}
+
+impl Password {
+    /// What came.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Password {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("••••••")
     }
 }
 
@@ -114,8 +159,15 @@ pub(super) fn from_v3_1_1(connect: &v3_1_1::Connect) -> Result<Greeting, Refusal
         },
         delay: Duration::ZERO,
     });
-    let client_id = client_id(connect.client_id())?;
-    Ok(Greeting { client_id, tell_client_id: false, start, session_expiry, will: checked(will)? })
+    Ok(Greeting {
+        client_id: client_id(connect.client_id())?,
+        username: connect.user_name().map(str::to_owned),
+        password: Password(connect.password().unwrap_or_default().to_vec()),
+        tell_client_id: false,
+        start,
+        session_expiry,
+        will: checked(will)?,
+    })
 }
 
 /// Reads an MQTT 5 CONNECT.
@@ -150,6 +202,8 @@ pub(super) fn from_v5_0(connect: &v5_0::Connect) -> Result<Greeting, Refusal> {
     });
     Ok(Greeting {
         client_id: client_id(connect.client_id())?,
+        username: connect.user_name().map(str::to_owned),
+        password: Password(connect.password().unwrap_or_default().to_vec()),
         tell_client_id: connect.client_id().is_empty(),
         start: if connect.clean_start() { Start::Clean } else { Start::Resume },
         session_expiry: SessionExpiry::Secs(expiry_secs.unwrap_or_default()),

@@ -5,8 +5,8 @@ use mqtt_protocol_core::mqtt::packet::{
     AssignedClientIdentifier, MaximumQos, Packet, Property, ReceiveMaximum, SessionExpiryInterval, v3_1_1, v5_0,
 };
 use mqtt_protocol_core::mqtt::result_code::{
-    ConnectReasonCode, ConnectReturnCode, MqttError, PubcompReasonCode, SubackReasonCode, SubackReturnCode,
-    UnsubackReasonCode,
+    ConnectReasonCode, ConnectReturnCode, MqttError, PubackReasonCode, PubcompReasonCode, SubackReasonCode,
+    SubackReturnCode, UnsubackReasonCode,
 };
 
 use super::greeting::{Greeting, Refusal};
@@ -69,13 +69,19 @@ pub(super) fn refusal(version: Version, refusal: Refusal) -> Reply {
                 Refusal::AuthenticationMethod => ConnectReasonCode::BadAuthenticationMethod,
                 Refusal::WillQos => ConnectReasonCode::QosNotSupported,
                 Refusal::WillTopic => ConnectReasonCode::TopicNameInvalid,
+                Refusal::Credentials => ConnectReasonCode::BadUserNameOrPassword,
+                Refusal::NotAuthorized => ConnectReasonCode::NotAuthorized,
+                Refusal::TooManyGuesses => ConnectReasonCode::ConnectionRateExceeded,
+                Refusal::Busy => ConnectReasonCode::ServerBusy,
             };
             Ok(v5_0::Connack::builder().session_present(false).reason_code(reason).build()?.into())
         }
         Version::V3_1_1 | Version::Undetermined => {
             let code = match refusal {
                 Refusal::ClientId => ConnectReturnCode::IdentifierRejected,
-                Refusal::AuthenticationMethod | Refusal::WillQos | Refusal::WillTopic => {
+                Refusal::Credentials => ConnectReturnCode::BadUserNameOrPassword,
+                Refusal::TooManyGuesses | Refusal::Busy => ConnectReturnCode::ServerUnavailable,
+                Refusal::AuthenticationMethod | Refusal::WillQos | Refusal::WillTopic | Refusal::NotAuthorized => {
                     ConnectReturnCode::NotAuthorized
                 }
             };
@@ -90,6 +96,11 @@ pub(super) fn puback(version: Version, packet_id: u16) -> Reply {
         Version::V5_0 => Ok(v5_0::Puback::builder().packet_id(packet_id).build()?.into()),
         Version::V3_1_1 | Version::Undetermined => Ok(v3_1_1::Puback::builder().packet_id(packet_id).build()?.into()),
     }
+}
+
+/// PUBACK that refuses, in MQTT 5, which alone can.
+pub(super) fn not_authorized(packet_id: u16) -> Reply {
+    Ok(v5_0::Puback::builder().packet_id(packet_id).reason_code(PubackReasonCode::NotAuthorized).build()?.into())
 }
 
 /// PUBREC.

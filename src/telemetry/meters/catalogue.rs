@@ -168,6 +168,20 @@ pub(super) static SOURCE_CONNECTED: Metric = own(
     &[CONNECTOR, "source", "type"],
     "1 when messages can come in; `source` is its place in the list of the connector",
 );
+pub(super) static MQTT_CONNECTIONS_OPEN: Metric =
+    own("mqtt_connections_open", Kind::Gauge, &[CONNECTOR], "devices connected to the MQTT listener, or about to be");
+pub(super) static MQTT_CONNECTIONS_REFUSED: Metric = own(
+    "mqtt_connections_refused_total",
+    COUNT,
+    &[CONNECTOR, "reason"],
+    "devices that the MQTT listener did not let in: credentials, not_authorized, too_many_guesses, busy or too_many",
+);
+pub(super) static MQTT_PUBLICATIONS_REFUSED: Metric = own(
+    "mqtt_publications_refused_total",
+    COUNT,
+    &[CONNECTOR],
+    "messages to the MQTT listener whose device may not publish to their topic",
+);
 pub(super) static MEASUREMENTS_EXTRACTED: Metric =
     own("measurements_extracted_total", COUNT, &[CONNECTOR], "measurements the device mapping found");
 pub(super) static VALUES_OMITTED: Metric =
@@ -334,7 +348,7 @@ pub(super) static CHECKPOINT_UPDATE_DURATION_MS: Metric = known(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) static ALL: [&Metric; 43] = [
+pub(super) static ALL: [&Metric; 46] = [
     &ENVELOPES_RECEIVED,
     &ENVELOPES_SETTLED,
     &ENVELOPES_ABANDONED,
@@ -342,6 +356,9 @@ pub(super) static ALL: [&Metric; 43] = [
     &ENVELOPES_UNEXPLAINED,
     &CONNECTOR_STATE,
     &SOURCE_CONNECTED,
+    &MQTT_CONNECTIONS_OPEN,
+    &MQTT_CONNECTIONS_REFUSED,
+    &MQTT_PUBLICATIONS_REFUSED,
     &MEASUREMENTS_EXTRACTED,
     &VALUES_OMITTED,
     &OBSERVATIONS_DELIVERED,

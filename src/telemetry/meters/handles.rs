@@ -432,6 +432,49 @@ impl RoomMeter {
     }
 }
 
+/// Counts for an MQTT listener.
+#[derive(Clone, Debug)]
+pub(crate) struct MqttListenerMeters {
+    connector: String,
+    open: Gauge,
+    publications_refused: Counter,
+}
+
+impl MqttListenerMeters {
+    /// The handles of the listeners of a connector.
+    pub(crate) fn new(connector: &str) -> Self {
+        let of = [(CONNECTOR, connector)];
+        let meters = Self {
+            connector: connector.to_owned(),
+            open: all::MQTT_CONNECTIONS_OPEN.gauge(&of),
+            publications_refused: all::MQTT_PUBLICATIONS_REFUSED.counter(&of),
+        };
+        meters.open.increment(0);
+        meters.publications_refused.increment(0);
+        meters
+    }
+
+    /// A device has connected.
+    pub(crate) fn opened(&self) {
+        self.open.increment(1);
+    }
+
+    /// The connection of a device has ended.
+    pub(crate) fn closed(&self) {
+        self.open.decrement(1);
+    }
+
+    /// A device was not let in, for one of a few reasons.
+    pub(crate) fn refused(&self, reason: &'static str) {
+        all::MQTT_CONNECTIONS_REFUSED.counter(&[(CONNECTOR, &self.connector), ("reason", reason)]).increment(1);
+    }
+
+    /// A device may not publish what it did.
+    pub(crate) fn publication_refused(&self) {
+        self.publications_refused.increment(1);
+    }
+}
+
 /// Counts a request to the FHIR service.
 pub(crate) fn count_request(interaction: &str, status: u16, took: Duration) {
     all::FHIR_REQUESTS.counter(&[("interaction", interaction), ("status", &status.to_string())]).increment(1);

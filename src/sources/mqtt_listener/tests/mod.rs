@@ -1,5 +1,7 @@
 //! The listener from outside: clients on a loopback port, and a pipeline that is a channel.
 
+mod access;
+
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::access::{Access, AccessSettings};
 use super::{Listener, ListenerSettings};
 use crate::clock::Clock;
 use crate::model::Tracked;
@@ -40,6 +43,8 @@ fn settings() -> ListenerSettings {
     ListenerSettings {
         address: "127.0.0.1:0".parse().unwrap(),
         connections_max: 10,
+        connections_per_second_max: NonZeroU32::new(1_000).unwrap(),
+        messages_per_second_max: None,
         sessions_max: 10,
         in_flight_max: NonZeroU16::new(100).unwrap(),
         message_bytes_max: 1_000_000,
@@ -52,11 +57,20 @@ fn settings() -> ListenerSettings {
 
 impl Bench {
     async fn start(settings: ListenerSettings) -> Self {
-        Self::with_room(settings, usize::MAX).await
+        Self::with(settings, &AccessSettings::default(), usize::MAX).await
     }
 
     async fn with_room(settings: ListenerSettings, bytes: usize) -> Self {
-        let listener = Listener::bind(settings, Clock::default()).await.unwrap();
+        Self::with(settings, &AccessSettings::default(), bytes).await
+    }
+
+    async fn with_access(access: &AccessSettings) -> Self {
+        Self::with(settings(), access, usize::MAX).await
+    }
+
+    async fn with(settings: ListenerSettings, access: &AccessSettings, bytes: usize) -> Self {
+        let access = Access::open(access).unwrap();
+        let listener = Listener::bind(settings, access, Clock::default()).await.unwrap();
         let port = listener.address().port();
         let (outbox, messages) = mpsc::channel(1_000);
         let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), Room::new(bytes), outbox);
@@ -402,7 +416,8 @@ async fn silence_beyond_the_keep_alive_ends_the_connection() {
 async fn a_port_in_use_is_said() {
     let bench = Bench::start(settings()).await;
     let address = format!("127.0.0.1:{}", bench.port).parse().unwrap();
-    let error = Listener::bind(ListenerSettings { address, ..settings() }, Clock::default()).await.unwrap_err();
+    let access = Access::open(&AccessSettings::default()).unwrap();
+    let error = Listener::bind(ListenerSettings { address, ..settings() }, access, Clock::default()).await.unwrap_err();
     assert_eq!(error.to_string(), format!("cannot listen for MQTT on {address}"));
     assert_eq!(error.source.kind(), std::io::ErrorKind::AddrInUse);
 }
