@@ -68,6 +68,17 @@ async fn letters_are_listed_by_connector_newest_first_a_page_at_a_time() {
 }
 
 #[tokio::test]
+async fn ev_3_a_message_without_a_body_is_listed_among_its_neighbours() {
+    let directory = tempfile::tempdir().unwrap();
+    let letters = open(&directory, &[SCHEMA]);
+    let empty = about(&Arc::new(envelope(2, "")));
+    letters.record(vec![letter("wards", 1), empty, letter("wards", 3)]).await.unwrap();
+    let page = list(&letters, Selection::default()).await;
+    let payloads: Vec<&[u8]> = page.entries.iter().map(|entry| entry.payload.as_slice()).collect();
+    assert_eq!(payloads, [br#"{"a":1}"#.as_slice(), b"", br#"{"a":1}"#]);
+}
+
+#[tokio::test]
 async fn ev_12_a_message_is_kept_once_and_whole_however_many_letters_are_about_it() {
     let directory = tempfile::tempdir().unwrap();
     let letters = open(&directory, &[SCHEMA]);

@@ -21,8 +21,9 @@ pub(in crate::dead_letters) fn page(
     limit: u16,
 ) -> Result<Page, rusqlite::Error> {
     let condition = selection.condition(connector);
+    // To SQLite nothing is NULL when it is a part of nothing, as of an empty body.
     let query = format!(
-        "SELECT {ENTRY}, substr(m.body, 1, {EXCERPT_BYTES_MAX}) FROM dead_letters l
+        "SELECT {ENTRY}, coalesce(substr(m.body, 1, {EXCERPT_BYTES_MAX}), x'') FROM dead_letters l
          JOIN dead_messages m ON m.id = l.message WHERE {} AND l.id < ? ORDER BY l.id DESC LIMIT ?",
         condition.sql
     );
