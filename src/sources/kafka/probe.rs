@@ -23,6 +23,8 @@ use super::{FetchToken, KafkaSettings, Login, options};
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Longest wait for the newest messages of a topic.
 const NEWEST_PATIENCE: Duration = Duration::from_secs(3);
+/// Most complaints listened to; they do not end.
+const COMPLAINTS_MAX: usize = 20;
 /// Longest wait for one event.
 const POLL_PATIENCE: Duration = Duration::from_millis(100);
 
@@ -97,7 +99,7 @@ fn ask(settings: &KafkaSettings, runtime: Handle) -> Result<Vec<FoundTopic>, Pro
         // Tokens are fetched while polling.
         drop(consumer.poll(POLL_PATIENCE));
     }
-    let failed = |error| consumer.context().complaint().unwrap_or_else(|| refused(error));
+    let failed = |error| why(&consumer, error);
     let metadata = consumer.fetch_metadata(None, PATIENCE).map_err(failed)?;
     let mut found = Vec::new();
     for wanted in &settings.topics {
@@ -127,7 +129,7 @@ fn look_into(consumer: &BaseConsumer<Asking>, topic: &MetadataTopic) -> KafkaRes
     for partition in topic.partitions() {
         partitions.add_partition(topic.name(), partition.id());
     }
-    let committed = consumer.committed_offsets(partitions, PATIENCE)?;
+    let committed = committed(consumer, &partitions)?;
     let (mut messages, mut behind) = (0_i64, 0_i64);
     let mut newest = TopicPartitionList::new();
     for partition in committed.elements() {
@@ -144,6 +146,27 @@ fn look_into(consumer: &BaseConsumer<Asking>, topic: &MetadataTopic) -> KafkaRes
     Ok(FoundTopic { name: topic.name().to_owned(), partitions: topic.partitions().len(), messages, behind, newest })
 }
 
+/// What the group has committed. A cluster that has had no groups so far is still about to make room for their offsets.
+fn committed(consumer: &BaseConsumer<Asking>, partitions: &TopicPartitionList) -> KafkaResult<TopicPartitionList> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let committed = consumer.committed_offsets(partitions.clone(), PATIENCE);
+        let code = committed.as_ref().err().and_then(KafkaError::rdkafka_error_code);
+        let is_passing = matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::NotCoordinator
+                    | RDKafkaErrorCode::CoordinatorNotAvailable
+                    | RDKafkaErrorCode::CoordinatorLoadInProgress
+            )
+        );
+        if !is_passing || Instant::now() > deadline {
+            return committed;
+        }
+        std::thread::sleep(POLL_PATIENCE);
+    }
+}
+
 /// When the newest message of these partitions was enqueued, as far as it is found out in time.
 fn newest_of(consumer: &BaseConsumer<Asking>, ends: &TopicPartitionList) -> KafkaResult<Option<Timestamp>> {
     consumer.assign(ends)?;
@@ -156,6 +179,16 @@ fn newest_of(consumer: &BaseConsumer<Asking>, ends: &TopicPartitionList) -> Kafk
     }
     consumer.unassign()?;
     Ok(newest.and_then(|millis| Timestamp::from_millisecond(millis).ok()))
+}
+
+/// Why an answer did not come. Complaints are told while polling.
+fn why(consumer: &BaseConsumer<Asking>, error: KafkaError) -> ProbeError {
+    for _ in 0..COMPLAINTS_MAX {
+        if consumer.poll(POLL_PATIENCE).is_none() {
+            break;
+        }
+    }
+    consumer.context().complaint().unwrap_or_else(|| refused(error))
 }
 
 fn refused(error: KafkaError) -> ProbeError {
