@@ -18,13 +18,6 @@ const IN_FLIGHT_MAX: u64 = 2_000;
 /// Several times what an idle process needs; the messages alone would take more if it took them all.
 const MEMORY_KIB_MAX: u64 = 120_000;
 
-/// The most memory a process ever had, in KiB.
-fn memory_peak(product: &Vitalwire) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", product.id())).unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    line.trim().trim_end_matches(" kB").parse().unwrap()
-}
-
 /// The readings of the recording in four years and more.
 fn messages() -> Vec<String> {
     let years = 2016..;
@@ -57,6 +50,6 @@ async fn p_7_messages_wait_at_the_broker_while_the_server_is_away() {
     let settled = |ledger: &Value| ledger["in_flight"] == 0 && ledger["received"] == MESSAGES;
     let ledger = until(PATIENCE, async || product.ledger("wearables").await, settled).await;
     assert_eq!((&ledger["unexplained"], &ledger["dead_lettered"]), (&0.into(), &0.into()), "{ledger}");
-    let peak = memory_peak(&product);
+    let peak = product.memory_peak();
     assert!(peak < MEMORY_KIB_MAX, "{peak} KiB");
 }

@@ -87,7 +87,6 @@ const RULES: &[(&str, u32, u32)] = &[
 /// Rules that do not apply, and why.
 const NOT_APPLICABLE: &[(&str, &str)] = &[
     ("nm_4", "the stages are parts of one process; no broker with messages of its own is between them"),
-    ("bt_8", "no source reads from a log yet; an MQTT broker keeps by itself what was not acknowledged"),
     ("er_11", "nothing is sent to a second stage through a broker; stages hand on through channels, which do not fail"),
 ];
 

@@ -46,3 +46,10 @@ pub(crate) fn mqtt(port: u16, topic: &str) -> String {
 pub(crate) fn mqtt_listener() -> String {
     "[[connectors.sources]]\ntype = \"mqtt-listener\"\nlisten = \"127.0.0.1:0\"\n".to_owned()
 }
+
+/// Topics at a Kafka broker, read as a member of this group.
+pub(crate) fn kafka(address: &str, group: &str, topics: &[&str]) -> String {
+    format!(
+        "[[connectors.sources]]\ntype = \"kafka\"\nbootstrap_servers = \"{address}\"\ngroup_id = \"{group}\"\ntopics = {topics:?}\n"
+    )
+}

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use futures_util::future::join_all;
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Message, OwnedMessage};
-use rdkafka::producer::{FutureProducer, Producer};
+use rdkafka::message::{Header, Message, OwnedHeaders, OwnedMessage};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use serde_json::Value;
 
 /// Longest wait for the broker, which may be starting.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -16,6 +18,39 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Client {
     config: ClientConfig,
     producer: FutureProducer,
+}
+
+/// A message as it is sent. Without a payload it is what log compaction calls a tombstone.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Record {
+    pub(crate) payload: Option<Vec<u8>>,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+    /// Milliseconds since 1970; now without.
+    pub(crate) timestamp: Option<i64>,
+    /// That of the key without, or any.
+    pub(crate) partition: Option<i32>,
+}
+
+impl Record {
+    pub(crate) fn new(payload: impl Into<Vec<u8>>) -> Self {
+        Self { payload: Some(payload.into()), ..Self::default() }
+    }
+
+    pub(crate) fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub(crate) fn key(mut self, key: &str) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    pub(crate) fn in_partition(mut self, partition: i32) -> Self {
+        self.partition = Some(partition);
+        self
+    }
 }
 
 impl Client {
@@ -57,8 +92,48 @@ impl Client {
         assert!(results.iter().all(Result::is_ok), "{results:?}");
     }
 
+    /// A topic has so many partitions from now on.
+    pub(crate) async fn add_partitions(&self, topic: &str, count: usize) {
+        let partitions = NewPartitions::new(topic, count);
+        let results = self.admin().create_partitions([&partitions], &options()).await.unwrap();
+        assert!(results.iter().all(Result::is_ok), "{results:?}");
+    }
+
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         self.config.create().unwrap()
+    }
+
+    /// Sends messages; all are at the broker when it returns.
+    pub(crate) async fn send(&self, topic: &str, records: &[Record]) {
+        let sent = join_all(records.iter().map(|record| self.producer.send(of(topic, record), PATIENCE))).await;
+        for delivery in sent {
+            delivery.unwrap();
+        }
+    }
+
+    /// Sends JSON, spread over the partitions.
+    pub(crate) async fn send_json(&self, topic: &str, messages: &[Value]) {
+        let records: Vec<Record> = messages.iter().map(|message| Record::new(message.to_string())).collect();
+        self.send(topic, &records).await;
+    }
+
+    /// Sends JSON little by little, a few hundred messages a second.
+    pub(crate) async fn trickle(&self, topic: &str, messages: &[Value]) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(50));
+        for some in messages.chunks(25) {
+            ticks.tick().await;
+            self.send_json(topic, some).await;
+        }
+    }
+
+    /// The offset a group reads on from in each partition of a topic; `None` when it has committed none.
+    pub(crate) fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
+        let consumer: BaseConsumer = self.config.clone().set("group.id", group).create().unwrap();
+        let mut asked = TopicPartitionList::new();
+        let partitions = i32::try_from(self.ends(topic).len()).unwrap();
+        asked.add_partition_range(topic, 0, partitions - 1);
+        let committed = consumer.committed_offsets(asked, PATIENCE).unwrap();
+        committed.elements().iter().map(|element| element.offset().to_raw().filter(|offset| *offset >= 0)).collect()
     }
 
     /// All messages of a topic, by partition in order.
@@ -89,4 +164,19 @@ impl Client {
 
 fn options() -> AdminOptions {
     AdminOptions::new().operation_timeout(Some(PATIENCE)).request_timeout(Some(PATIENCE))
+}
+
+fn of<'a>(topic: &'a str, record: &'a Record) -> FutureRecord<'a, [u8], [u8]> {
+    let headers = record
+        .headers
+        .iter()
+        .fold(OwnedHeaders::new(), |headers, (name, value)| headers.insert(Header { key: name, value: Some(value) }));
+    FutureRecord {
+        topic,
+        partition: record.partition,
+        payload: record.payload.as_deref(),
+        key: record.key.as_deref(),
+        timestamp: record.timestamp,
+        headers: Some(headers),
+    }
 }

@@ -59,7 +59,7 @@ pub(crate) fn unique(name: &str) -> String {
 pub(crate) struct Kafka {
     keeper: Child,
     directory: PathBuf,
-    ports: [u16; 4],
+    ports: [u16; 5],
 }
 
 impl Kafka {
@@ -111,6 +111,21 @@ impl Kafka {
         format!("localhost:{}", self.ports[1])
     }
 
+    /// The listener with TLS for clients with a certificate, see `identity`.
+    pub(crate) fn with_certificate(&self) -> String {
+        format!("localhost:{}", self.ports[2])
+    }
+
+    /// The listener with TLS for clients with a token (OAUTHBEARER). It believes what unsigned tokens say.
+    pub(crate) fn with_token(&self) -> String {
+        format!("localhost:{}", self.ports[3])
+    }
+
+    /// Where a certificate that the broker trusts is, and its key.
+    pub(crate) fn identity(&self) -> (PathBuf, PathBuf) {
+        (self.directory.join("client.pem"), self.directory.join("client.key"))
+    }
+
     /// Where the certificate of who certified the broker is.
     pub(crate) fn authority(&self) -> PathBuf {
         self.directory.join("authority.pem")
@@ -133,7 +148,7 @@ impl Drop for Kafka {
 /// A broker that was killed.
 pub(crate) struct Stopped {
     directory: PathBuf,
-    ports: [u16; 4],
+    ports: [u16; 5],
 }
 
 impl Stopped {
@@ -182,17 +197,17 @@ fn spawn(directory: &Path, removed: Option<&Path>) -> Child {
 }
 
 /// The configuration of a cluster of one. A broker that was killed may come back once its session has ended.
-fn properties(directory: &Path, [plain, password, certificate, controller]: [u16; 4]) -> String {
+fn properties(directory: &Path, [plain, password, certificate, token, controller]: [u16; 5]) -> String {
     let (user, secret) = USER;
-    let connection_string = connection_string([plain, password, certificate, controller]);
+    let connection_string = connection_string([plain, password, certificate, token, controller]);
     let login = "org.apache.kafka.common.security";
     let mut text = format!(
         r#"
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAIN://127.0.0.1:{plain},PASSWORD://localhost:{password},CERTIFICATE://localhost:{certificate},CONTROLLER://127.0.0.1:{controller}
-listener.security.protocol.map=PLAIN:PLAINTEXT,PASSWORD:SASL_SSL,CERTIFICATE:SSL,CONTROLLER:PLAINTEXT
+listeners=PLAIN://127.0.0.1:{plain},PASSWORD://localhost:{password},CERTIFICATE://localhost:{certificate},TOKEN://localhost:{token},CONTROLLER://127.0.0.1:{controller}
+listener.security.protocol.map=PLAIN:PLAINTEXT,PASSWORD:SASL_SSL,CERTIFICATE:SSL,TOKEN:SASL_SSL,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAIN
 ssl.keystore.type=PEM
@@ -202,6 +217,8 @@ ssl.truststore.location=authority.pem
 listener.name.certificate.ssl.client.auth=required
 listener.name.password.sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 listener.name.password.plain.sasl.jaas.config={login}.plain.PlainLoginModule required user_{user}="{secret}" user_$ConnectionString="{connection_string}";
+listener.name.token.sasl.enabled.mechanisms=OAUTHBEARER
+listener.name.token.oauthbearer.sasl.jaas.config={login}.oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker";
 log.dirs={}
 auto.create.topics.enable=false
 offsets.topic.num.partitions=1
@@ -223,13 +240,13 @@ message.max.bytes=33554432
     text
 }
 
-fn connection_string([_, password, ..]: [u16; 4]) -> String {
+fn connection_string([_, password, ..]: [u16; 5]) -> String {
     let key = "SharedAccessKeyName=reader;SharedAccessKey=bm90IGEgc2VjcmV0";
     format!("Endpoint=sb://localhost:{password}/;{key};EntityPath=telemetry")
 }
 
 /// Ports nobody uses now, all different.
-fn free_ports() -> [u16; 4] {
-    let sockets = [(); 4].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+fn free_ports() -> [u16; 5] {
+    let sockets = [(); 5].map(|()| TcpListener::bind(("127.0.0.1", 0)).unwrap());
     sockets.map(|socket| socket.local_addr().unwrap().port())
 }
