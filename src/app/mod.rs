@@ -31,6 +31,8 @@ use self::http::HttpServer;
 use self::reload::Reloader;
 use self::sources::Sockets;
 use crate::admin::{self, Reloads};
+use crate::answers;
+use crate::answers::Answers;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::Database;
@@ -41,6 +43,7 @@ use crate::fhir::store::sqlite::SqliteStore;
 use crate::fhir::terminology;
 use crate::resolve::Freshness;
 use crate::settlements;
+use crate::sources::http::Doors;
 
 pub(crate) use self::connectors::open_mapping;
 pub(crate) use self::error::AppError;
@@ -48,7 +51,8 @@ pub(crate) use self::settings::{Exposure, check_exposure, client};
 pub(crate) use self::sources::{access, kafka, subscriber};
 
 /// Schemas of all that is kept in the database.
-const SCHEMAS: [crate::database::Schema; 3] = [fhir::store::sqlite::SCHEMA, dead_letters::SCHEMA, settlements::SCHEMA];
+const SCHEMAS: [crate::database::Schema; 4] =
+    [fhir::store::sqlite::SCHEMA, dead_letters::SCHEMA, settlements::SCHEMA, answers::SCHEMA];
 
 /// The whole product, ready to run.
 pub(crate) struct App {
@@ -90,6 +94,7 @@ impl App {
         let dead_letters = DeadLetters::new(database.clone(), give_up.clone());
         let http =
             HttpServer::bind(&config.http, config.shutdown_grace, exposure, Arc::new(store), clock.clone()).await?;
+        let doors = Doors::default();
         let shared = Shared {
             database: database.clone(),
             dead_letters: dead_letters.clone(),
@@ -98,6 +103,8 @@ impl App {
             own_fhir: http.fhir_url(),
             public_url: config.http.fhir.public_url.clone(),
             freshness,
+            doors: doors.clone(),
+            answers: Answers::new(database.clone(), clock.clone()),
         };
         let mut connectors = Connectors::new(shared);
         let configured = std::mem::take(&mut config.connectors);
@@ -111,7 +118,7 @@ impl App {
             clock,
             metrics,
         };
-        let http = http.with_admin(admin);
+        let http = http.with_admin(admin).with_doors(doors);
         let grace = config.shutdown_grace;
         let reloader = Reloader { file, exposure, started_with: config, requests };
         Ok(Self { http, connectors, first, reloader, reloads, dead_letters, database, give_up, grace })

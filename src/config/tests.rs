@@ -100,7 +100,7 @@ fn every_source_has_a_session_of_its_own() {
     let config = Config::parse(Some(("a.toml", &format!("{CONNECTOR}{SOURCE}{SOURCE}"))), &[]).unwrap();
     let client_ids = config.connectors[0].sources.iter().map(|source| match source {
         SourceConfig::Mqtt(mqtt) => mqtt.client_id.as_str(),
-        SourceConfig::MqttListener(_) | SourceConfig::Kafka(_) => "",
+        SourceConfig::MqttListener(_) | SourceConfig::Kafka(_) | SourceConfig::Http(_) => "",
     });
     assert_eq!(client_ids.collect::<Vec<_>>(), ["vitalwire-ward-4", "vitalwire-ward-4.2", "vitalwire-ward-4.3"]);
 }
@@ -119,6 +119,25 @@ fn check_source(lines: &str, expected: &str) {
     let text = format!("{}\n{lines}\n", CONNECTOR.replace("topics = [\"devices/#\"]", ""));
     let found = problems(&text, &[]);
     assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+}
+
+#[track_caller]
+fn check_push(lines: &str, expected: &str) {
+    let text = CONNECTOR.replace("type = \"mqtt\"", "type = \"http\"").replace("topics = [\"devices/#\"]", "");
+    let found = problems(&format!("{text}\n{lines}\n"), &[]);
+    assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+}
+
+#[test]
+fn what_a_way_in_over_http_cannot_be_is_named() {
+    check_push("in_flight_max = 10", "in_flight_max` must be at least `messages_max`");
+    check_push("token = \" \"", "token` is empty");
+    check_push(
+        "headers = [\"X-Device-Id\", \"Authorization\"]",
+        "headers` header 2 is `authorization`, which is never",
+    );
+    check_push("headers = [\"X Device\"]", "headers` header 1 is not the name of a header");
+    check_push("[[connectors.sources]]\ntype = \"http\"", "sources.1.type` \"http\" is there already");
 }
 
 #[test]

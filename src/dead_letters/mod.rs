@@ -22,7 +22,7 @@ use rusqlite::Connection;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use self::store::{End, Kept, Messages, Turn};
+use self::store::{End, Kept, Messages, Numbers, Turn};
 use self::under_way::UnderWay;
 use crate::database::{Database, DatabaseError, WriteError};
 use crate::model::Tracked;
@@ -99,11 +99,9 @@ impl DeadLetters {
         }
         let letters = Arc::new(letters);
         let written = Arc::clone(&letters);
-        let messages = self.insist(move |connection| store::insert(connection, &written)).await?;
-        for (letter, message) in letters.iter().zip(messages) {
-            if let WayIn::Source(number) = &letter.envelope.way_in {
-                number.get_or_init(|| message);
-            }
+        let recorded = self.insist(move |connection| store::insert(connection, &written)).await?;
+        for (letter, numbers) in letters.iter().zip(recorded) {
+            tell(letter, numbers);
             report(letter);
         }
         Ok(())
@@ -290,6 +288,17 @@ impl DeadLetters {
     /// The letters in which the replay of a message has ended.
     fn held(&self, message: i64) -> Vec<DeadLetter> {
         self.under_way.letters(message)
+    }
+}
+
+/// Tells a message under which number it is kept, and its sender of the letter.
+fn tell(letter: &DeadLetter, numbers: Numbers) {
+    match &letter.envelope.way_in {
+        WayIn::Source(number) | WayIn::Asked(number, _) => number.get_or_init(|| numbers.message),
+        WayIn::Replay(number) => number,
+    };
+    if let WayIn::Asked(_, inquiry) = &letter.envelope.way_in {
+        inquiry.tell(numbers.letter, letter);
     }
 }
 

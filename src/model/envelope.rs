@@ -6,6 +6,8 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::inquiry::Inquiry;
+
 /// A message as received: the bytes, and what the sender and the broker said about them.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
@@ -32,6 +34,8 @@ pub(crate) struct Envelope {
 pub(crate) enum WayIn {
     /// From its source. The dead letters set the number under which they keep it, when they do.
     Source(OnceLock<i64>),
+    /// As `Source`, and its sender waits to hear what becomes of it.
+    Asked(OnceLock<i64>, Inquiry),
     /// From the dead letters, which keep it under this number until the replay has ended.
     Replay(i64),
 }
@@ -40,6 +44,17 @@ impl Default for WayIn {
     /// From its source, and not among the dead letters.
     fn default() -> Self {
         Self::Source(OnceLock::new())
+    }
+}
+
+impl WayIn {
+    /// That of a part of the message, which the dead letters keep by itself. In a replay they keep the whole.
+    pub(crate) fn of_a_part(&self) -> Self {
+        match self {
+            Self::Source(_) => Self::default(),
+            Self::Asked(_, inquiry) => Self::Asked(OnceLock::new(), inquiry.clone()),
+            Self::Replay(number) => Self::Replay(*number),
+        }
     }
 }
 

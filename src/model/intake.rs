@@ -55,6 +55,11 @@ impl Intake {
         self.room.is_open()
     }
 
+    /// Whether a message that is sent now goes on without waiting.
+    pub(crate) fn is_flowing(&self) -> bool {
+        self.outbox.capacity() > 0
+    }
+
     /// Waits until there is room to read another message.
     pub(crate) async fn room(&self) {
         self.room.opened().await;

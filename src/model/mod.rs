@@ -5,6 +5,7 @@ pub(crate) mod dead_letter;
 pub(crate) mod envelope;
 pub(crate) mod fate;
 pub(crate) mod group;
+pub(crate) mod inquiry;
 pub(crate) mod intake;
 pub(crate) mod logical_id;
 pub(crate) mod measurement;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use crate::codings::{Codings, UnpackError};
 use crate::json::elements::{ElementsError, elements};
 use crate::mapping::Failure;
-use crate::model::envelope::{Envelope, WayIn};
+use crate::model::envelope::Envelope;
 use crate::model::room::Room;
 
 /// The property that names the codings of a payload, in any case.
@@ -87,11 +87,7 @@ pub(super) fn taken_apart(envelope: &Envelope) -> Result<Option<Vec<Bytes>>, Fai
 /// An element as a message of its own, with a letter of its own if it comes to that. In a replay the letter is about the
 /// whole, which is what is kept.
 pub(super) fn element(whole: &Envelope, body: Bytes) -> Envelope {
-    let way_in = match &whole.way_in {
-        WayIn::Source(_) => WayIn::default(),
-        WayIn::Replay(number) => WayIn::Replay(*number),
-    };
-    Envelope { body, split_arrays: false, way_in, ..whole.clone() }
+    Envelope { body, split_arrays: false, way_in: whole.way_in.of_a_part(), ..whole.clone() }
 }
 
 fn failure(code: &'static str, reason: String) -> Failure {

@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::path::Path;
 
-use crate::support::config::{mqtt, mqtt_listener, template, wearables};
+use crate::support::config::{HTTP_PUSH, mqtt, mqtt_listener, template, wearables};
 use crate::support::mosquitto::{Mosquitto, free_port};
 use crate::support::process::{run, vitalwire};
 use crate::support::refusing_server::always;
@@ -27,11 +27,12 @@ fn has_line(text: &str, words: &[&str]) {
 async fn everything_in_order_is_said_line_by_line() {
     let directory = tempfile::tempdir().unwrap();
     let broker = Mosquitto::start(directory.path(), "").await;
-    let config = wearables(&(mqtt(broker.port, "readings") + "\n" + &mqtt_listener()));
+    let config = wearables(&(mqtt(broker.port, "readings") + "\n" + &mqtt_listener() + HTTP_PUSH));
     let (code, text) = check(directory.path(), &config);
     assert_eq!(code, Some(0), "{text}");
     assert!(text.lines().all(|line| line.starts_with("ok    ")), "{text}");
     has_line(&text, &["MQTT broker", &broker.port.to_string()]);
+    has_line(&text, &["POST /connectors/wearables/messages is served at http.listen", "everybody"]);
     assert!(!directory.path().join("data").exists(), "a check makes nothing");
 }
 

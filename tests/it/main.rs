@@ -58,6 +58,7 @@ mod fhir_versioning;
 mod fhir_xml;
 mod full_disk;
 mod http_connections;
+mod http_push;
 mod http_requests;
 mod identity;
 mod imported;

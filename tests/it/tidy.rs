@@ -17,6 +17,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("mapping_store", &["mapping", "telemetry"]),
     ("convert", &["model", "mapping", "json"]),
     ("sources", &["model", "clock", "secret", "telemetry"]),
+    ("sources::http", &["model", "clock", "secret", "json", "codings", "answers"]),
+    ("answers", &["database", "clock"]),
     ("normalize", &["model", "mapping", "mapping_store", "json", "codings", "clock", "telemetry"]),
     ("group", &["model"]),
     ("client", &["model", "json", "secret", "telemetry"]),

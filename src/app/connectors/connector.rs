@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use crate::admin;
+use crate::answers::Answers;
 use crate::app::pipeline::Pipeline;
 use crate::app::sources::{self, HeldSocket, RunnableSource, Sockets};
 use crate::app::{AppError, drain, settings};
@@ -23,6 +24,7 @@ use crate::mapping_store::{self, MappingStore};
 use crate::normalize::Shapes;
 use crate::resolve::{Freshness, Resolve};
 use crate::settlements::Settlements;
+use crate::sources::http::{Door, Doors};
 use crate::telemetry::meters::expose_rare;
 
 /// What the connectors of a process share.
@@ -39,6 +41,10 @@ pub(crate) struct Shared {
     pub(crate) own_fhir: Url,
     /// How clients call that.
     pub(crate) public_url: Option<Url>,
+    /// Where requests with messages come in.
+    pub(crate) doors: Doors,
+    /// What those with a key were answered.
+    pub(crate) answers: Answers,
     /// Which identities were written lately.
     pub(crate) freshness: Arc<Freshness>,
 }
@@ -111,7 +117,7 @@ pub(super) async fn build(
     let link = Arc::new(Link::new(Arc::clone(&name), client, settings::link(&config), give_up.clone()));
     let unmatched = Arc::new(Shapes::default());
     expose_rare(&name);
-    let (sources, source_views) = sources::build(&config, clock, sockets).await?;
+    let (sources, source_views) = sources::build(&config, shared, sockets).await?;
     let dead_letters = shared.dead_letters.giving_up_with(give_up.clone());
     let replays = Replays::new(Arc::clone(&name), dead_letters.clone(), clock.clone());
     let view = admin::Connector {
@@ -142,6 +148,11 @@ impl RunnableConnector {
     /// Where devices may connect straight to this process.
     pub(crate) fn mqtt_addresses(&self) -> impl Iterator<Item = SocketAddr> {
         self.sources.iter().filter_map(RunnableSource::mqtt_address)
+    }
+
+    /// Where requests come in, if they do.
+    pub(super) fn door(&self) -> Option<Door> {
+        self.sources.iter().find_map(RunnableSource::door)
     }
 
     /// What can be seen of it.

@@ -162,8 +162,11 @@ impl Connectors {
         }
     }
 
-    /// Shows them, each in the place of the one that has had its name.
+    /// Shows them, each in the place of the one that has had its name, and has their doors found.
     pub(super) fn show(&self, connectors: &[RunnableConnector]) {
+        for connector in connectors {
+            self.shared.doors.put(connector.name(), connector.door());
+        }
         self.views.send_modify(|views| {
             let mut shown = views.to_vec();
             for view in connectors.iter().map(RunnableConnector::view) {
@@ -180,6 +183,7 @@ impl Connectors {
     }
 
     fn hide(&self, name: &str) {
+        self.shared.doors.put(name, None);
         self.views.send_modify(|views| {
             let (gone, shown): (Vec<_>, Vec<_>) = views.iter().cloned().partition(|view| view.name.as_ref() == name);
             gone.iter().for_each(|view| view.ungauge());

@@ -1,4 +1,4 @@
-//! The HTTP server: the FHIR service and the surface for operators on one port.
+//! The HTTP server: the FHIR service, the surface for operators and the ways in for messages on one port.
 
 mod activity;
 mod connections;
@@ -34,6 +34,8 @@ use crate::fhir::api::reindexing;
 use crate::fhir::api::state::{ApiSettings, ApiState};
 use crate::fhir::store::interface::Store;
 use crate::fhir::structure::Validation;
+use crate::sources::http as push;
+use crate::sources::http::Doors;
 
 /// Largest head of a request over HTTP/2: above what the limits of the FHIR service can be set to for URLs and headers.
 const HEAD_BYTES_MAX: u32 = 256 << 10;
@@ -131,6 +133,12 @@ impl HttpServer {
         // The FHIR service keeps its own time, to answer in its own format.
         let timeout = TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, self.request_timeout);
         self.router = self.router.merge(admin::router(state).layer(timeout));
+        self
+    }
+
+    /// Adds the surface for those who send messages, which keeps its own time.
+    pub(super) fn with_doors(mut self, doors: Doors) -> Self {
+        self.router = self.router.merge(push::router(doors));
         self
     }
 

@@ -1,5 +1,6 @@
 //! The sources of a connector: made from its configuration, and started. A file for each kind says what it is told.
 
+mod http_push;
 mod kafka;
 mod mqtt;
 mod mqtt_listener;
@@ -13,10 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::AppError;
+use super::connectors::Shared;
 use crate::admin;
-use crate::clock::Clock;
 use crate::config::{ConnectorConfig, SourceConfig};
 use crate::model::intake::Intake;
+use crate::sources::http::{Door, Push};
 use crate::sources::kafka::KafkaSource;
 use crate::sources::mqtt::Subscriber;
 use crate::sources::mqtt_listener::Listener;
@@ -36,13 +38,14 @@ pub(super) enum RunnableSource {
         listener: Listener,
     },
     Kafka(KafkaSource),
+    Http(Push),
 }
 
 /// Where a source listens, if it does so at an address of its own and lets in whoever reaches it.
 pub(super) fn lets_strangers_in_at(source: &SourceConfig) -> Option<SocketAddr> {
     match source {
         SourceConfig::MqttListener(listener) => Some(listener.listen).filter(|_| !listener.keeps_strangers_out()),
-        SourceConfig::Mqtt(_) | SourceConfig::Kafka(_) => None,
+        SourceConfig::Mqtt(_) | SourceConfig::Kafka(_) | SourceConfig::Http(_) => None,
     }
 }
 
@@ -52,6 +55,7 @@ pub(super) fn message_bytes_max(connector: &ConnectorConfig) -> usize {
         SourceConfig::Mqtt(mqtt) => mqtt.message_bytes_max,
         SourceConfig::MqttListener(listener) => listener.message_bytes_max,
         SourceConfig::Kafka(kafka) => kafka.message_bytes_max,
+        SourceConfig::Http(push) => push.message_bytes_max,
     });
     bounds.max().unwrap_or(usize::MAX)
 }
@@ -59,9 +63,10 @@ pub(super) fn message_bytes_max(connector: &ConnectorConfig) -> usize {
 /// Builds the sources of a connector and binds those of their ports that are not among `sockets`.
 pub(super) async fn build(
     config: &ConnectorConfig,
-    clock: &Clock,
+    shared: &Shared,
     sockets: &mut Sockets,
 ) -> Result<(Vec<RunnableSource>, Vec<admin::Source>), AppError> {
+    let clock = &shared.clock;
     let mut sources = Vec::with_capacity(config.sources.len());
     let mut views = Vec::with_capacity(config.sources.len());
     for source in &config.sources {
@@ -89,6 +94,14 @@ pub(super) async fn build(
                 views.push(admin::Source { kind: crate::sources::kafka::SOURCE, address, state });
                 sources.push(RunnableSource::Kafka(source));
             }
+            SourceConfig::Http(settings) => {
+                let (_state, state) = watch::channel(SourceState::Connected);
+                let address = crate::sources::http::path(&config.name);
+                views.push(admin::Source { kind: crate::sources::http::SOURCE, address, state });
+                let (name, settings) = (Arc::from(config.name.as_str()), self::http_push::push(config, settings));
+                let door = Door::new(name, settings, clock.clone(), shared.answers.clone());
+                sources.push(RunnableSource::Http(Push::new(door)));
+            }
         }
     }
     Ok((sources, views))
@@ -99,7 +112,15 @@ impl RunnableSource {
     pub(super) fn mqtt_address(&self) -> Option<SocketAddr> {
         match self {
             Self::MqttListener { listener, .. } => Some(listener.address()),
-            Self::Mqtt(_) | Self::Kafka(_) => None,
+            Self::Mqtt(_) | Self::Kafka(_) | Self::Http(_) => None,
+        }
+    }
+
+    /// Where requests come in, if they do.
+    pub(super) fn door(&self) -> Option<Door> {
+        match self {
+            Self::Http(push) => Some(push.door()),
+            Self::Mqtt(_) | Self::MqttListener { .. } | Self::Kafka(_) => None,
         }
     }
 
@@ -110,7 +131,7 @@ impl RunnableSource {
                 let socket = Arc::downgrade(listener.socket());
                 Some(HeldSocket { connector: Arc::clone(connector), asked: *asked, socket })
             }
-            Self::Mqtt(_) | Self::Kafka(_) => None,
+            Self::Mqtt(_) | Self::Kafka(_) | Self::Http(_) => None,
         }
     }
 
@@ -129,6 +150,11 @@ impl RunnableSource {
             Self::Kafka(source) => {
                 tracing::info!(%connector, "joining the group");
                 tasks.spawn(source.run(intake.clone(), stop.clone()));
+            }
+            Self::Http(push) => {
+                let path = crate::sources::http::path(connector);
+                tracing::info!(path, %connector, "taking messages over HTTP");
+                tasks.spawn(push.run(intake.clone(), tasks.clone(), stop.clone()));
             }
         }
     }

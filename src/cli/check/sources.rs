@@ -4,7 +4,7 @@ use super::{Finding, port};
 use crate::app;
 use crate::config::SourceConfig;
 use crate::sources::kafka::FoundTopic;
-use crate::sources::{kafka, mqtt};
+use crate::sources::{http, kafka, mqtt};
 use crate::telemetry::chain;
 
 /// Reaches for what a source of `connector` names.
@@ -33,6 +33,10 @@ pub(super) async fn reach(connector: &str, source: &SourceConfig) -> Finding {
             let listener = format!("connector `{connector}`: MQTT listener");
             app::access(settings).map_err(|error| format!("{listener}: {}", chain(&error)))?;
             port(&listener, settings.listen).await
+        }
+        SourceConfig::Http(settings) => {
+            let who = if settings.token.is_some() { "who shows its token" } else { "everybody who reaches it" };
+            Ok(format!("connector `{connector}`: POST {} is served at http.listen, for {who}", http::path(connector)))
         }
     }
 }

@@ -1,10 +1,12 @@
 //! Where the messages of a connector come from: a file for each kind of source.
 
 mod event_hubs;
+pub(super) mod http_push;
 pub(super) mod kafka;
 pub(super) mod mqtt;
 pub(super) mod mqtt_listener;
 
+use self::http_push::{HttpPushConfig, OnePath};
 use self::kafka::KafkaConfig;
 use self::mqtt::{MqttConfig, Sessions};
 use self::mqtt_listener::MqttListenerConfig;
@@ -22,6 +24,8 @@ pub(crate) enum SourceConfig {
     MqttListener(MqttListenerConfig),
     /// Topics of Kafka or Event Hubs.
     Kafka(Box<KafkaConfig>),
+    /// Requests to this process.
+    Http(HttpPushConfig),
 }
 
 /// What `[connector]` says for all sources of a kind.
@@ -29,12 +33,14 @@ pub(super) struct SourceDefaults {
     mqtt: Raw,
     mqtt_listener: Raw,
     kafka: Raw,
+    http: Raw,
 }
 
 /// What only one source may have.
 #[derive(Default)]
 pub(super) struct Taken {
     sessions: Sessions,
+    http: OnePath,
 }
 
 /// What a source is.
@@ -42,6 +48,7 @@ enum SourceKind {
     Mqtt,
     MqttListener,
     Kafka,
+    Http,
     Unknown,
 }
 
@@ -50,7 +57,7 @@ impl SourceDefaults {
     pub(super) fn take(section: &mut Section) -> Self {
         let empty = || Raw::empty(Place::Line { file: "config/default.toml".into(), line: 1 });
         let mut of = |kind| section.raw(kind).unwrap_or_else(empty);
-        Self { mqtt: of("mqtt"), mqtt_listener: of("mqtt_listener"), kafka: of("kafka") }
+        Self { mqtt: of("mqtt"), mqtt_listener: of("mqtt_listener"), kafka: of("kafka"), http: of("http") }
     }
 
     fn of(&self, source: &Raw) -> Raw {
@@ -58,6 +65,7 @@ impl SourceDefaults {
             Some("mqtt") => self.mqtt.clone(),
             Some("mqtt-listener") => self.mqtt_listener.clone(),
             Some("kafka") => self.kafka.clone(),
+            Some("http") => self.http.clone(),
             Some(_) | None => Raw::empty(source.place.clone()),
         }
     }
@@ -77,6 +85,7 @@ pub(super) fn sources(
         problems.push(section.problem("sources", None, message));
     }
     taken.sessions.enter(connector);
+    taken.http.enter();
     sections.into_iter().filter_map(|section| source(section, connector, taken, problems)).collect()
 }
 
@@ -85,6 +94,7 @@ fn source(mut section: Section, connector: &str, taken: &mut Taken, problems: &m
         SourceKind::Mqtt => Some(SourceConfig::Mqtt(mqtt::mqtt(section, &mut taken.sessions, problems))),
         SourceKind::MqttListener => Some(SourceConfig::MqttListener(mqtt_listener::mqtt_listener(section, problems))),
         SourceKind::Kafka => Some(SourceConfig::Kafka(Box::new(kafka::kafka(section, connector, problems)))),
+        SourceKind::Http => Some(SourceConfig::Http(http_push::http_push(section, &mut taken.http, problems))),
         // Which keys such a source has is not known, so none of them can be judged.
         SourceKind::Unknown => None,
     }
@@ -92,8 +102,9 @@ fn source(mut section: Section, connector: &str, taken: &mut Taken, problems: &m
 
 words!(
     SourceKind,
-    "\"mqtt\", \"mqtt-listener\" or \"kafka\"",
+    "\"mqtt\", \"mqtt-listener\", \"kafka\" or \"http\"",
     "mqtt" => Self::Mqtt,
     "mqtt-listener" => Self::MqttListener,
-    "kafka" => Self::Kafka
+    "kafka" => Self::Kafka,
+    "http" => Self::Http
 );

@@ -210,6 +210,13 @@ impl End {
     }
 }
 
+/// Under which numbers a letter was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Numbers {
+    pub(super) letter: i64,
+    pub(super) message: i64,
+}
+
 /// A message as it is kept.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {

@@ -9,34 +9,34 @@ use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension, Row, params, params_from_iter};
 
-use super::{End, Kept, from_nanoseconds, nanoseconds, properties_text, signed, unsigned};
+use super::{End, Kept, Numbers, from_nanoseconds, nanoseconds, properties_text, signed, unsigned};
 use crate::dead_letters::selection::{Selection, numbers};
 use crate::model::dead_letter::DeadLetter;
 use crate::model::envelope::{Envelope, WayIn};
 
-/// Records letters, and each message once. Returns the number of the message of each letter.
+/// Records letters, and each message once. Returns the numbers of each letter and its message.
 pub(in crate::dead_letters) fn insert(
     connection: &Connection,
     letters: &[DeadLetter],
-) -> Result<Vec<i64>, rusqlite::Error> {
+) -> Result<Vec<Numbers>, rusqlite::Error> {
     let mut kept: HashMap<*const Envelope, i64> = HashMap::new();
-    let mut messages = Vec::with_capacity(letters.len());
+    let mut numbers = Vec::with_capacity(letters.len());
     for letter in letters {
         let message = match kept.entry(Arc::as_ptr(&letter.envelope)) {
             Entry::Occupied(message) => *message.get(),
             Entry::Vacant(place) => *place.insert(insert_message(connection, &letter.envelope)?),
         };
-        insert_letter(connection, message, letter)?;
-        messages.push(message);
+        let letter = insert_letter(connection, message, letter)?;
+        numbers.push(Numbers { letter, message });
     }
-    Ok(messages)
+    Ok(numbers)
 }
 
 /// Keeps a message under the number it has, if any. It may be kept already, or no more: then it is kept again.
 fn insert_message(connection: &Connection, envelope: &Envelope) -> Result<i64, rusqlite::Error> {
     let (properties, system_properties) = properties_text(envelope)?;
     let number = match &envelope.way_in {
-        WayIn::Source(number) => number.get().copied(),
+        WayIn::Source(number) | WayIn::Asked(number, _) => number.get().copied(),
         WayIn::Replay(number) => Some(*number),
     };
     let mut statement = connection.prepare_cached(
@@ -58,7 +58,7 @@ fn insert_message(connection: &Connection, envelope: &Envelope) -> Result<i64, r
     Ok(number.unwrap_or_else(|| connection.last_insert_rowid()))
 }
 
-fn insert_letter(connection: &Connection, message: i64, letter: &DeadLetter) -> Result<(), rusqlite::Error> {
+fn insert_letter(connection: &Connection, message: i64, letter: &DeadLetter) -> Result<i64, rusqlite::Error> {
     let (template, line) = letter.template.as_ref().map(|(name, line)| (name.as_str(), *line)).unzip();
     let mut statement = connection.prepare_cached(
         "INSERT INTO dead_letters(message, connector, stage, code, reason, template, line, mapping, at)
@@ -75,7 +75,7 @@ fn insert_letter(connection: &Connection, message: i64, letter: &DeadLetter) -> 
         letter.mapping,
         letter.at.as_microsecond(),
     ])?;
-    Ok(())
+    Ok(connection.last_insert_rowid())
 }
 
 /// The messages under these numbers that are still kept, in this order.

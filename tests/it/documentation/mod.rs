@@ -7,6 +7,7 @@
 //! - ```` ```jsonc device.json ````: a file that is saved; with a directory in its name it is a file of the repository.
 //! - ```` ```console run ````: commands, and what they print. `…` ends a line of which only the beginning is shown, and a
 //!   line `…` stands for any lines.
+//! - ```` ```console curl ````: requests to a running process, and what they are answered; `http_push` makes them.
 //! - ```` ```json result ````: the Observations that `device.json` and `fhir.json` make of the message saved last.
 //! - ```` ```json document ````: an event. Tables below it whose first column is headed `JsonPath`, `JmesPath` or
 //!   `Rfc9535` say what an expression selects of it: values, `nothing`, `an error`, or `refused` when the mapping loads.
@@ -22,7 +23,7 @@ use self::markdown::{Block, Part, Row, anchors, code_spans, links, parts};
 use crate::support::config::SERVICE;
 use crate::support::process::{Vitalwire, run, vitalwire};
 
-const DOCUMENTS: [&str; 9] = [
+const DOCUMENTS: [&str; 10] = [
     "README.md",
     "templates/README.md",
     "templates/reference.md",
@@ -32,6 +33,7 @@ const DOCUMENTS: [&str; 9] = [
     "docs/operations.md",
     "docs/fhir-servers.md",
     "docs/fhir.md",
+    "docs/http-push.md",
 ];
 
 fn repository(path: &str) -> PathBuf {
@@ -74,6 +76,7 @@ impl Reader {
     fn block(&mut self, block: &Block) -> Result<(), String> {
         match (block.language.as_str(), block.name.as_str()) {
             ("console", "run") => self.console(&block.text),
+            ("console", "curl") => Ok(()),
             ("json", "result") => self.result(&block.text),
             ("json", "document") => {
                 self.document.clone_from(&block.text);

@@ -42,6 +42,9 @@ pub(crate) fn mqtt(port: u16, topic: &str) -> String {
     format!("[[connectors.sources]]\ntype = \"mqtt\"\nport = {port}\ntopics = [\"{topic}\"]\n")
 }
 
+/// The way in over HTTP.
+pub(crate) const HTTP_PUSH: &str = "[[connectors.sources]]\ntype = \"http\"\n";
+
 /// The MQTT listener on a free port.
 pub(crate) fn mqtt_listener() -> String {
     "[[connectors.sources]]\ntype = \"mqtt-listener\"\nlisten = \"127.0.0.1:0\"\n".to_owned()
