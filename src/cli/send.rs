@@ -22,6 +22,8 @@ pub(super) struct Arguments {
     /// kafka://[user:password@]host[:port]/topic[?key=/deviceid], and kafka+ssl:// for TLS, with &ca_file=PATH for a
     /// certificate authority of one's own; key is a JSON Pointer to the text that keeps the messages of a device in one
     /// partition
+    ///
+    /// http://[:token@]host[:port]/connectors/NAME/messages, or https://
     #[arg(long, value_name = "URL")]
     to: String,
     /// Messages a second; without it as fast as they are acknowledged

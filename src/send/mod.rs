@@ -3,6 +3,7 @@
 //! At least once: it ends when every message was acknowledged. The scheme of the URL names the kind of target, and each kind
 //! has a folder; what is sent and at which pace is the same for all of them (`supply`).
 
+mod http;
 mod kafka;
 mod mqtt;
 mod supply;
@@ -110,6 +111,7 @@ pub(crate) async fn send(options: SendOptions) -> Result<SendReport, SendError> 
     match target {
         Target::Mqtt(target) => mqtt::send(target, supply).await,
         Target::Kafka(target) => kafka::send(target, supply).await,
+        Target::Http(target) => http::send(target, supply).await,
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::{kafka, mqtt};
+use super::{http, kafka, mqtt};
 use crate::secret::Secret;
 
 /// What a URL names. Each kind reads its own part of it.
@@ -13,6 +13,7 @@ use crate::secret::Secret;
 pub(super) enum Target {
     Mqtt(mqtt::Target),
     Kafka(kafka::Target),
+    Http(http::Target),
 }
 
 /// A host that is connected to, and who connects. Displays as host and port, fit for a message: without user and password.
@@ -27,10 +28,10 @@ pub(super) struct Address {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TargetError {
     /// Not a URL.
-    #[error("not a URL: write {} or {}", mqtt::FORM, kafka::FORM)]
+    #[error("not a URL: write {}, {} or {}", mqtt::FORM, kafka::FORM, http::FORM)]
     NotUrl(#[source] url::ParseError),
     /// Something nothing can be sent to.
-    #[error("cannot send to {0}: only mqtt://, kafka:// and kafka+ssl:// are known")]
+    #[error("cannot send to {0}: only mqtt://, kafka://, kafka+ssl://, http:// and https:// are known")]
     Scheme(String),
     /// No host.
     #[error("no host: write {0}")]
@@ -38,6 +39,9 @@ pub(crate) enum TargetError {
     /// No topic.
     #[error("no topic: write {0}")]
     NoTopic(&'static str),
+    /// No path.
+    #[error("no path: write {0}")]
+    NoPath(&'static str),
     /// A topic nothing can be published to.
     #[error("cannot publish to a topic with + or #")]
     Wildcard,
@@ -67,6 +71,7 @@ impl Target {
         match url.scheme() {
             "mqtt" => mqtt::Target::read(&url).map(Self::Mqtt),
             "kafka" | kafka::SCHEME_TLS => kafka::Target::read(&url).map(Self::Kafka),
+            "http" | "https" => http::Target::read(&url).map(Self::Http),
             scheme => Err(TargetError::Scheme(scheme.to_owned())),
         }
     }
@@ -94,6 +99,14 @@ impl fmt::Display for Address {
         let (host, port) = (&self.host, self.port);
         if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
     }
+}
+
+/// The secret of a URL, if it has one.
+///
+/// # Errors
+/// When it is wrongly escaped.
+pub(super) fn password(url: &Url) -> Result<Option<Secret>, TargetError> {
+    url.password().map(|password| unescaped(password).map(Secret::new)).transpose()
 }
 
 /// The path without its first slash, which is where a topic stands.
