@@ -88,6 +88,8 @@ mod dead_letters;
 
 mod settlements;
 
+mod bookmarks;
+
 mod client;
 
 mod r4;

@@ -132,6 +132,7 @@ impl Source {
             SourceState::Connecting => ("connecting", None),
             SourceState::Connected => ("connected", None),
             SourceState::Retrying(reason) => ("retrying", Some(reason.clone())),
+            SourceState::Finished => ("finished", None),
             SourceState::Stopped => ("stopped", None),
         };
         let mut summary = json!({ "type": self.kind, "address": self.address, "state": state });

@@ -33,6 +33,7 @@ use self::sources::Sockets;
 use crate::admin::{self, Reloads};
 use crate::answers;
 use crate::answers::Answers;
+use crate::bookmarks;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::database::Database;
@@ -48,11 +49,11 @@ use crate::sources::http::Doors;
 pub(crate) use self::connectors::open_mapping;
 pub(crate) use self::error::AppError;
 pub(crate) use self::settings::{Exposure, check_exposure, client};
-pub(crate) use self::sources::{access, kafka, subscriber};
+pub(crate) use self::sources::{access, file, kafka, subscriber};
 
 /// Schemas of all that is kept in the database.
-const SCHEMAS: [crate::database::Schema; 4] =
-    [fhir::store::sqlite::SCHEMA, dead_letters::SCHEMA, settlements::SCHEMA, answers::SCHEMA];
+const SCHEMAS: [crate::database::Schema; 5] =
+    [fhir::store::sqlite::SCHEMA, dead_letters::SCHEMA, settlements::SCHEMA, answers::SCHEMA, bookmarks::SCHEMA];
 
 /// The whole product, ready to run.
 pub(crate) struct App {

@@ -12,7 +12,7 @@ use crate::telemetry::chain;
 /// What may be typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// Messages: one JSON value a line (NDJSON), or one JSON array
+    /// Messages: one JSON value a line (NDJSON), or one JSON array; `-` is standard input, read to its end
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Where to, as a URL.

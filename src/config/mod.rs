@@ -22,6 +22,7 @@ use url::Url;
 
 pub(crate) use self::raw::Place;
 pub(crate) use self::sources::SourceConfig;
+pub(crate) use self::sources::file::FileConfig;
 pub(crate) use self::sources::http_push::HttpPushConfig;
 pub(crate) use self::sources::kafka::{KafkaConfig, KafkaHeaderValues, KafkaLogin, KafkaStart};
 pub(crate) use self::sources::mqtt::{MqttConfig, MqttProtocol, MqttTls};

@@ -100,7 +100,7 @@ fn every_source_has_a_session_of_its_own() {
     let config = Config::parse(Some(("a.toml", &format!("{CONNECTOR}{SOURCE}{SOURCE}"))), &[]).unwrap();
     let client_ids = config.connectors[0].sources.iter().map(|source| match source {
         SourceConfig::Mqtt(mqtt) => mqtt.client_id.as_str(),
-        SourceConfig::MqttListener(_) | SourceConfig::Kafka(_) | SourceConfig::Http(_) => "",
+        SourceConfig::MqttListener(_) | SourceConfig::Kafka(_) | SourceConfig::Http(_) | SourceConfig::File(_) => "",
     });
     assert_eq!(client_ids.collect::<Vec<_>>(), ["vitalwire-ward-4", "vitalwire-ward-4.2", "vitalwire-ward-4.3"]);
 }

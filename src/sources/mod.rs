@@ -6,6 +6,7 @@
 
 pub(crate) mod arrival;
 pub(crate) mod backoff;
+pub(crate) mod file;
 pub(crate) mod http;
 pub(crate) mod kafka;
 pub(crate) mod ledger;

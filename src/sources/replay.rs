@@ -4,6 +4,8 @@
 //! Every message is checked to be JSON before the first is used: half a file sent is worse than none. The payloads are
 //! slices of the file as read, byte for byte, which is held in memory whole.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -38,12 +40,17 @@ pub(crate) enum ReplayError {
     },
 }
 
-/// The messages of the file at `path`, in order.
+/// The messages of the file at `path`, in order. The path `-` is standard input, read to its end.
 ///
 /// # Errors
 /// When the file cannot be read, holds something that is not JSON, or holds nothing. Nothing is returned then.
 pub(crate) fn read(path: &Path) -> Result<Vec<Bytes>, ReplayError> {
-    let text = std::fs::read(path).map_err(|source| ReplayError::Unreadable { path: path.to_owned(), source })?;
+    let mut text = Vec::new();
+    let read = match path.to_str() {
+        Some("-") => std::io::stdin().lock().read_to_end(&mut text),
+        _ => File::open(path).and_then(|mut file| file.read_to_end(&mut text)),
+    };
+    read.map_err(|source| ReplayError::Unreadable { path: path.to_owned(), source })?;
     parse(&Bytes::from(text), path)
 }
 

@@ -9,6 +9,8 @@ pub(crate) enum SourceState {
     Connected,
     /// Waiting to connect again, because of this.
     Retrying(String),
+    /// There is nothing more to come.
+    Finished,
     /// Stopped for good.
     Stopped,
 }

@@ -56,6 +56,7 @@ mod fhir_uri;
 mod fhir_validate;
 mod fhir_versioning;
 mod fhir_xml;
+mod file_source;
 mod full_disk;
 mod http_connections;
 mod http_push;

@@ -246,7 +246,8 @@ async fn another_address_at_the_same_port_is_refused_while_the_port_is_held() {
     let directory = tempfile::tempdir().unwrap();
     let port = free_port();
     let listening = |address: &str| {
-        config(&[&section("wards", &format!("{address}:{port}"), "")]).replace("mqtt-listener\"\n", "mqtt-listener\"\nanonymous = true\n")
+        config(&[&section("wards", &format!("{address}:{port}"), "")])
+            .replace("mqtt-listener\"\n", "mqtt-listener\"\nanonymous = true\n")
     };
     rewrite(directory.path(), &listening("127.0.0.1"));
     let mut command = vitalwire(&["serve", "--insecure-no-auth", "--config", "vitalwire.toml"]);

@@ -1,5 +1,6 @@
 //! The sources of a connector: made from its configuration, and started. A file for each kind says what it is told.
 
+mod file;
 mod http_push;
 mod kafka;
 mod mqtt;
@@ -16,14 +17,17 @@ use tokio_util::task::TaskTracker;
 use super::AppError;
 use super::connectors::Shared;
 use crate::admin;
+use crate::bookmarks::Bookmarks;
 use crate::config::{ConnectorConfig, SourceConfig};
 use crate::model::intake::Intake;
+use crate::sources::file::FileSource;
 use crate::sources::http::{Door, Push};
 use crate::sources::kafka::KafkaSource;
 use crate::sources::mqtt::Subscriber;
 use crate::sources::mqtt_listener::Listener;
 use crate::sources::state::SourceState;
 
+pub(crate) use self::file::file;
 pub(crate) use self::kafka::kafka;
 pub(crate) use self::mqtt::subscriber;
 pub(crate) use self::mqtt_listener::access;
@@ -39,13 +43,14 @@ pub(super) enum RunnableSource {
     },
     Kafka(KafkaSource),
     Http(Push),
+    File(FileSource),
 }
 
 /// Where a source listens, if it does so at an address of its own and lets in whoever reaches it.
 pub(super) fn lets_strangers_in_at(source: &SourceConfig) -> Option<SocketAddr> {
     match source {
         SourceConfig::MqttListener(listener) => Some(listener.listen).filter(|_| !listener.keeps_strangers_out()),
-        SourceConfig::Mqtt(_) | SourceConfig::Kafka(_) | SourceConfig::Http(_) => None,
+        SourceConfig::Mqtt(_) | SourceConfig::Kafka(_) | SourceConfig::Http(_) | SourceConfig::File(_) => None,
     }
 }
 
@@ -56,6 +61,7 @@ pub(super) fn message_bytes_max(connector: &ConnectorConfig) -> usize {
         SourceConfig::MqttListener(listener) => listener.message_bytes_max,
         SourceConfig::Kafka(kafka) => kafka.message_bytes_max,
         SourceConfig::Http(push) => push.message_bytes_max,
+        SourceConfig::File(file) => file.message_bytes_max,
     });
     bounds.max().unwrap_or(usize::MAX)
 }
@@ -102,6 +108,13 @@ pub(super) async fn build(
                 let door = Door::new(name, settings, clock.clone(), shared.answers.clone());
                 sources.push(RunnableSource::Http(Push::new(door)));
             }
+            SourceConfig::File(settings) => {
+                let path = settings.path.display().to_string();
+                let bookmarks = Bookmarks::new(shared.database.clone(), &config.name, &path);
+                let (source, state) = FileSource::new(self::file::file(settings), bookmarks, clock.clone());
+                views.push(admin::Source { kind: crate::sources::file::SOURCE, address: path, state });
+                sources.push(RunnableSource::File(source));
+            }
         }
     }
     Ok((sources, views))
@@ -112,7 +125,7 @@ impl RunnableSource {
     pub(super) fn mqtt_address(&self) -> Option<SocketAddr> {
         match self {
             Self::MqttListener { listener, .. } => Some(listener.address()),
-            Self::Mqtt(_) | Self::Kafka(_) | Self::Http(_) => None,
+            Self::Mqtt(_) | Self::Kafka(_) | Self::Http(_) | Self::File(_) => None,
         }
     }
 
@@ -120,7 +133,7 @@ impl RunnableSource {
     pub(super) fn door(&self) -> Option<Door> {
         match self {
             Self::Http(push) => Some(push.door()),
-            Self::Mqtt(_) | Self::MqttListener { .. } | Self::Kafka(_) => None,
+            Self::Mqtt(_) | Self::MqttListener { .. } | Self::Kafka(_) | Self::File(_) => None,
         }
     }
 
@@ -131,7 +144,7 @@ impl RunnableSource {
                 let socket = Arc::downgrade(listener.socket());
                 Some(HeldSocket { connector: Arc::clone(connector), asked: *asked, socket })
             }
-            Self::Mqtt(_) | Self::Kafka(_) | Self::Http(_) => None,
+            Self::Mqtt(_) | Self::Kafka(_) | Self::Http(_) | Self::File(_) => None,
         }
     }
 
@@ -155,6 +168,9 @@ impl RunnableSource {
                 let path = crate::sources::http::path(connector);
                 tracing::info!(path, %connector, "taking messages over HTTP");
                 tasks.spawn(push.run(intake.clone(), tasks.clone(), stop.clone()));
+            }
+            Self::File(source) => {
+                tasks.spawn(source.run(intake.clone(), stop.clone()));
             }
         }
     }

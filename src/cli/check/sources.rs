@@ -4,7 +4,7 @@ use super::{Finding, port};
 use crate::app;
 use crate::config::SourceConfig;
 use crate::sources::kafka::FoundTopic;
-use crate::sources::{http, kafka, mqtt};
+use crate::sources::{file, http, kafka, mqtt};
 use crate::telemetry::chain;
 
 /// Reaches for what a source of `connector` names.
@@ -27,6 +27,13 @@ pub(super) async fn reach(connector: &str, source: &SourceConfig) -> Finding {
                     Ok(format!("{brokers}: {}", topics.join("; ")))
                 }
                 Err(error) => Err(format!("{brokers}: {}", chain(&error))),
+            }
+        }
+        SourceConfig::File(settings) => {
+            let what = format!("connector `{connector}`: file {}", settings.path.display());
+            match file::probe(&app::file(settings)) {
+                Ok(bytes) => Ok(format!("{what}, {bytes} bytes")),
+                Err(error) => Err(format!("{what}: {error}; relative paths start at the working directory")),
             }
         }
         SourceConfig::MqttListener(settings) => {

@@ -1,11 +1,13 @@
 //! Where the messages of a connector come from: a file for each kind of source.
 
 mod event_hubs;
+pub(super) mod file;
 pub(super) mod http_push;
 pub(super) mod kafka;
 pub(super) mod mqtt;
 pub(super) mod mqtt_listener;
 
+use self::file::{FileConfig, Files};
 use self::http_push::{HttpPushConfig, OnePath};
 use self::kafka::KafkaConfig;
 use self::mqtt::{MqttConfig, Sessions};
@@ -26,6 +28,8 @@ pub(crate) enum SourceConfig {
     Kafka(Box<KafkaConfig>),
     /// Requests to this process.
     Http(HttpPushConfig),
+    /// A file of messages.
+    File(FileConfig),
 }
 
 /// What `[connector]` says for all sources of a kind.
@@ -34,6 +38,7 @@ pub(super) struct SourceDefaults {
     mqtt_listener: Raw,
     kafka: Raw,
     http: Raw,
+    file: Raw,
 }
 
 /// What only one source may have.
@@ -41,6 +46,7 @@ pub(super) struct SourceDefaults {
 pub(super) struct Taken {
     sessions: Sessions,
     http: OnePath,
+    files: Files,
 }
 
 /// What a source is.
@@ -49,6 +55,7 @@ enum SourceKind {
     MqttListener,
     Kafka,
     Http,
+    File,
     Unknown,
 }
 
@@ -57,7 +64,8 @@ impl SourceDefaults {
     pub(super) fn take(section: &mut Section) -> Self {
         let empty = || Raw::empty(Place::Line { file: "config/default.toml".into(), line: 1 });
         let mut of = |kind| section.raw(kind).unwrap_or_else(empty);
-        Self { mqtt: of("mqtt"), mqtt_listener: of("mqtt_listener"), kafka: of("kafka"), http: of("http") }
+        let (mqtt, mqtt_listener, kafka) = (of("mqtt"), of("mqtt_listener"), of("kafka"));
+        Self { mqtt, mqtt_listener, kafka, http: of("http"), file: of("file") }
     }
 
     fn of(&self, source: &Raw) -> Raw {
@@ -66,6 +74,7 @@ impl SourceDefaults {
             Some("mqtt-listener") => self.mqtt_listener.clone(),
             Some("kafka") => self.kafka.clone(),
             Some("http") => self.http.clone(),
+            Some("file") => self.file.clone(),
             Some(_) | None => Raw::empty(source.place.clone()),
         }
     }
@@ -95,6 +104,7 @@ fn source(mut section: Section, connector: &str, taken: &mut Taken, problems: &m
         SourceKind::MqttListener => Some(SourceConfig::MqttListener(mqtt_listener::mqtt_listener(section, problems))),
         SourceKind::Kafka => Some(SourceConfig::Kafka(Box::new(kafka::kafka(section, connector, problems)))),
         SourceKind::Http => Some(SourceConfig::Http(http_push::http_push(section, &mut taken.http, problems))),
+        SourceKind::File => Some(SourceConfig::File(file::file(section, connector, &mut taken.files, problems))),
         // Which keys such a source has is not known, so none of them can be judged.
         SourceKind::Unknown => None,
     }
@@ -102,9 +112,10 @@ fn source(mut section: Section, connector: &str, taken: &mut Taken, problems: &m
 
 words!(
     SourceKind,
-    "\"mqtt\", \"mqtt-listener\", \"kafka\" or \"http\"",
+    "\"mqtt\", \"mqtt-listener\", \"kafka\", \"http\" or \"file\"",
     "mqtt" => Self::Mqtt,
     "mqtt-listener" => Self::MqttListener,
     "kafka" => Self::Kafka,
-    "http" => Self::Http
+    "http" => Self::Http,
+    "file" => Self::File
 );
