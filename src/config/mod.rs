@@ -25,7 +25,7 @@ pub(crate) use self::sources::SourceConfig;
 pub(crate) use self::sources::file::FileConfig;
 pub(crate) use self::sources::http_push::HttpPushConfig;
 pub(crate) use self::sources::kafka::{KafkaConfig, KafkaHeaderValues, KafkaLogin, KafkaStart};
-pub(crate) use self::sources::mqtt::{MqttConfig, MqttProtocol, MqttTls};
+pub(crate) use self::sources::mqtt::{MqttConfig, MqttProtocol, MqttQos, MqttTls};
 pub(crate) use self::sources::mqtt_listener::MqttListenerConfig;
 
 use self::raw::Raw;

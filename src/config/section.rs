@@ -281,7 +281,8 @@ impl FromRaw for Duration {
     }
 }
 
-fn whole_number(content: &Content) -> Option<i64> {
+/// The whole number that stands there.
+pub(super) fn whole_number(content: &Content) -> Option<i64> {
     match content {
         Content::Integer(number) => Some(*number),
         Content::Unparsed(text) => text.trim().parse().ok(),

@@ -152,7 +152,41 @@ fn what_a_broker_would_not_take_is_named() {
     check_source("topics = [\"a\"]\nin_flight_max = 65536", "expected a whole number from 1 to 65535, found 65536");
     check_source("topics = [\"a\"]\nmessage_bytes_max = 300000000", "message_bytes_max` expected at most");
     check_source("topics = [\"a\"]\npassword = \"x\"", "password` needs a `username`");
+    check_source("topics = [\"{a}/+\", \"+/{a}\"]", "filters 1 and 2 take one name from different levels");
+    check_source("topics = [\"a\"]\nqos = 2", "a.toml:12: `connectors.0.sources.0.qos` expected 1, or 0");
+    check_source("topics = [\"a\"]\nconnections = 2", "a.toml:12: `connectors.0.sources.0.connections` needs shared");
+    check_source("topics = [\"$share/g/a\"]\nconnections = 65", "connections` expected at most 64, found 65");
+    check_source("topics = [\"a\"]\nsession_expiry = 59999", "session_expiry` expected a whole number of milliseconds");
+    check_source("topics = [\"a\"]\nwill = { topic = \"a/+\" }", "sources.0.will.topic` expected a topic");
+    check_source("topics = [\"a\"]\nwill = {}", "sources.0.will.topic` is missing");
+    check_source("topics = [\"a\"]\ntls = { server_name = \"a b\" }", "tls.server_name` expected the name");
     check_source("topics = [\"a\"]\nprotocol = 5", "protocol` expected \"3.1.1\" or \"5\", found a whole number");
+}
+
+fn source(lines: &str) -> super::MqttConfig {
+    let text = format!("{}\n{lines}\n", CONNECTOR.replace("topics = [\"devices/#\"]", ""));
+    let mut config = Config::parse(Some(("a.toml", &text)), &[]).unwrap();
+    let SourceConfig::Mqtt(mqtt) = config.connectors.remove(0).sources.remove(0) else { panic!() };
+    *mqtt
+}
+
+#[test]
+fn the_port_of_a_broker_follows_from_whether_it_encrypts() {
+    assert_eq!(source("topics = [\"a\"]").port, 1883);
+    let encrypted = source("topics = [\"a\"]\nhost = \"broker\"\ntls = {}");
+    assert_eq!((encrypted.port, encrypted.tls.unwrap().server_name.as_str()), (8883, "broker"));
+    assert_eq!(source("topics = [\"a\"]\ntls = {}\nport = 1").port, 1);
+}
+
+#[test]
+fn every_connection_of_a_source_has_a_session_of_its_own() {
+    let shared = source("topics = [\"$share/g/a\"]\nconnections = 3\nclient_id = \"icu\"");
+    assert_eq!(shared.client_ids().collect::<Vec<_>>(), ["icu", "icu.c2", "icu.c3"]);
+    let lines = "topics = [\"$share/g/a\"]\nconnections = 2\nclient_id = \"icu\"";
+    let text =
+        format!("{}\n{lines}\n{SOURCE}client_id = \"icu.c2\"", CONNECTOR.replace("topics = [\"devices/#\"]", ""));
+    let found = problems(&text, &[]);
+    assert!(found.len() == 1 && found[0].contains("sources.1.client_id` is taken"), "{found:?}");
 }
 
 #[test]
@@ -169,7 +203,7 @@ fn a_source_is_named_by_its_index_in_the_environment_and_values_are_read_as_the_
     assert_eq!(first.protocol, MqttProtocol::V5);
     let (username, password) = second.credentials.as_ref().unwrap();
     assert_eq!((username.as_str(), password.expose(), second.port), ("true", "0123", 1884));
-    assert_eq!(second.topics, ["a/#", "b"]);
+    assert_eq!(second.topics.iter().map(|topic| topic.filter.as_str()).collect::<Vec<_>>(), ["a/#", "b"]);
 }
 
 #[test]

@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 use crate::clock::Clock;
 use crate::model::envelope::{Envelope, Origin, WayIn};
 
+/// Room for the properties that every message has, and for a few levels of topics with names.
+const SYSTEM_PROPERTIES: usize = 10;
+
 /// A publication as it came off the wire.
 #[derive(Debug)]
 pub(crate) struct Arrival {
@@ -23,6 +26,8 @@ pub(crate) struct Arrival {
     pub(crate) dup: bool,
     /// User properties of MQTT 5; of a name given twice the last counts.
     pub(crate) properties: Map<String, Value>,
+    /// What else the sender says of the message (MQTT 5), under the names system properties have.
+    pub(crate) annotations: Vec<(&'static str, Value)>,
     /// The payload.
     pub(crate) payload: Bytes,
 }
@@ -55,7 +60,8 @@ impl Arrivals {
         let position = self.taken.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         let enqueued_at = self.clock.now();
         let levels = arrival.topic.split('/').map(Value::from).collect();
-        let mut system_properties = Map::with_capacity(7);
+        let mut system_properties = Map::with_capacity(SYSTEM_PROPERTIES.saturating_add(arrival.annotations.len()));
+        system_properties.extend(arrival.annotations.into_iter().map(|(name, value)| (name.to_owned(), value)));
         let mut insert = |name: &str, value: Value| system_properties.insert(name.to_owned(), value);
         insert("topicLevels", Value::Array(levels));
         insert("topic", Value::String(arrival.topic));
@@ -98,13 +104,14 @@ mod tests {
             retain: true,
             dup: false,
             properties: Map::new(),
+            annotations: vec![("content-type", json!("application/json"))],
             payload: Bytes::from_static(b"{}"),
         };
         let envelope = arrivals.envelope(arrival);
         assert_eq!(
             Value::Object(envelope.system_properties),
             json!({
-                "topic": "ward/7/pulse", "topicLevels": ["ward", "7", "pulse"], "qos": 1, "retain": true, "dup": false,
+                "content-type": "application/json", "topic": "ward/7/pulse", "topicLevels": ["ward", "7", "pulse"], "qos": 1, "retain": true, "dup": false,
                 "x-opt-enqueued-time": "2024-03-02T07:15:00.25Z", "x-opt-sequence-number": 1,
             })
         );

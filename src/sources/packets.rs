@@ -75,6 +75,7 @@ pub(crate) fn arrival_v3_1_1(publish: &v3_1_1::Publish) -> Arrival {
         retain: publish.retain(),
         dup: publish.dup(),
         properties: Map::new(),
+        annotations: Vec::new(),
         payload: Bytes::from_owner(Payload(publish.payload().clone())),
     }
 }
@@ -87,6 +88,7 @@ pub(crate) fn arrival_v5_0(publish: &v5_0::Publish) -> Arrival {
         retain: publish.retain(),
         dup: publish.dup(),
         properties: user_properties(publish.props()),
+        annotations: annotations(publish.props()),
         payload: Bytes::from_owner(Payload(publish.payload().clone())),
     }
 }
@@ -105,4 +107,22 @@ pub(crate) fn user_properties(properties: &[Property]) -> Map<String, Value> {
             Some((pair.key().to_owned(), Value::from(pair.val())))
         })
         .collect()
+}
+
+/// What `properties` say of a message, under the names system properties have.
+pub(crate) fn annotations(properties: &[Property]) -> Vec<(&'static str, Value)> {
+    properties.iter().filter_map(annotation).collect()
+}
+
+fn annotation(property: &Property) -> Option<(&'static str, Value)> {
+    if let Property::ContentType(content_type) = property {
+        return Some(("content-type", Value::from(content_type.val())));
+    }
+    if let Property::ResponseTopic(topic) = property {
+        return Some(("response-topic", Value::from(topic.val())));
+    }
+    if let Property::MessageExpiryInterval(seconds) = property {
+        return Some(("message-expiry-interval", Value::from(seconds.val())));
+    }
+    None
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::support::config::{HTTP_PUSH, mqtt, mqtt_listener, template, wearables};
 use crate::support::mosquitto::{Mosquitto, free_port};
-use crate::support::process::{run, vitalwire};
+use crate::support::process::{Vitalwire, run, vitalwire};
 use crate::support::refusing_server::always;
 
 /// Exit code and everything said, standard output first.
@@ -34,6 +34,21 @@ async fn everything_in_order_is_said_line_by_line() {
     has_line(&text, &["MQTT broker", &broker.port.to_string()]);
     has_line(&text, &["POST /connectors/wearables/messages is served at http.listen", "everybody"]);
     assert!(!directory.path().join("data").exists(), "a check makes nothing");
+}
+
+#[tokio::test]
+async fn a_topic_that_may_not_be_subscribed_to_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let refusing = tempfile::tempdir().unwrap();
+    // The listener of vitalwire lets everybody in and refuses every subscription.
+    let broker = Vitalwire::serve(refusing.path(), &wearables(&mqtt_listener()));
+    let port = broker.mqtt.as_ref().unwrap().rsplit_once(':').unwrap().1.parse().unwrap();
+    for protocol in ["3.1.1", "5"] {
+        let source = mqtt(port, "readings") + &format!("protocol = \"{protocol}\"\n");
+        let (code, text) = check(directory.path(), &wearables(&source));
+        assert_eq!(code, Some(1), "{text}");
+        has_line(&text, &["FAIL", "MQTT broker", "refuses filter 1 (", "what the user may subscribe to"]);
+    }
 }
 
 #[test]

@@ -72,6 +72,7 @@ mod kafka_source;
 mod mapping_commands;
 mod mapping_reload;
 mod metrics;
+mod mqtt_fleet;
 mod mqtt_listener;
 mod mqtt_listener_access;
 mod mqtt_source;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::config::{mqtt, template, wearables};
 use crate::support::mosquitto::{Mosquitto, free_port};
-use crate::support::process::{Vitalwire, run};
+use crate::support::process::{Vitalwire, run, vitalwire};
 use crate::support::wait::until;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -128,6 +128,11 @@ async fn a_wrong_password_is_told_and_tried_again() {
         let connector = until(PATIENCE, async || product.connector("wearables").await, retrying).await;
         let reason = &connector["sources"][0]["reason"];
         assert!(reason.as_str().unwrap().contains("check `username` and `password`"), "{reason}");
+        let mut check = vitalwire(&["check", "--config", "vitalwire.toml"]);
+        check.current_dir(directory.path()).env(variable, "wrong");
+        let (code, output, _) = run(check);
+        assert_eq!(code, Some(1));
+        assert!(output.contains("check `username` and `password`"), "{output}");
         drop(product);
         let product = Vitalwire::serve_with(directory.path(), &wearables(&source), &[(variable, "right")]);
         product.subscribed("wearables").await;

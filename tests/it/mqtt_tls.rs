@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::config::{mqtt, wearables};
 use crate::support::guarded_server::Authority;
 use crate::support::mosquitto::Mosquitto;
-use crate::support::process::{Vitalwire, run};
+use crate::support::process::{Vitalwire, run, vitalwire};
 use crate::support::wait::until;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -55,6 +55,10 @@ async fn readings_come_over_tls_with_certificates_on_both_sides() {
         product.subscribed("wearables").await;
         publish(directory.path(), broker.port);
         until(PATIENCE, async || product.fhir().count("Observation").await, |found| *found == 1).await;
+        let mut check = vitalwire(&["check", "--config", "vitalwire.toml"]);
+        check.current_dir(directory.path());
+        let (code, output, errors) = run(check);
+        assert!(output.contains(&format!("speaks MQTT {protocol} over TLS")), "{code:?} {output}{errors}");
         let (status, _) = product.interrupt();
         assert!(status.success());
     }
@@ -70,6 +74,12 @@ async fn check_trouble(directory: &Path, port: u16, keys: &str, expected: &str) 
         let reason = connector["sources"][0]["reason"].as_str().unwrap();
         assert!(reason.contains(expected), "{keys}: {reason}");
         drop(product);
+        let mut check = vitalwire(&["check", "--config", "vitalwire.toml"]);
+        check.current_dir(directory);
+        let (code, output, errors) = run(check);
+        assert_eq!(code, Some(1), "{output}{errors}");
+        let found = output.lines().find(|line| line.contains("MQTT broker")).unwrap();
+        assert!(found.starts_with("FAIL") && found.contains(expected), "{keys}: {found}");
     }
 }
 

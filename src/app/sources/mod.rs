@@ -78,12 +78,14 @@ pub(super) async fn build(
     for source in &config.sources {
         match source {
             SourceConfig::Mqtt(mqtt) => {
-                let settings = self::mqtt::subscriber(mqtt)
+                let connections = self::mqtt::subscribers(mqtt)
                     .map_err(|cause| AppError::MqttTls { connector: config.name.clone(), cause })?;
-                let (subscriber, state) = Subscriber::new(settings, clock.clone());
-                let address = format!("{}:{}", mqtt.host, mqtt.port);
-                views.push(admin::Source { kind: crate::sources::mqtt::SOURCE, address, state });
-                sources.push(RunnableSource::Mqtt(subscriber));
+                for settings in connections {
+                    let (subscriber, state) = Subscriber::new(settings, clock.clone());
+                    let address = format!("{}:{}", mqtt.host, mqtt.port);
+                    views.push(admin::Source { kind: crate::sources::mqtt::SOURCE, address, state });
+                    sources.push(RunnableSource::Mqtt(subscriber));
+                }
             }
             SourceConfig::MqttListener(settings) => {
                 let listener = self::mqtt_listener::bind(&config.name, settings, clock, sockets).await?;

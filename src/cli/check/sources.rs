@@ -2,7 +2,7 @@
 
 use super::{Finding, port};
 use crate::app;
-use crate::config::SourceConfig;
+use crate::config::{MqttConfig, MqttProtocol, SourceConfig};
 use crate::sources::kafka::FoundTopic;
 use crate::sources::{file, http, kafka, mqtt};
 use crate::telemetry::chain;
@@ -14,7 +14,7 @@ pub(super) async fn reach(connector: &str, source: &SourceConfig) -> Finding {
             let broker = format!("connector `{connector}`: MQTT broker {}:{}", settings.host, settings.port);
             let subscriber = app::subscriber(settings).map_err(|error| format!("{broker}: {}", chain(&error)))?;
             match mqtt::probe(&subscriber).await {
-                Ok(()) => Ok(broker),
+                Ok(()) => Ok(format!("{broker} {}", granted(settings))),
                 Err(error) => Err(format!("{broker}: {}", chain(&error))),
             }
         }
@@ -55,4 +55,14 @@ fn found(topic: &FoundTopic, group: &str) -> String {
     format!(
         "topic `{name}`, {partitions} partitions, {messages} messages{newest}, of which group `{group}` has {behind} to read"
     )
+}
+
+/// What a broker does for a source that it lets in.
+fn granted(settings: &MqttConfig) -> String {
+    let version = match settings.protocol {
+        MqttProtocol::V3 => "3.1.1",
+        MqttProtocol::V5 => "5",
+    };
+    let encrypted = if settings.tls.is_some() { " over TLS" } else { "" };
+    format!("speaks MQTT {version}{encrypted} and grants all of `topics` ({})", settings.topics.len())
 }

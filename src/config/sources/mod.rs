@@ -6,6 +6,7 @@ pub(super) mod http_push;
 pub(super) mod kafka;
 pub(super) mod mqtt;
 pub(super) mod mqtt_listener;
+mod topics;
 
 use self::file::{FileConfig, Files};
 use self::http_push::{HttpPushConfig, OnePath};
@@ -21,7 +22,7 @@ use super::words::words;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SourceConfig {
     /// A subscription at a broker.
-    Mqtt(MqttConfig),
+    Mqtt(Box<MqttConfig>),
     /// Devices that connect straight to this process.
     MqttListener(MqttListenerConfig),
     /// Topics of Kafka or Event Hubs.
@@ -100,7 +101,7 @@ pub(super) fn sources(
 
 fn source(mut section: Section, connector: &str, taken: &mut Taken, problems: &mut Problems) -> Option<SourceConfig> {
     match section.required("type", SourceKind::Unknown, problems) {
-        SourceKind::Mqtt => Some(SourceConfig::Mqtt(mqtt::mqtt(section, &mut taken.sessions, problems))),
+        SourceKind::Mqtt => Some(SourceConfig::Mqtt(Box::new(mqtt::mqtt(section, &mut taken.sessions, problems)))),
         SourceKind::MqttListener => Some(SourceConfig::MqttListener(mqtt_listener::mqtt_listener(section, problems))),
         SourceKind::Kafka => Some(SourceConfig::Kafka(Box::new(kafka::kafka(section, connector, problems)))),
         SourceKind::Http => Some(SourceConfig::Http(http_push::http_push(section, &mut taken.http, problems))),

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use rustls::pki_types::ServerName;
 
+use super::topics::{MqttTopic, topics};
 use crate::config::TlsConfig;
-use crate::config::section::{Problems, Section};
+use crate::config::raw::Content;
+use crate::config::section::{FromRaw, Problems, Section, whole_number};
 use crate::config::tls::tls;
 use crate::config::words::words;
 use crate::secret::Secret;
@@ -17,6 +19,11 @@ const MESSAGE_BYTES_MAX: usize = 255 << 20;
 
 /// Longest text MQTT has, in bytes.
 const TEXT_BYTES_MAX: usize = 65_535;
+/// Connections of one source.
+const CONNECTIONS_MAX: u16 = 64;
+const SESSION_EXPIRY_MIN: Duration = Duration::from_secs(60);
+/// MQTT has 32 bits for the seconds; all of them set means for ever.
+const SESSION_EXPIRY_MAX: Duration = Duration::from_secs(0xFFFF_FFFF);
 /// Ports of brokers, in the clear and encrypted.
 const PORT: u16 = 1_883;
 const PORT_TLS: u16 = 8_883;
@@ -36,9 +43,17 @@ pub(crate) struct MqttConfig {
     /// Version of the protocol.
     pub(crate) protocol: MqttProtocol,
     /// Topic filters; at least one.
-    pub(crate) topics: Vec<String>,
+    pub(crate) topics: Vec<MqttTopic>,
+    /// Quality of service of the subscription: 0 or 1.
+    pub(crate) qos: MqttQos,
     /// Name of the session.
     pub(crate) client_id: String,
+    /// Connections, each with a session of its own; more than one only when all topics are shared.
+    pub(crate) connections: u16,
+    /// How long the broker is to keep a session that nobody uses (MQTT 5).
+    pub(crate) session_expiry: Duration,
+    /// What the broker is to publish when the source is gone.
+    pub(crate) will: Option<MqttWill>,
     /// User and password.
     pub(crate) credentials: Option<(String, Secret)>,
     /// Messages taken and not yet acknowledged.
@@ -60,6 +75,33 @@ pub(crate) struct MqttTls {
     pub(crate) server_name: String,
 }
 
+/// Quality of service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MqttQos {
+    /// At most once.
+    Zero,
+    /// At least once.
+    One,
+    /// Exactly once.
+    Two,
+}
+
+/// What a broker publishes when a source is gone without a goodbye.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MqttWill {
+    /// Where to.
+    pub(crate) topic: String,
+    /// The message.
+    pub(crate) payload: String,
+    /// Its quality of service.
+    pub(crate) qos: MqttQos,
+    /// Whether the broker is to keep it for those who subscribe later.
+    pub(crate) retain: bool,
+}
+
+/// A long span of time, written in milliseconds and sent as seconds in 32 bits.
+struct SessionExpiry(Duration);
+
 /// Version of MQTT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MqttProtocol {
@@ -67,6 +109,16 @@ pub(crate) enum MqttProtocol {
     V3,
     /// 5
     V5,
+}
+
+impl MqttConfig {
+    /// The names of its sessions, one for each connection. The first is the one that is configured.
+    pub(crate) fn client_ids(&self) -> impl Iterator<Item = String> {
+        (1..=self.connections).map(|number| match number {
+            1 => self.client_id.clone(),
+            number => format!("{}.c{number}", self.client_id),
+        })
+    }
 }
 
 /// The sessions at brokers that are spoken for: two clients of one name throw each other out for ever.
@@ -118,7 +170,11 @@ pub(super) fn mqtt(mut section: Section, sessions: &mut Sessions, problems: &mut
         tls,
         protocol: section.required("protocol", MqttProtocol::V3, problems),
         topics: topics(&mut section, problems),
+        qos: section.required("qos", MqttQos::One, problems),
         client_id: section.optional("client_id", problems).unwrap_or(default_client_id),
+        connections: section.required("connections", 1, problems),
+        session_expiry: section.required("session_expiry", SessionExpiry(SESSION_EXPIRY_MIN), problems).0,
+        will: section.optional_section("will", problems).map(|section| will(section, problems)),
         credentials: credentials(&mut section, problems),
         in_flight_max: section.required::<u16>("in_flight_max", 1, problems).into(),
         keep_alive: section.required("keep_alive", Duration::ZERO, problems),
@@ -131,7 +187,15 @@ pub(super) fn mqtt(mut section: Section, sessions: &mut Sessions, problems: &mut
     if let Some(message) = keep_alive_problem(mqtt.keep_alive) {
         problems.push(section.problem("keep_alive", None, message));
     }
-    let clash = || sessions.clash(&mqtt.host, mqtt.port, &mqtt.client_id);
+    if mqtt.qos == MqttQos::Two {
+        let message = "expected 1, or 0 for readings that may be lost, found 2: it costs twice the packets and gains \
+                       nothing, because a reading that comes twice is stored once";
+        problems.push(section.problem("qos", None, message.to_owned()));
+    }
+    if let Some(message) = connections_problem(&mqtt) {
+        problems.push(section.problem("connections", None, message));
+    }
+    let clash = || mqtt.client_ids().find_map(|client_id| sessions.clash(&mqtt.host, mqtt.port, &client_id));
     if let Some(message) = client_id_problem(&mqtt.client_id).or_else(clash) {
         problems.push(section.problem("client_id", None, message));
     }
@@ -148,19 +212,36 @@ fn encryption(mut section: Section, host: &str, problems: &mut Problems) -> Mqtt
     MqttTls { server_name: given.unwrap_or_else(|| host.to_owned()), certificates: tls(section, problems) }
 }
 
-fn topics(section: &mut Section, problems: &mut Problems) -> Vec<String> {
-    let absent = vec!["#".to_owned()];
-    let topics: Vec<String> = section.required("topics", absent, problems);
-    if topics.is_empty() {
-        problems.push(section.problem("topics", None, "is empty; expected at least one topic filter".to_owned()));
+fn will(mut section: Section, problems: &mut Problems) -> MqttWill {
+    let will = MqttWill {
+        topic: section.required("topic", String::new(), problems),
+        payload: section.optional("payload", problems).unwrap_or_default(),
+        qos: section.optional("qos", problems).unwrap_or(MqttQos::One),
+        retain: section.optional("retain", problems).unwrap_or(false),
+    };
+    if section.was_given("topic") && (will.topic.is_empty() || will.topic.contains(['+', '#'])) {
+        problems.push(section.problem("topic", None, "expected a topic, without `+` and `#`".to_owned()));
     }
-    for (number, filter) in (1..).zip(&topics) {
-        if let Some(message) = filter_problem(filter) {
-            // Its number rather than itself: nothing that is configured is shown.
-            problems.push(section.problem("topics", None, format!("filter {number} {message}")));
+    for (key, text) in [("topic", &will.topic), ("payload", &will.payload)] {
+        if let Some(message) = text_problem(text) {
+            problems.push(section.problem(key, None, message));
         }
     }
-    topics
+    section.finish(problems);
+    will
+}
+
+/// What is wrong with the number of connections.
+fn connections_problem(mqtt: &MqttConfig) -> Option<String> {
+    if mqtt.connections > CONNECTIONS_MAX {
+        return Some(format!("expected at most {CONNECTIONS_MAX}, found {}", mqtt.connections));
+    }
+    let would_double = mqtt.connections > 1 && !mqtt.topics.iter().all(MqttTopic::is_shared);
+    would_double.then(|| {
+        "needs shared subscriptions alone in `topics`, as in `$share/workers/devices/#`: of any other every connection \
+         would be given every message"
+            .to_owned()
+    })
 }
 
 fn credentials(section: &mut Section, problems: &mut Problems) -> Option<(String, Secret)> {
@@ -197,43 +278,34 @@ fn keep_alive_problem(keep_alive: Duration) -> Option<String> {
     (!fits).then(|| format!("{}, found {}: it is sent as seconds in 16 bits", expected(), keep_alive.as_millis()))
 }
 
-/// What is wrong with a topic filter (MQTT 5, 4.7).
-pub(super) fn filter_problem(filter: &str) -> Option<String> {
-    if filter.is_empty() {
-        return Some("is empty; `#` stands for all topics".to_owned());
-    }
-    let levels: Vec<&str> = filter.split('/').collect();
-    let is_whole = |level: &&str| !level.contains(['+', '#']) || level.len() == 1;
-    if !levels.iter().all(is_whole) {
-        return Some("has a `+` or `#` that is not a whole level, as in `ward/+/pulse` or `ward/#`".to_owned());
-    }
-    let before_last = levels.split_last().map(|(_, before)| before).unwrap_or_default();
-    if before_last.contains(&"#") {
-        return Some("has a `#` that is not its last level, as in `ward/#`".to_owned());
-    }
-    text_problem(filter)
-}
-
-fn text_problem(text: &str) -> Option<String> {
+/// What is wrong with a text that MQTT is to carry.
+pub(super) fn text_problem(text: &str) -> Option<String> {
     if text.len() > TEXT_BYTES_MAX {
         return Some(format!("is longer than {TEXT_BYTES_MAX} bytes"));
     }
     text.contains('\0').then(|| "holds a NUL character, which MQTT does not have".to_owned())
 }
 
-words!(MqttProtocol, "\"3.1.1\" or \"5\"", "3.1.1" => Self::V3, "5" => Self::V5);
-
-#[cfg(test)]
-mod tests {
-    use super::filter_problem;
-
-    #[test]
-    fn filters_are_judged_as_brokers_do() {
-        for good in ["a", "#", "+", "a/+/c", "a/#", "/", "$share/g/a/#", "a//b"] {
-            assert_eq!(filter_problem(good), None, "{good}");
-        }
-        for bad in ["", "a+", "a/b#", "#/a", "a/#/b", "a/+b", "a\0"] {
-            assert!(filter_problem(bad).is_some(), "{bad}");
+impl FromRaw for MqttQos {
+    const EXPECTED: &'static str = "0, 1 or 2";
+    const IS_NUMBER: bool = true;
+    fn from_content(content: &Content) -> Option<Self> {
+        match whole_number(content)? {
+            0 => Some(Self::Zero),
+            1 => Some(Self::One),
+            2 => Some(Self::Two),
+            _ => None,
         }
     }
 }
+
+impl FromRaw for SessionExpiry {
+    const EXPECTED: &'static str = "a whole number of milliseconds from 60000 to 4294967295000";
+    const IS_NUMBER: bool = true;
+    fn from_content(content: &Content) -> Option<Self> {
+        let span = Duration::from_millis(u64::try_from(whole_number(content)?).ok()?);
+        (SESSION_EXPIRY_MIN..=SESSION_EXPIRY_MAX).contains(&span).then_some(Self(span))
+    }
+}
+
+words!(MqttProtocol, "\"3.1.1\" or \"5\"", "3.1.1" => Self::V3, "5" => Self::V5);

@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use super::mqtt::{filter_problem, message_bytes_max};
+use super::mqtt::message_bytes_max;
+use super::topics::filter_problem;
 use crate::config::check::NO_ADDRESS;
 use crate::config::section::{Problems, Section};
 

@@ -20,7 +20,7 @@ use mqtt_protocol_core::mqtt::{Connection, Version, role};
 
 use super::requests::{self, Window};
 use super::trouble::Trouble;
-use super::{Protocol, Quality, SubscriberSettings};
+use super::{Protocol, SubscriberSettings};
 use crate::sources::arrival::Arrival;
 use crate::sources::packets::{Reader, arrival_v3_1_1, arrival_v5_0, is_topic_name};
 
@@ -111,13 +111,13 @@ impl Dialogue {
         }
     }
 
-    /// Subscribes to `filters`; the answer is news.
+    /// Subscribes to the topics of the settings; the answer is news.
     ///
     /// # Errors
     /// When a filter is not valid, or the broker cannot take so many.
-    pub(super) fn subscribe(&mut self, filters: &[String], quality: Quality, out: &mut Vec<u8>) -> Result<(), Trouble> {
+    pub(super) fn subscribe(&mut self, settings: &SubscriberSettings, out: &mut Vec<u8>) -> Result<(), Trouble> {
         let packet_id = self.reader.protocol.acquire_packet_id().map_err(Trouble::Unsayable)?;
-        self.say(requests::subscribe(self.version(), packet_id, filters, quality), out)
+        self.say(requests::subscribe(self.version(), packet_id, settings), out)
     }
 
     /// Acknowledges publications.
@@ -281,9 +281,18 @@ fn granted_v5_0(code: SubackReasonCode) -> Result<u8, String> {
 }
 
 fn granted(codes: impl Iterator<Item = Result<u8, String>>) -> Result<Option<News>, Trouble> {
-    let granted = codes.collect::<Result<Vec<u8>, String>>().map_err(Trouble::NotSubscribed)?;
-    let qos = granted.into_iter().min().ok_or(Trouble::Protocol(MqttError::MalformedPacket))?;
-    Ok(Some(News::Subscribed { qos }))
+    let (mut lowest, mut refused) = (None, Vec::new());
+    for (number, code) in (1..).zip(codes) {
+        match code {
+            Ok(qos) => lowest = lowest.map_or(Some(qos), |lowest: u8| Some(lowest.min(qos))),
+            Err(reason) => refused.push(format!("{number} ({reason})")),
+        }
+    }
+    match (refused.is_empty(), lowest) {
+        (false, _) => Err(Trouble::NotSubscribed(refused.join(", "))),
+        (true, Some(qos)) => Ok(Some(News::Subscribed { qos })),
+        (true, None) => Err(Trouble::Protocol(MqttError::MalformedPacket)),
+    }
 }
 
 #[cfg(test)]

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
 
+use super::SubscriberSettings;
 use super::dialogue::{Dialogue, News, Session};
 use super::pulse::{Beat, Pulse};
 use super::trouble::Trouble;
-use super::{Quality, SubscriberSettings};
 use crate::sources::wire::{Ear, Moved, WRITE_PATIENCE, Wire};
 
 /// Longest wait for the broker to take a goodbye and close.
@@ -86,12 +86,12 @@ impl Link {
         }
     }
 
-    /// Subscribes to `filters`; the answer is news.
+    /// Subscribes to the topics of the settings; the answer is news.
     ///
     /// # Errors
     /// When a filter is not valid, or the broker cannot take so many.
-    pub(super) fn subscribe(&mut self, filters: &[String], quality: Quality) -> Result<(), Trouble> {
-        self.dialogue.subscribe(filters, quality, &mut self.wire.out)?;
+    pub(super) fn subscribe(&mut self, settings: &SubscriberSettings) -> Result<(), Trouble> {
+        self.dialogue.subscribe(settings, &mut self.wire.out)?;
         self.spoke();
         Ok(())
     }

@@ -16,8 +16,10 @@ mod pulse;
 mod requests;
 #[cfg(test)]
 mod tests;
+mod topics;
 mod trouble;
 
+use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::dialogue::{News, Session};
 use self::link::Link;
+use self::topics::captured;
 use self::trouble::Trouble;
 use super::arrival::{Arrival, Arrivals};
 use super::backoff::Backoff;
@@ -44,13 +47,16 @@ use crate::model::receipt::Settle;
 use crate::secret::Secret;
 
 pub(crate) use self::probe::probe;
+pub(crate) use self::topics::Subscription;
 
-/// Name of the source in the origin of its messages.
+/// Kind of the source.
 pub(crate) const SOURCE: &str = "mqtt";
 
 /// What to subscribe to, and how.
 #[derive(Clone, Debug)]
 pub(crate) struct SubscriberSettings {
+    /// Name in the origin of its messages.
+    pub(crate) name: String,
     /// Name or address of the broker.
     pub(crate) host: String,
     /// Its port.
@@ -63,8 +69,10 @@ pub(crate) struct SubscriberSettings {
     pub(crate) client_id: String,
     /// How to log in, if the broker asks for it.
     pub(crate) credentials: Option<Credentials>,
-    /// Topic filters, at least one.
-    pub(crate) topics: Vec<String>,
+    /// What becomes of the session when a connection ends.
+    pub(crate) session: SessionUse,
+    /// What to subscribe to, at least one.
+    pub(crate) topics: Vec<Subscription>,
     /// Quality of service to subscribe with.
     pub(crate) quality: Quality,
     /// Longest silence on the connection, at least 1 s.
@@ -73,6 +81,8 @@ pub(crate) struct SubscriberSettings {
     pub(crate) connect_timeout: Duration,
     /// How long the broker is to keep the session while nobody is connected (MQTT 5).
     pub(crate) session_expiry: Duration,
+    /// What the broker is to publish when a connection ends without a goodbye.
+    pub(crate) will: Option<Will>,
     /// Most messages taken and not yet acknowledged.
     pub(crate) in_flight_max: NonZeroUsize,
     /// Largest payload that is looked into, in bytes.
@@ -94,6 +104,28 @@ pub(crate) enum Protocol {
     V3_1_1,
     /// MQTT 5.
     V5_0,
+}
+
+/// What becomes of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SessionUse {
+    /// The broker keeps it, with what waits in it, for the next connection.
+    Resumed,
+    /// It starts and ends with the connection.
+    Once,
+}
+
+/// A message that a broker publishes for a client that is gone.
+#[derive(Clone, Debug)]
+pub(crate) struct Will {
+    /// Where to; no wildcards.
+    pub(crate) topic: String,
+    /// The message.
+    pub(crate) payload: String,
+    /// Quality of service, 0 to 2.
+    pub(crate) qos: u8,
+    /// Whether the broker is to keep it for those who subscribe later.
+    pub(crate) retain: bool,
 }
 
 /// Quality of service to subscribe with.
@@ -168,6 +200,19 @@ enum Wake {
     Read(Result<(), Trouble>),
 }
 
+impl SubscriberSettings {
+    /// Tells of what is allowed and not wise.
+    fn warn(&self, connector: &str) {
+        if self.quality == Quality::AtMostOnce {
+            tracing::warn!(connector, "subscribing with qos 0: messages under way when anything stops are lost");
+        }
+        let is_loopback = self.host.parse().map_or(self.host == "localhost", |address: IpAddr| address.is_loopback());
+        if self.tls.is_none() && !is_loopback {
+            tracing::warn!(connector, "no `tls`: readings, and the password if there is one, travel in the clear");
+        }
+    }
+}
+
 impl Subscriber {
     /// A subscription, and how it stands.
     pub(crate) fn new(settings: SubscriberSettings, clock: Clock) -> (Self, watch::Receiver<SourceState>) {
@@ -178,15 +223,12 @@ impl Subscriber {
     /// Takes messages until `stop`, then waits until all it took are answered, and disconnects. Returns early when the
     /// pipeline ends.
     pub(crate) async fn run(self, intake: Intake, stop: CancellationToken) {
-        if self.settings.quality == Quality::AtMostOnce {
-            let connector = intake.connector().as_ref();
-            tracing::warn!(connector, "subscribing with qos 0: messages under way when anything stops are lost");
-        }
+        self.settings.warn(intake.connector());
         let running = Running {
             backoff: Backoff::new(self.settings.backoff_min, self.settings.backoff_max),
             arrivals: Arrivals::new(
                 Arc::clone(intake.connector()),
-                SOURCE,
+                &self.settings.name,
                 self.clock,
                 self.settings.message_bytes_max,
             )
@@ -300,7 +342,7 @@ impl Connection<'_> {
             self.connected();
             return Ok(());
         }
-        self.link.subscribe(&self.running.settings.topics, self.running.settings.quality)
+        self.link.subscribe(&self.running.settings)
     }
 
     /// Hears what was read as far as there is room. After a stop nothing is heard: what the broker still sends is not
@@ -322,7 +364,9 @@ impl Connection<'_> {
     }
 
     fn take(&mut self, arrival: Arrival, packet_id: Option<u16>) {
-        let envelope = self.running.arrivals.envelope(arrival);
+        let captured = captured(&self.running.settings.topics, &arrival.topic);
+        let mut envelope = self.running.arrivals.envelope(arrival);
+        envelope.system_properties.extend(captured);
         let message = self.running.intake.take(envelope, self.ledger.take(packet_id), &self.settle);
         if self.waiting.as_ref().is_none_or(|waiting| waiting.try_send(message).is_err()) {
             tracing::error!("a message was taken beyond the bound, and abandoned");

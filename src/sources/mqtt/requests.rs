@@ -9,7 +9,7 @@ use mqtt_protocol_core::mqtt::packet::{
 };
 use mqtt_protocol_core::mqtt::result_code::{DisconnectReasonCode, MqttError};
 
-use super::{Quality, SubscriberSettings};
+use super::{Quality, SessionUse, SubscriberSettings, Subscription, Will};
 
 type Request = Result<Packet, MqttError>;
 
@@ -29,9 +29,13 @@ pub(super) fn connect(version: Version, settings: &SubscriberSettings, window: W
         Version::V5_0 => {
             let mut connect = v5_0::Connect::builder()
                 .client_id(settings.client_id.as_str())?
-                .clean_start(false)
+                .clean_start(settings.session == SessionUse::Once)
                 .keep_alive(keep_alive)
                 .props(properties(settings, window)?);
+            if let Some(will) = &settings.will {
+                connect =
+                    connect.will_message(will.topic.as_str(), will.payload.as_str(), will_qos(will)?, will.retain)?;
+            }
             if let Some(credentials) = &settings.credentials {
                 connect = connect.user_name(credentials.username.as_str())?.password(credentials.password.expose())?;
             }
@@ -40,8 +44,12 @@ pub(super) fn connect(version: Version, settings: &SubscriberSettings, window: W
         Version::V3_1_1 | Version::Undetermined => {
             let mut connect = v3_1_1::Connect::builder()
                 .client_id(settings.client_id.as_str())?
-                .clean_session(false)
+                .clean_session(settings.session == SessionUse::Once)
                 .keep_alive(keep_alive);
+            if let Some(will) = &settings.will {
+                connect =
+                    connect.will_message(will.topic.as_str(), will.payload.as_str(), will_qos(will)?, will.retain)?;
+            }
             if let Some(credentials) = &settings.credentials {
                 connect = connect.user_name(credentials.username.as_str())?.password(credentials.password.expose())?;
             }
@@ -50,8 +58,15 @@ pub(super) fn connect(version: Version, settings: &SubscriberSettings, window: W
     }
 }
 
+fn will_qos(will: &Will) -> Result<Qos, MqttError> {
+    Qos::try_from(will.qos).map_err(|_not_one| MqttError::QosNotSupported)
+}
+
 fn properties(settings: &SubscriberSettings, window: Window) -> Result<Vec<Property>, MqttError> {
-    let expiry_secs = u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX);
+    let expiry_secs = match settings.session {
+        SessionUse::Resumed => u32::try_from(settings.session_expiry.as_secs()).unwrap_or(u32::MAX),
+        SessionUse::Once => 0,
+    };
     let mut properties: Vec<Property> = vec![
         SessionExpiryInterval::new(expiry_secs)?.into(),
         MaximumPacketSize::new(settings.packet_max_bytes.get())?.into(),
@@ -64,14 +79,18 @@ fn properties(settings: &SubscriberSettings, window: Window) -> Result<Vec<Prope
 }
 
 /// SUBSCRIBE. Retained messages come with a new subscription only, and say that they are retained.
-pub(super) fn subscribe(version: Version, packet_id: u16, filters: &[String], quality: Quality) -> Request {
-    let plain = SubOpts::new().set_qos(match quality {
+pub(super) fn subscribe(version: Version, packet_id: u16, settings: &SubscriberSettings) -> Request {
+    let filters = &settings.topics;
+    let plain = SubOpts::new().set_qos(match settings.quality {
         Quality::AtMostOnce => Qos::AtMostOnce,
         Quality::AtLeastOnce => Qos::AtLeastOnce,
     });
     match version {
         Version::V5_0 => {
-            let options = plain.set_rap(true).set_rh(RetainHandling::SendRetainedIfNotExists);
+            let options = plain.set_rap(true).set_rh(match settings.session {
+                SessionUse::Resumed => RetainHandling::SendRetainedIfNotExists,
+                SessionUse::Once => RetainHandling::DoNotSendRetained,
+            });
             Ok(v5_0::Subscribe::builder().packet_id(packet_id).entries(entries(filters, options)?).build()?.into())
         }
         Version::V3_1_1 | Version::Undetermined => {
@@ -80,8 +99,8 @@ pub(super) fn subscribe(version: Version, packet_id: u16, filters: &[String], qu
     }
 }
 
-fn entries(filters: &[String], options: SubOpts) -> Result<Vec<SubEntry>, MqttError> {
-    filters.iter().map(|filter| SubEntry::new(filter.as_str(), options)).collect()
+fn entries(subscriptions: &[Subscription], options: SubOpts) -> Result<Vec<SubEntry>, MqttError> {
+    subscriptions.iter().map(|subscription| SubEntry::new(subscription.filter.as_str(), options)).collect()
 }
 
 /// PUBACK.

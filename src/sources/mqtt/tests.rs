@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{Credentials, Protocol, Quality, SourceState, Subscriber, SubscriberSettings};
+use super::{Credentials, Protocol, Quality, SessionUse, SourceState, Subscriber, SubscriberSettings, Subscription};
 use crate::clock::Clock;
 use crate::model::Tracked;
 use crate::model::envelope::Envelope;
@@ -41,17 +41,20 @@ struct Bench {
 /// Settings for a broker on a loopback port, with a window of 10.
 pub(super) fn settings(protocol: Protocol, port: u16) -> SubscriberSettings {
     SubscriberSettings {
+        name: super::SOURCE.to_owned(),
         host: "127.0.0.1".to_owned(),
         port,
         tls: None,
         protocol,
         client_id: "v".to_owned(),
         credentials: None,
-        topics: vec!["#".to_owned()],
+        session: SessionUse::Resumed,
+        topics: vec![Subscription { filter: "#".to_owned(), captures: Vec::new() }],
         quality: Quality::AtLeastOnce,
         keep_alive: Duration::from_secs(60),
         connect_timeout: PATIENCE,
         session_expiry: Duration::from_secs(3_600),
+        will: None,
         in_flight_max: NonZeroUsize::new(10).unwrap(),
         message_bytes_max: 1_000_000,
         split_arrays: false,
@@ -264,7 +267,7 @@ async fn wrong_credentials_and_refused_filters_are_said_and_tried_again() {
     let mut broker = bench.accepted().await;
     broker.says(&[0x20, 2, 0, 0]).await;
     broker.says(&[0x90, 3, 0, 1, 0x80]).await;
-    bench.retries("subscription").await;
+    bench.retries("refuses filter 1 (Failure)").await;
     bench.stop.cancel();
     bench.stopped().await;
 }
@@ -400,7 +403,7 @@ async fn an_mqtt_5_broker_says_why_it_refuses_or_goes() {
     let mut broker = bench.accepted().await;
     broker.says(&[0x20, 3, 0, 0, 0]).await;
     broker.says(&[0x90, 4, 0, 1, 0, 0x87]).await;
-    bench.retries("subscription (NotAuthorized)").await;
+    bench.retries("refuses filter 1 (NotAuthorized)").await;
     let mut broker = bench.v5_connection().await;
     broker.says(&[0xE0, 2, 0x8B, 0]).await;
     bench.retries("ServerShuttingDown").await;
@@ -426,4 +429,34 @@ async fn messages_of_qos_0_leave_nothing_to_be_acknowledged() {
     }
     bench.stop.cancel();
     broker.hears(&[0xE0, 0]).await;
+}
+
+/// What a broker that answers SUBSCRIBE of two filters like this is found to be.
+async fn probed(suback: &[u8]) -> Result<(), String> {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut settings = settings(Protocol::V3_1_1, listener.local_addr().unwrap().port());
+    settings.topics =
+        ["$share/g/a", "b"].map(|filter| Subscription { filter: filter.to_owned(), captures: vec![] }).into();
+    let broker = async {
+        let mut broker = Broker(listener.accept().await.unwrap().0);
+        // A clean session, under a name of its own, and beside the group.
+        broker.hears(&[0x10, 19, 0, 4, b'M', b'Q', b'T', b'T', 4, 2, 0, 60, 0, 7]).await;
+        broker.hears(b"v-check").await;
+        broker.says(&[0x20, 2, 0, 0]).await;
+        broker.hears(&[0x82, 25, 0, 1, 0, 16]).await;
+        broker.hears(b"$share/g-check/a\x01\0\x01b\x01").await;
+        broker.says(&[0x30, 4, 0, 1, b'b', b'1']).await;
+        broker.says(suback).await;
+    };
+    let (found, ()) = tokio::join!(super::probe(&settings), broker);
+    found.map_err(|error| error.to_string())
+}
+
+#[tokio::test]
+async fn a_probe_asks_aside_and_tells_which_topics_are_not_granted() {
+    assert_eq!(probed(&[0x90, 4, 0, 1, 1, 1]).await, Ok(()));
+    let refused = probed(&[0x90, 4, 0, 1, 1, 0x80]).await.unwrap_err();
+    assert!(refused.starts_with("the broker refuses filter 2 (Failure) of `topics`"), "{refused}");
+    let lower = probed(&[0x90, 4, 0, 1, 0, 1]).await.unwrap_err();
+    assert!(lower.starts_with("grants QoS 0 where 1 is asked for"), "{lower}");
 }

@@ -8,7 +8,7 @@ use crate::sources::ledger::Abandoned;
 
 /// Why a connection ended. All of it is tried again; what only a person can mend says how.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Trouble {
+pub(crate) enum Trouble {
     /// The broker cannot be reached, or the connection broke.
     #[error("no connection: {0}")]
     Io(io::Error),
@@ -33,8 +33,8 @@ pub(super) enum Trouble {
     /// CONNACK that refuses.
     #[error("the broker refuses the connection: {0}")]
     Refused(String),
-    /// SUBACK that refuses at least one filter, with its reason.
-    #[error("the broker refuses the subscription ({0}): check `topics`, and what the user may read")]
+    /// SUBACK that refuses some filters: their numbers, each with its reason.
+    #[error("the broker refuses filter {0} of `topics`: check them, and what the user may subscribe to")]
     NotSubscribed(String),
     /// The one trouble that does not end by itself: the broker offers the same message on every connection.
     #[error(

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::sessions::Start;
 use crate::sources::arrival::Arrival;
-use crate::sources::packets::{is_topic_name, user_properties};
+use crate::sources::packets::{annotations, is_topic_name, user_properties};
 
 /// Longest client identifier, in bytes. MQTT 3.1.1 lets a server refuse those above 23.
 const CLIENT_ID_MAX_BYTES: usize = 1_024;
@@ -155,6 +155,7 @@ pub(super) fn from_v3_1_1(connect: &v3_1_1::Connect) -> Result<Greeting, Refusal
             retain: connect.will_retain(),
             dup: false,
             properties: Map::new(),
+            annotations: Vec::new(),
             payload: Bytes::copy_from_slice(connect.will_payload().unwrap_or_default()),
         },
         delay: Duration::ZERO,
@@ -196,6 +197,7 @@ pub(super) fn from_v5_0(connect: &v5_0::Connect) -> Result<Greeting, Refusal> {
             retain: connect.will_retain(),
             dup: false,
             properties: user_properties(connect.will_props()),
+            annotations: annotations(connect.will_props()),
             payload: Bytes::copy_from_slice(connect.will_payload().unwrap_or_default()),
         },
         delay: will_delay.unwrap_or_default(),
