@@ -17,7 +17,7 @@ use crate::model::receipt::Outcome;
 use crate::normalize::Shapes;
 use crate::settlements::{Settlements, Snapshot};
 use crate::sources::state::SourceState;
-use crate::telemetry::meters::{Standing, show};
+use crate::telemetry::meters::{SourceStanding, Standing, show};
 
 /// The words of `Connector::status`.
 const STATES: [&str; 3] = ["running", "retrying", "halted"];
@@ -52,6 +52,8 @@ pub(crate) struct Source {
     pub(crate) address: String,
     /// How it stands.
     pub(crate) state: watch::Receiver<SourceState>,
+    /// Messages that wait where it reads, if it is told of them; `None` while that is not known.
+    pub(crate) behind: Option<watch::Receiver<Option<u64>>>,
 }
 
 impl Connector {
@@ -70,14 +72,13 @@ impl Connector {
     /// Sets the gauges of the connector to what is so now.
     pub(super) fn gauge(&self) {
         let ledger = self.settlements.snapshot();
-        let is_connected = |source: &Source| *source.state.borrow() == SourceState::Connected;
         show(&Standing {
             connector: &self.name,
             in_flight: ledger.in_flight,
             unexplained: ledger.unexplained(),
             state: self.status(),
             states: &STATES,
-            sources: self.sources.iter().map(|source| (source.kind, is_connected(source))).collect(),
+            sources: self.sources.iter().map(Source::standing).collect(),
         });
     }
 
@@ -89,7 +90,7 @@ impl Connector {
             unexplained: 0,
             state: "",
             states: &STATES,
-            sources: self.sources.iter().map(|source| (source.kind, false)).collect(),
+            sources: self.sources.iter().map(Source::gone).collect(),
         });
     }
 
@@ -127,6 +128,19 @@ fn to_the_second(time: Timestamp) -> String {
 }
 
 impl Source {
+    fn standing(&self) -> SourceStanding {
+        let is_connected = *self.state.borrow() == SourceState::Connected;
+        SourceStanding { kind: self.kind, is_connected, behind: self.behind() }
+    }
+
+    fn gone(&self) -> SourceStanding {
+        SourceStanding { kind: self.kind, is_connected: false, behind: self.behind.as_ref().map(|_behind| 0) }
+    }
+
+    fn behind(&self) -> Option<u64> {
+        self.behind.as_ref().and_then(|behind| *behind.borrow())
+    }
+
     fn summary(&self) -> Value {
         let (state, reason) = match &*self.state.borrow() {
             SourceState::Connecting => ("connecting", None),
@@ -138,6 +152,9 @@ impl Source {
         let mut summary = json!({ "type": self.kind, "address": self.address, "state": state });
         if let (Some(reason), Value::Object(members)) = (reason, &mut summary) {
             members.insert("reason".to_owned(), reason.into());
+        }
+        if let (Some(behind), Value::Object(members)) = (self.behind(), &mut summary) {
+            members.insert("behind".to_owned(), behind.into());
         }
         summary
     }

@@ -18,11 +18,14 @@ use super::AppError;
 use super::connectors::Shared;
 use crate::admin;
 use crate::bookmarks::Bookmarks;
-use crate::config::{ConnectorConfig, SourceConfig};
+use crate::config::{
+    ConnectorConfig, FileConfig, HttpPushConfig, KafkaConfig, MqttConfig, MqttListenerConfig, SourceConfig,
+};
 use crate::model::intake::Intake;
+use crate::sources;
 use crate::sources::file::FileSource;
 use crate::sources::http::{Door, Push};
-use crate::sources::kafka::KafkaSource;
+use crate::sources::kafka::{KafkaSource, Seen};
 use crate::sources::mqtt::Subscriber;
 use crate::sources::mqtt_listener::Listener;
 use crate::sources::state::SourceState;
@@ -66,60 +69,79 @@ pub(super) fn message_bytes_max(connector: &ConnectorConfig) -> usize {
     bounds.max().unwrap_or(usize::MAX)
 }
 
+/// A source, and what can be seen of it.
+type Built = (RunnableSource, admin::Source);
+
 /// Builds the sources of a connector and binds those of their ports that are not among `sockets`.
 pub(super) async fn build(
     config: &ConnectorConfig,
     shared: &Shared,
     sockets: &mut Sockets,
 ) -> Result<(Vec<RunnableSource>, Vec<admin::Source>), AppError> {
-    let clock = &shared.clock;
-    let mut sources = Vec::with_capacity(config.sources.len());
-    let mut views = Vec::with_capacity(config.sources.len());
+    let mut built: Vec<Built> = Vec::with_capacity(config.sources.len());
     for source in &config.sources {
         match source {
-            SourceConfig::Mqtt(mqtt) => {
-                let connections = self::mqtt::subscribers(mqtt)
-                    .map_err(|cause| AppError::MqttTls { connector: config.name.clone(), cause })?;
-                for settings in connections {
-                    let (subscriber, state) = Subscriber::new(settings, clock.clone());
-                    let address = format!("{}:{}", mqtt.host, mqtt.port);
-                    views.push(admin::Source { kind: crate::sources::mqtt::SOURCE, address, state });
-                    sources.push(RunnableSource::Mqtt(subscriber));
-                }
-            }
+            SourceConfig::Mqtt(settings) => built.extend(build_subscribers(config, settings, shared)?),
             SourceConfig::MqttListener(settings) => {
-                let listener = self::mqtt_listener::bind(&config.name, settings, clock, sockets).await?;
-                let (_state, state) = watch::channel(SourceState::Connected);
-                let address = listener.address().to_string();
-                views.push(admin::Source { kind: crate::sources::mqtt_listener::SOURCE, address, state });
-                sources.push(RunnableSource::MqttListener { asked: settings.listen, listener });
+                built.push(build_listener(config, settings, shared, sockets).await?)
             }
-            SourceConfig::Kafka(settings) => {
-                let told = self::kafka::kafka(settings)
-                    .map_err(|cause| AppError::Tokens { connector: config.name.clone(), cause })?;
-                let (source, state) = KafkaSource::new(told, clock.clone());
-                let address = settings.bootstrap_servers.clone();
-                views.push(admin::Source { kind: crate::sources::kafka::SOURCE, address, state });
-                sources.push(RunnableSource::Kafka(source));
-            }
-            SourceConfig::Http(settings) => {
-                let (_state, state) = watch::channel(SourceState::Connected);
-                let address = crate::sources::http::path(&config.name);
-                views.push(admin::Source { kind: crate::sources::http::SOURCE, address, state });
-                let (name, settings) = (Arc::from(config.name.as_str()), self::http_push::push(config, settings));
-                let door = Door::new(name, settings, clock.clone(), shared.answers.clone());
-                sources.push(RunnableSource::Http(Push::new(door)));
-            }
-            SourceConfig::File(settings) => {
-                let path = settings.path.display().to_string();
-                let bookmarks = Bookmarks::new(shared.database.clone(), &config.name, &path);
-                let (source, state) = FileSource::new(self::file::file(settings), bookmarks, clock.clone());
-                views.push(admin::Source { kind: crate::sources::file::SOURCE, address: path, state });
-                sources.push(RunnableSource::File(source));
-            }
+            SourceConfig::Kafka(settings) => built.push(build_member(config, settings, shared)?),
+            SourceConfig::Http(settings) => built.push(build_push(config, settings, shared)),
+            SourceConfig::File(settings) => built.push(build_file(config, settings, shared)),
         }
     }
-    Ok((sources, views))
+    Ok(built.into_iter().unzip())
+}
+
+/// A subscriber for each connection.
+fn build_subscribers(config: &ConnectorConfig, settings: &MqttConfig, shared: &Shared) -> Result<Vec<Built>, AppError> {
+    let connections = self::mqtt::subscribers(settings)
+        .map_err(|cause| AppError::MqttTls { connector: config.name.clone(), cause })?;
+    let built = connections.into_iter().map(|told| {
+        let (subscriber, state) = Subscriber::new(told, shared.clock.clone());
+        let address = format!("{}:{}", settings.host, settings.port);
+        (RunnableSource::Mqtt(subscriber), admin::Source { kind: sources::mqtt::SOURCE, address, state, behind: None })
+    });
+    Ok(built.collect())
+}
+
+async fn build_listener(
+    config: &ConnectorConfig,
+    settings: &MqttListenerConfig,
+    shared: &Shared,
+    sockets: &mut Sockets,
+) -> Result<Built, AppError> {
+    let listener = self::mqtt_listener::bind(&config.name, settings, &shared.clock, sockets).await?;
+    let (_state, state) = watch::channel(SourceState::Connected);
+    let address = listener.address().to_string();
+    let view = admin::Source { kind: sources::mqtt_listener::SOURCE, address, state, behind: None };
+    Ok((RunnableSource::MqttListener { asked: settings.listen, listener }, view))
+}
+
+fn build_member(config: &ConnectorConfig, settings: &KafkaConfig, shared: &Shared) -> Result<Built, AppError> {
+    let told =
+        self::kafka::kafka(settings).map_err(|cause| AppError::Tokens { connector: config.name.clone(), cause })?;
+    let (source, Seen { state, behind }) = KafkaSource::new(told, shared.clock.clone());
+    let address = settings.bootstrap_servers.clone();
+    let view = admin::Source { kind: sources::kafka::SOURCE, address, state, behind: Some(behind) };
+    Ok((RunnableSource::Kafka(source), view))
+}
+
+fn build_push(config: &ConnectorConfig, settings: &HttpPushConfig, shared: &Shared) -> Built {
+    let (_state, state) = watch::channel(SourceState::Connected);
+    let address = sources::http::path(&config.name);
+    let view = admin::Source { kind: sources::http::SOURCE, address, state, behind: None };
+    let (name, told) = (Arc::from(config.name.as_str()), self::http_push::push(config, settings));
+    let door = Door::new(name, told, shared.clock.clone(), shared.answers.clone());
+    (RunnableSource::Http(Push::new(door)), view)
+}
+
+fn build_file(config: &ConnectorConfig, settings: &FileConfig, shared: &Shared) -> Built {
+    let path = settings.path.display().to_string();
+    let bookmarks = Bookmarks::new(shared.database.clone(), &config.name, &path);
+    let (source, state) = FileSource::new(self::file::file(settings), bookmarks, shared.clock.clone());
+    let view = admin::Source { kind: sources::file::SOURCE, address: path, state, behind: None };
+    (RunnableSource::File(source), view)
 }
 
 impl RunnableSource {

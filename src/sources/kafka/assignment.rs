@@ -131,6 +131,11 @@ impl Assignment {
         self.topics.values().map(BTreeMap::len).sum()
     }
 
+    /// Whether a partition is here.
+    pub(super) fn has(&self, topic: &str, partition: i32) -> bool {
+        self.partition(topic, partition).is_some()
+    }
+
     /// Whether another message may be taken.
     pub(super) fn has_room(&self) -> bool {
         self.in_flight < self.in_flight_max.get()

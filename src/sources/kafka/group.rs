@@ -13,7 +13,7 @@ use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{Partition, Statistics};
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -38,13 +38,19 @@ pub(super) struct Group {
     abandoned: Mutex<Vec<Progress>>,
     settled: Arc<Notify>,
     state: watch::Sender<SourceState>,
+    behind: watch::Sender<Option<u64>>,
     runtime: Handle,
     fetch_token: Option<FetchToken>,
 }
 
 impl Group {
     /// No member yet. To be used within the runtime.
-    pub(super) fn new(settings: &KafkaSettings, connector: Arc<str>, state: watch::Sender<SourceState>) -> Self {
+    pub(super) fn new(
+        settings: &KafkaSettings,
+        connector: Arc<str>,
+        state: watch::Sender<SourceState>,
+        behind: watch::Sender<Option<u64>>,
+    ) -> Self {
         let settled = Arc::new(Notify::new());
         let fetch_token = match &settings.login {
             Login::Tokens(fetch) => Some(Arc::clone(fetch)),
@@ -56,6 +62,7 @@ impl Group {
             abandoned: Mutex::default(),
             settled,
             state,
+            behind,
             runtime: Handle::current(),
             fetch_token,
         }
@@ -126,6 +133,19 @@ impl Group {
         if is_news {
             tracing::info!(target: STATE_LOG_TARGET, connector = %self.connector, "member of the group");
         }
+    }
+
+    /// Messages of our partitions that have not ended; `None` as long as that is known of none.
+    fn lag(&self, statistics: &Statistics) -> Option<u64> {
+        let assignment = self.assignment();
+        let partitions = statistics.topics.iter().flat_map(|(topic, of)| {
+            of.partitions.values().filter(|partition| assignment.has(topic, partition.partition))
+        });
+        let lag = |partition: &Partition| {
+            let stored = u64::try_from(partition.consumer_lag_stored).ok();
+            stored.or_else(|| u64::try_from(partition.consumer_lag).ok())
+        };
+        partitions.filter_map(lag).reduce(u64::saturating_add)
     }
 
     /// Waits for the ends of what was taken of partitions that are asked back, as long as they are not lost.
@@ -207,6 +227,7 @@ impl ClientContext for Group {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.behind.send_replace(self.lag(&statistics));
         let is_steady = statistics.cgrp.is_some_and(|group| group.join_state == "steady");
         if is_steady && statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
             self.connected();

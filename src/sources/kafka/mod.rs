@@ -134,13 +134,23 @@ pub(crate) struct KafkaSource {
     settings: KafkaSettings,
     clock: Clock,
     state: watch::Sender<SourceState>,
+    behind: watch::Sender<Option<u64>>,
+}
+
+/// What can be seen of a source while it runs.
+pub(crate) struct Seen {
+    /// How it stands.
+    pub(crate) state: watch::Receiver<SourceState>,
+    /// Messages in its partitions that have not ended, about, once that is known.
+    pub(crate) behind: watch::Receiver<Option<u64>>,
 }
 
 impl KafkaSource {
-    /// A source, and how it stands.
-    pub(crate) fn new(settings: KafkaSettings, clock: Clock) -> (Self, watch::Receiver<SourceState>) {
+    /// A source, and what can be seen of it.
+    pub(crate) fn new(settings: KafkaSettings, clock: Clock) -> (Self, Seen) {
         let (state, states) = watch::channel(SourceState::Connecting);
-        (Self { settings, clock, state }, states)
+        let (behind, lag) = watch::channel(None);
+        (Self { settings, clock, state, behind }, Seen { state: states, behind: lag })
     }
 
     /// Takes messages until `stop`, then waits until all it took have ended, and leaves the group. Returns early when the
@@ -156,6 +166,7 @@ impl KafkaSource {
                 break;
             }
         }
+        self.behind.send_replace(None);
         self.state.send_replace(SourceState::Stopped);
     }
 
@@ -179,7 +190,7 @@ impl KafkaSource {
         waiting: mpsc::Sender<Waiting>,
     ) -> Result<Poller, KafkaError> {
         let connector = intake.connector();
-        let group = Group::new(&self.settings, Arc::clone(connector), self.state.clone());
+        let group = Group::new(&self.settings, Arc::clone(connector), self.state.clone(), self.behind.clone());
         let consumer: BaseConsumer<Group> = options::member(&self.settings).create_with_context(group)?;
         let topics: Vec<&str> = self.settings.topics.iter().map(String::as_str).collect();
         consumer.subscribe(&topics)?;

@@ -168,6 +168,12 @@ pub(super) static SOURCE_CONNECTED: Metric = own(
     &[CONNECTOR, "source", "type"],
     "1 when messages can come in; `source` is its place in the list of the connector",
 );
+pub(super) static SOURCE_BEHIND: Metric = own(
+    "source_behind_messages",
+    Kind::Gauge,
+    &[CONNECTOR, "source", "type"],
+    "messages in the partitions of a Kafka source that have not ended, its lag",
+);
 pub(super) static MQTT_CONNECTIONS_OPEN: Metric =
     own("mqtt_connections_open", Kind::Gauge, &[CONNECTOR], "devices connected to the MQTT listener, or about to be");
 pub(super) static MQTT_CONNECTIONS_REFUSED: Metric = own(
@@ -348,7 +354,7 @@ pub(super) static CHECKPOINT_UPDATE_DURATION_MS: Metric = known(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) static ALL: [&Metric; 46] = [
+pub(super) static ALL: [&Metric; 47] = [
     &ENVELOPES_RECEIVED,
     &ENVELOPES_SETTLED,
     &ENVELOPES_ABANDONED,
@@ -356,6 +362,7 @@ pub(super) static ALL: [&Metric; 46] = [
     &ENVELOPES_UNEXPLAINED,
     &CONNECTOR_STATE,
     &SOURCE_CONNECTED,
+    &SOURCE_BEHIND,
     &MQTT_CONNECTIONS_OPEN,
     &MQTT_CONNECTIONS_REFUSED,
     &MQTT_PUBLICATIONS_REFUSED,

@@ -356,8 +356,18 @@ pub(crate) struct Standing<'a> {
     pub(crate) state: &'a str,
     /// All states there are.
     pub(crate) states: &'a [&'static str],
-    /// Of each source, in the order of the configuration: what kind it is, and whether messages can come in.
-    pub(crate) sources: Vec<(&'static str, bool)>,
+    /// Its sources, in the order of the configuration.
+    pub(crate) sources: Vec<SourceStanding>,
+}
+
+/// How a source stands at one moment.
+pub(crate) struct SourceStanding {
+    /// What kind it is.
+    pub(crate) kind: &'static str,
+    /// Whether messages can come in.
+    pub(crate) is_connected: bool,
+    /// Messages that wait where it reads, if known.
+    pub(crate) behind: Option<u64>,
 }
 
 /// Sets the gauges of a connector to how it stands now.
@@ -371,9 +381,12 @@ pub(crate) fn show(standing: &Standing<'_>) {
         let is_in = if *state == standing.state { 1 } else { 0 };
         all::CONNECTOR_STATE.gauge(&[(CONNECTOR, connector), ("state", state)]).set(is_in);
     }
-    for (place, (kind, connected)) in standing.sources.iter().enumerate() {
-        let values = [(CONNECTOR, connector), ("source", &place.to_string()), ("type", kind)];
-        all::SOURCE_CONNECTED.gauge(&values).set(if *connected { 1 } else { 0 });
+    for (place, source) in standing.sources.iter().enumerate() {
+        let values = [(CONNECTOR, connector), ("source", &place.to_string()), ("type", source.kind)];
+        all::SOURCE_CONNECTED.gauge(&values).set(if source.is_connected { 1 } else { 0 });
+        if let Some(behind) = source.behind {
+            all::SOURCE_BEHIND.gauge(&values).set(u32::try_from(behind).unwrap_or(u32::MAX));
+        }
     }
 }
 

@@ -18,8 +18,9 @@ use super::TelemetryError;
 
 pub(crate) use self::errors::{Side, count_refused_mapping};
 pub(crate) use self::handles::{
-    DeliverMeters, HttpMeters, LinkMeters, MqttListenerMeters, NormalizeMeters, RoomMeter, SettlementMeters, Standing,
-    count_bundle_entries, count_dead_letter, count_discarded, count_replayed, count_request, expose_rare, show,
+    DeliverMeters, HttpMeters, LinkMeters, MqttListenerMeters, NormalizeMeters, RoomMeter, SettlementMeters,
+    SourceStanding, Standing, count_bundle_entries, count_dead_letter, count_discarded, count_replayed, count_request,
+    expose_rare, show,
 };
 
 /// How often values are sorted into their buckets.
