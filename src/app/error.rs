@@ -11,6 +11,7 @@ use crate::mapping::Problem;
 use crate::mapping_store::MappingError;
 use crate::sources::mqtt_listener::ListenError;
 use crate::sources::mqtt_listener::access::AccessError;
+use crate::sources::mqtt_listener::tls::ServerTlsError;
 use crate::sources::tls::TlsError;
 use crate::telemetry::chain;
 
@@ -39,6 +40,15 @@ pub(crate) enum AppError {
         connector: String,
         /// The address.
         address: SocketAddr,
+    },
+    /// Certificates of an MQTT listener.
+    #[error("connector `{connector}`: its MQTT listener cannot encrypt; check `tls`")]
+    MqttListenerTls {
+        /// Name of the connector.
+        connector: String,
+        /// Why.
+        #[source]
+        cause: ServerTlsError,
     },
     /// Files that say which devices an MQTT listener lets in.
     #[error("connector `{connector}`: it is not known whom its MQTT listener lets in")]
@@ -168,6 +178,7 @@ impl AppError {
         match self {
             Self::Exposed { .. }
             | Self::ExposedListener { .. }
+            | Self::MqttListenerTls { .. }
             | Self::MqttAccess { .. }
             | Self::Mappings(_)
             | Self::MappingFile { .. }

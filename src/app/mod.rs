@@ -9,6 +9,7 @@ mod error;
 mod host_names;
 mod http;
 mod identity_watch;
+mod open_files;
 mod pipeline;
 mod reload;
 mod settings;
@@ -83,6 +84,7 @@ impl App {
         metrics: Option<PrometheusHandle>,
     ) -> Result<Self, AppError> {
         settings::check_exposure(&config, exposure)?;
+        open_files::raise(&config);
         let mappings = connectors::open_mappings(&config.connectors)?;
         let clock = Clock::default();
         let database = Database::open(&config.data_dir, &SCHEMAS).map_err(AppError::Database)?;

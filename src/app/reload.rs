@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::connectors::Connectors;
-use super::{AppError, Exposure, settings};
+use super::{AppError, Exposure, open_files, settings};
 use crate::admin::{NotReloaded, ReloadRequest, Reloaded};
 use crate::config::Config;
 use crate::telemetry::chain;
@@ -42,6 +42,7 @@ impl Reloader {
             .map_err(|problems| NotReloaded::Problems(problems.iter().map(ToString::to_string).collect()))?;
         let unusable = |error: AppError| NotReloaded::Problems(error.problems());
         settings::check_exposure(&config, self.exposure).map_err(unusable)?;
+        open_files::raise(&config);
         let needs_restart = self.started_with.differing_sections(&config);
         let change = connectors.change_to(config.connectors, self.started_with.shutdown_grace, stop);
         let change = change.await.map_err(unusable)?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::fhir_target::fhir_target;
-use super::origins::cors_origins;
+use super::origins::origins;
 use super::raw::{Content, Raw};
 use super::section::{FromRaw, Problems, Section};
 use super::sources::{self, SourceDefaults, Taken as SourcesTaken};
@@ -47,7 +47,7 @@ fn log(mut section: Section, problems: &mut Problems) -> LogSettings {
 fn fhir(mut section: Section, problems: &mut Problems) -> FhirConfig {
     let fhir = FhirConfig {
         public_url: section.optional("public_url", problems),
-        cors_origins: cors_origins(&mut section, problems),
+        cors_origins: origins("cors_origins", &mut section, problems),
         validation: section.required("validation", Validation::Structure, problems),
         conditional_delete: section.required("conditional_delete", ConditionalDelete::Single, problems),
         versioning: versioning(section.section("versioning", problems), problems),

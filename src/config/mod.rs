@@ -297,6 +297,15 @@ pub(crate) struct TlsConfig {
     pub(crate) identity: Option<Secret>,
 }
 
+/// How connections of clients are encrypted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ServerTlsConfig {
+    /// Certificate and key to show to clients, as PEM.
+    pub(crate) identity: Secret,
+    /// Authorities of the certificates that clients must show, as PEM; `None`: they need not show any.
+    pub(crate) client_ca: Option<String>,
+}
+
 /// One thing that is wrong with the configuration.
 #[derive(Debug)]
 pub(crate) struct ConfigProblem {

@@ -4,14 +4,14 @@ use url::{Origin, Url};
 
 use super::section::{Problems, Section};
 
-/// `cors_origins`: whose pages may use the FHIR service from a browser.
-pub(super) fn cors_origins(section: &mut Section, problems: &mut Problems) -> Vec<String> {
-    let origins: Vec<String> = section.required("cors_origins", Vec::new(), problems);
+/// Whose pages may use something from a browser, as `key` says.
+pub(super) fn origins(key: &'static str, section: &mut Section, problems: &mut Problems) -> Vec<String> {
+    let origins: Vec<String> = section.required(key, Vec::new(), problems);
     for origin in origins.iter().filter(|origin| !is_origin(origin)) {
         let message = format!(
             "`{origin}` is no origin; write `https://app.example.org`, with a port only if the browser shows one, or `*`"
         );
-        problems.push(section.problem("cors_origins", None, message));
+        problems.push(section.problem(key, None, message));
     }
     origins
 }

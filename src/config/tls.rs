@@ -11,8 +11,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
-use super::TlsConfig;
 use super::section::{Problems, Section};
+use super::{ServerTlsConfig, TlsConfig};
 use crate::secret::Secret;
 
 /// Largest file of certificates or keys. A bundle of every public authority is a quarter of that.
@@ -22,12 +22,40 @@ pub(super) fn tls(mut section: Section, problems: &mut Problems) -> TlsConfig {
     let ca = file(&mut section, "ca_file", problems);
     let certificate = file(&mut section, "certificate_file", problems);
     let key = file(&mut section, "key_file", problems);
-    if let Some(ca) = &ca
-        && let Err(message) = authorities(ca)
-    {
-        problems.push(section.problem("ca_file", None, message));
+    check_authorities(&section, "ca_file", ca.as_deref(), problems);
+    let identity = both(&section, (certificate, key), problems);
+    section.finish(problems);
+    TlsConfig { ca, identity }
+}
+
+/// What a listener shows, and which certificates it wants to see.
+pub(super) fn server_tls(mut section: Section, problems: &mut Problems) -> ServerTlsConfig {
+    let client_ca = file(&mut section, "client_ca_file", problems);
+    let certificate = file(&mut section, "certificate_file", problems);
+    let key = file(&mut section, "key_file", problems);
+    check_authorities(&section, "client_ca_file", client_ca.as_deref(), problems);
+    if !section.was_given("certificate_file") && !section.was_given("key_file") {
+        let message = "is missing; clients must be shown a certificate, with its key in `key_file`".to_owned();
+        problems.push(section.problem("certificate_file", None, message));
     }
-    let identity = match (certificate, key) {
+    let identity = both(&section, (certificate, key), problems).unwrap_or_else(|| Secret::new(String::new()));
+    section.finish(problems);
+    ServerTlsConfig { identity, client_ca }
+}
+
+fn check_authorities(section: &Section, key: &'static str, pem: Option<&str>, problems: &mut Problems) {
+    if let Some(Err(message)) = pem.map(authorities) {
+        problems.push(section.problem(key, None, message));
+    }
+}
+
+/// Certificate and key in one PEM text, if both are there and belong together.
+fn both(
+    section: &Section,
+    (certificate, key): (Option<String>, Option<String>),
+    problems: &mut Problems,
+) -> Option<Secret> {
+    match (certificate, key) {
         (Some(certificate), Some(key)) => match identity(&certificate, &key) {
             Ok(identity) => Some(identity),
             Err((key, message)) => {
@@ -37,11 +65,9 @@ pub(super) fn tls(mut section: Section, problems: &mut Problems) -> TlsConfig {
         },
         (None, None) => None,
         // A file that could not be read has its problem already.
-        (Some(_), None) => alone(&section, "certificate_file", "key_file", problems),
-        (None, Some(_)) => alone(&section, "key_file", "certificate_file", problems),
-    };
-    section.finish(problems);
-    TlsConfig { ca, identity }
+        (Some(_), None) => alone(section, "certificate_file", "key_file", problems),
+        (None, Some(_)) => alone(section, "key_file", "certificate_file", problems),
+    }
 }
 
 fn alone<T>(section: &Section, given: &'static str, other: &'static str, problems: &mut Problems) -> Option<T> {

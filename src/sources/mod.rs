@@ -18,4 +18,5 @@ pub(crate) mod replay;
 pub(crate) mod state;
 mod stream;
 pub(crate) mod tls;
+pub(crate) mod websocket;
 mod wire;

@@ -1,4 +1,4 @@
-//! The bytes of a connection, in the clear or encrypted, for the wire that reads and writes them.
+//! The bytes of a connection, in the clear or encrypted, or in WebSocket messages, for the wire that reads and writes them.
 //!
 //! Which of them it is, is settled when the connection is made. A branch tells them apart at every read, so the plain one
 //! costs what a socket costs.
@@ -11,12 +11,16 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsStream, client, server};
 
+use super::websocket::WebSocket;
+
 /// What a wire is on.
 pub(crate) enum Stream {
     /// TCP alone.
     Plain(TcpStream),
     /// TLS over TCP, of either side. It may keep what it was given to write until it is flushed.
     Tls(Box<TlsStream<TcpStream>>),
+    /// WebSocket over either. It may keep what it was given as well.
+    WebSocket(Box<WebSocket>),
 }
 
 impl Stream {
@@ -25,6 +29,7 @@ impl Stream {
         match self {
             Self::Plain(socket) => socket,
             Self::Tls(stream) => stream.get_ref().0,
+            Self::WebSocket(messages) => messages.stream().socket(),
         }
     }
 }
@@ -47,11 +52,18 @@ impl From<server::TlsStream<TcpStream>> for Stream {
     }
 }
 
+impl From<WebSocket> for Stream {
+    fn from(messages: WebSocket) -> Self {
+        Self::WebSocket(Box::new(messages))
+    }
+}
+
 impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_read(cx, buf).map(end_without_notice),
+            Self::WebSocket(messages) => Pin::new(messages).poll_read(cx, buf),
         }
     }
 }
@@ -61,6 +73,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
             Self::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::WebSocket(messages) => Pin::new(messages).poll_write(cx, buf),
         }
     }
 
@@ -68,6 +81,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_flush(cx),
             Self::Tls(stream) => Pin::new(stream).poll_flush(cx),
+            Self::WebSocket(messages) => Pin::new(messages).poll_flush(cx),
         }
     }
 
@@ -75,6 +89,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::WebSocket(messages) => Pin::new(messages).poll_shutdown(cx),
         }
     }
 }

@@ -75,6 +75,8 @@ mod metrics;
 mod mqtt_fleet;
 mod mqtt_listener;
 mod mqtt_listener_access;
+mod mqtt_listener_fleet;
+mod mqtt_listener_tls;
 mod mqtt_source;
 mod mqtt_tls;
 mod real_clients;

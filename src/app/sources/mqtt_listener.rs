@@ -9,9 +9,11 @@ use super::sockets::Sockets;
 use crate::app::AppError;
 use crate::app::settings::CONNECT_TIMEOUT;
 use crate::clock::Clock;
-use crate::config::MqttListenerConfig;
+use crate::config::{MqttListenerConfig, ServerTlsConfig};
 use crate::sources::mqtt_listener::access::{Access, AccessError, AccessSettings};
+use crate::sources::mqtt_listener::tls::{ServerTls, ServerTlsError, ServerTlsSettings};
 use crate::sources::mqtt_listener::{Listener, ListenerSettings};
+use crate::sources::websocket::WebSocketSettings;
 
 /// Sessions of devices that are away, remembered by a listener.
 const SESSIONS_MAX: usize = 100_000;
@@ -26,7 +28,8 @@ pub(super) async fn bind(
     sockets: &mut Sockets,
 ) -> Result<Listener, AppError> {
     let access = access(config).map_err(|cause| AppError::MqttAccess { connector: connector.to_owned(), cause })?;
-    let settings = listener(config);
+    let settings =
+        listener(config).map_err(|cause| AppError::MqttListenerTls { connector: connector.to_owned(), cause })?;
     let bound = match sockets.take(connector, settings.address) {
         Some(socket) => Listener::on(socket, settings, access, clock.clone()),
         None => Listener::bind(settings, access, clock.clone()).await,
@@ -41,9 +44,18 @@ pub(super) async fn bind(
 }
 
 /// What the listener is told.
-fn listener(listener: &MqttListenerConfig) -> ListenerSettings {
-    ListenerSettings {
+///
+/// # Errors
+/// When its connections are to be encrypted and cannot be.
+fn listener(listener: &MqttListenerConfig) -> Result<ListenerSettings, ServerTlsError> {
+    let packet_max_bytes = packet_bytes(listener.message_bytes_max);
+    Ok(ListenerSettings {
         address: listener.listen,
+        tls: listener.tls.as_ref().map(tls).transpose()?,
+        websocket: listener.websocket.then(|| WebSocketSettings {
+            message_bytes_max: usize::try_from(packet_max_bytes.get()).unwrap_or(usize::MAX),
+            origins: trusted_origins(listener),
+        }),
         connections_max: listener.connections_max,
         connections_per_second_max: listener.connections_per_second_max,
         messages_per_second_max: listener.messages_per_second_max,
@@ -52,10 +64,21 @@ fn listener(listener: &MqttListenerConfig) -> ListenerSettings {
             .unwrap_or(NonZeroU16::MIN),
         message_bytes_max: listener.message_bytes_max,
         split_arrays: listener.split_arrays,
-        packet_max_bytes: packet_bytes(listener.message_bytes_max),
+        packet_max_bytes,
         connect_timeout: CONNECT_TIMEOUT,
         session_expiry_max: SESSION_EXPIRY_MAX,
-    }
+    })
+}
+
+fn tls(tls: &ServerTlsConfig) -> Result<ServerTls, ServerTlsError> {
+    ServerTls::new(&ServerTlsSettings { identity: tls.identity.clone(), client_authorities: tls.client_ca.clone() })
+}
+
+/// Where every device must give a password, a page can do no more than whoever opens it. Certificates a browser shows by
+/// itself, whichever page asks.
+fn trusted_origins(listener: &MqttListenerConfig) -> Vec<String> {
+    let wants_passwords = listener.password_file.is_some() && !listener.anonymous;
+    if wants_passwords { vec!["*".to_owned()] } else { listener.origins.clone() }
 }
 
 /// Whom the listener lets in.
@@ -66,7 +89,7 @@ pub(crate) fn access(listener: &MqttListenerConfig) -> Result<Access, AccessErro
     Access::open(&AccessSettings {
         password_file: listener.password_file.clone(),
         anonymous: listener.anonymous,
-        certificates: false,
+        certificates: listener.wants_certificates(),
         topics: listener.topics.clone(),
         acl_file: listener.acl_file.clone(),
     })

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 
 use super::mqtt::message_bytes_max;
 use super::topics::filter_problem;
+use crate::config::ServerTlsConfig;
 use crate::config::check::NO_ADDRESS;
+use crate::config::origins::origins;
 use crate::config::section::{Problems, Section};
+use crate::config::tls::server_tls;
 
 /// Parts of a pattern that stand for whoever publishes.
 const PLACEHOLDERS: [&str; 2] = ["{username}", "{clientId}"];
@@ -17,6 +20,12 @@ const PLACEHOLDERS: [&str; 2] = ["{username}", "{clientId}"];
 pub(crate) struct MqttListenerConfig {
     /// Where it listens.
     pub(crate) listen: SocketAddr,
+    /// How connections are encrypted; `None` when they are not.
+    pub(crate) tls: Option<ServerTlsConfig>,
+    /// Whether WebSocket is spoken instead of plain MQTT.
+    pub(crate) websocket: bool,
+    /// Origins whose pages may connect from a browser; `*` is any.
+    pub(crate) origins: Vec<String>,
     /// Users and passwords of devices.
     pub(crate) password_file: Option<PathBuf>,
     /// Whether devices that do not show who they are may connect.
@@ -42,11 +51,16 @@ pub(crate) struct MqttListenerConfig {
 /// The listener in a section.
 pub(super) fn mqtt_listener(mut section: Section, problems: &mut Problems) -> MqttListenerConfig {
     let listen: SocketAddr = section.required("listen", NO_ADDRESS, problems);
+    let tls = section.optional_section("tls", problems).map(|section| server_tls(section, problems));
     let password_file = section.optional("password_file", problems);
+    let shows_who = password_file.is_some() || tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
     let anonymous = section.optional("anonymous", problems);
     let listener = MqttListenerConfig {
-        anonymous: anonymous.unwrap_or(password_file.is_none() && listen.ip().is_loopback()),
+        anonymous: anonymous.unwrap_or(!shows_who && listen.ip().is_loopback()),
         listen,
+        tls,
+        websocket: section.required("websocket", false, problems),
+        origins: origins("origins", &mut section, problems),
         password_file,
         topics: topics(&mut section, problems),
         acl_file: section.optional("acl_file", problems),
@@ -67,15 +81,32 @@ pub(super) fn mqtt_listener(mut section: Section, problems: &mut Problems) -> Mq
 impl MqttListenerConfig {
     /// Whether every device that is let in has shown who it is, over a connection that nobody can listen to.
     pub(crate) fn keeps_strangers_out(&self) -> bool {
-        false
+        self.tls.is_some() && !self.anonymous
+    }
+
+    /// Whether devices must show certificates.
+    pub(crate) fn wants_certificates(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some())
     }
 
     /// What is wrong with who may connect, and the key to mend.
     fn access_problem(&self) -> Option<(&'static str, &'static str)> {
-        if self.password_file.is_none() && !self.anonymous {
+        if self.wants_certificates() && self.password_file.is_some() {
+            return Some((
+                "password_file",
+                "cannot be combined with `tls.client_ca_file`, by which the certificate of a device says who it is",
+            ));
+        }
+        if self.wants_certificates() && self.anonymous {
+            return Some((
+                "anonymous",
+                "cannot be with `tls.client_ca_file`: devices without a certificate do not get in",
+            ));
+        }
+        if !self.wants_certificates() && self.password_file.is_none() && !self.anonymous {
             return Some((
                 "listen",
-                "lets no device in: give a `password_file`, so that devices can show who they are, or let in whoever \
+                "lets no device in: give a `password_file` or `tls.client_ca_file`, so that devices can show who they are, or let in whoever \
                  reaches this address with `anonymous = true`",
             ));
         }

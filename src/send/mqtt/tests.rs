@@ -30,6 +30,8 @@ impl Witness for Claims {
 async fn listener(tasks: &TaskTracker) -> (u16, mpsc::Receiver<Tracked<Envelope>>) {
     let settings = ListenerSettings {
         address: "127.0.0.1:0".parse().unwrap(),
+        tls: None,
+        websocket: None,
         connections_max: 10,
         connections_per_second_max: NonZeroU32::new(1_000).unwrap(),
         messages_per_second_max: None,

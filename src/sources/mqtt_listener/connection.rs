@@ -17,12 +17,12 @@ use futures_util::future::FusedFuture as _;
 use mqtt_protocol_core::mqtt::result_code::DisconnectReasonCode;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::Shared;
-use super::access::User;
 use super::dialogue::{Answer, Dialogue, Fault, Heard};
-use super::greeting::{Greeting, Refusal, Will};
+use super::entrance::{Caller, enter, open, session_key};
+use super::greeting::{Greeting, Will};
 use super::pace::Pace;
 use super::replies::Admission;
 use super::sessions::{Seat, SessionKey};
@@ -38,13 +38,9 @@ use crate::sources::wire::Wire;
 /// Longest wait for a client to close after it was told why.
 const PARTING_PATIENCE: Duration = Duration::from_secs(1);
 
-/// When a client that is turned away is told so, counted from its CONNECT: guessing takes its time, and how long an
-/// answer takes says nothing about it.
-const REFUSAL_DELAY: Duration = Duration::from_secs(1);
-
 /// How a connection ended.
 #[derive(Debug)]
-enum Ending {
+pub(super) enum Ending {
     /// The client said DISCONNECT.
     Goodbye { with_will: bool, session_expiry_secs: Option<u32> },
     /// The client closed or broke the connection.
@@ -98,11 +94,19 @@ enum Wake {
 }
 
 /// Serves one client from CONNECT to the end.
-pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: IpAddr) {
-    let mut wire = Wire::new(stream);
+pub(super) async fn serve(shared: Arc<Shared>, socket: TcpStream, address: IpAddr) {
+    let deadline = Instant::now() + shared.settings.connect_timeout;
+    let opened = tokio::select! {
+        opened = timeout_at(deadline, open(&shared.settings, socket)) => opened,
+        () = shared.stop.cancelled() => return,
+    };
+    let (mut wire, certified) = match opened {
+        Ok(Ok(opened)) => opened,
+        Ok(Err(_)) | Err(_) => return shared.refuse("handshake"),
+    };
     let mut dialogue = Dialogue::new(shared.settings.packet_max_bytes.get());
     let entered = tokio::select! {
-        entered = enter(&shared, &mut wire, &mut dialogue, address) => entered,
+        entered = enter(&shared, &mut wire, &mut dialogue, Caller { address, certified, deadline }) => entered,
         () = shared.stop.cancelled() => return,
     };
     let (mut greeting, user) = match entered {
@@ -125,56 +129,6 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, address: IpAdd
     client.part(PARTING_PATIENCE).await;
     if let Some(will) = will.filter(|_| ending.publishes_will()) {
         execute(&shared, &seat, will, expiry);
-    }
-}
-
-/// Hears CONNECT, and finds out who says it.
-async fn enter(
-    shared: &Shared,
-    wire: &mut Wire,
-    dialogue: &mut Dialogue,
-    address: IpAddr,
-) -> Result<(Box<Greeting>, User), Ending> {
-    let greeted = timeout(shared.settings.connect_timeout, greet(wire, dialogue)).await;
-    let greeting = greeted.map_err(|_elapsed| Ending::Mute)??;
-    let heard_at = Instant::now();
-    match identify(shared, address, &greeting).await {
-        Ok(user) => Ok((greeting, user)),
-        Err(refusal) => {
-            shared.refuse(refusal.as_str());
-            sleep_until(heard_at + REFUSAL_DELAY).await;
-            let fault = dialogue.refuse(refusal, &mut wire.out);
-            tracing::trace!(%fault, "client told that it is turned away");
-            Err(Ending::TurnedAway)
-        }
-    }
-}
-
-/// Who a client is. One whose will it may not publish is turned away, so that it does not rely on it.
-async fn identify(shared: &Shared, address: IpAddr, greeting: &Greeting) -> Result<User, Refusal> {
-    let user = shared.access.user(address, None, greeting).await?;
-    let key = session_key(&user, greeting);
-    match &greeting.will {
-        Some(will) if !shared.access.allows(&will.arrival.topic, key.publisher()) => Err(Refusal::NotAuthorized),
-        Some(_) | None => Ok(user),
-    }
-}
-
-fn session_key(user: &User, greeting: &Greeting) -> SessionKey {
-    SessionKey { user: user.name.clone(), client_id: greeting.client_id.as_str().into() }
-}
-
-/// Reads until the client has said CONNECT.
-async fn greet(wire: &mut Wire, dialogue: &mut Dialogue) -> Result<Box<Greeting>, Ending> {
-    loop {
-        match dialogue.hear(&mut wire.input, &mut wire.out).map_err(Ending::Fault)? {
-            Some(Heard::Greeting(greeting)) => return Ok(greeting),
-            Some(Heard::Publication { .. } | Heard::Goodbye { .. }) => return Err(Ending::Lost),
-            None => {}
-        }
-        if wire.read().await.unwrap_or(0) == 0 {
-            return Err(Ending::Lost);
-        }
     }
 }
 

@@ -106,6 +106,11 @@ impl Refusal {
 }
 
 impl Password {
+    /// It is not needed any more.
+    pub(super) fn forget(&mut self) {
+        self.0 = Vec::new();
+    }
+
     /// What came.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0

@@ -13,6 +13,8 @@
 //!   connection ends; it ends as well for QoS 0, which has no answer either.
 //! - An abandoned message ends its connection, so that the device sends it again.
 //!
+//! A listener speaks MQTT over TCP, over TLS, or over WebSocket on either.
+//!
 //! One task and one ledger for each connection. Deliberately absent: the retransmission queues of a broker, as nothing is
 //! sent that would have to be acknowledged.
 
@@ -20,12 +22,14 @@ pub(crate) mod access;
 mod connection;
 mod dialogue;
 mod door;
+mod entrance;
 mod greeting;
 mod pace;
 mod replies;
 mod sessions;
 #[cfg(test)]
 mod tests;
+pub(crate) mod tls;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -42,9 +46,11 @@ use tokio_util::task::TaskTracker;
 use self::access::Access;
 use self::door::Door;
 use self::sessions::Sessions;
+use self::tls::ServerTls;
 use super::arrival::Arrivals;
 use crate::clock::Clock;
 use crate::model::intake::Intake;
+use crate::sources::websocket::WebSocketSettings;
 use crate::telemetry::Seldom;
 use crate::telemetry::meters::MqttListenerMeters;
 
@@ -59,6 +65,10 @@ const LOOK_PERIOD: Duration = Duration::from_secs(1);
 pub(crate) struct ListenerSettings {
     /// Address and port; port 0 takes any that is free.
     pub(crate) address: SocketAddr,
+    /// How connections are encrypted; `None` when they are not.
+    pub(crate) tls: Option<ServerTls>,
+    /// Whether, and with whom, WebSocket is spoken.
+    pub(crate) websocket: Option<WebSocketSettings>,
     /// Most clients at a time; one more is closed at once.
     pub(crate) connections_max: usize,
     /// Most connections taken in a second; those behind them wait.
@@ -75,7 +85,7 @@ pub(crate) struct ListenerSettings {
     pub(crate) split_arrays: bool,
     /// Largest packet a client may send, in bytes.
     pub(crate) packet_max_bytes: NonZeroU32,
-    /// Longest wait for CONNECT.
+    /// Longest wait for CONNECT, and for what has to come before it.
     pub(crate) connect_timeout: Duration,
     /// Longest time a session outlives its connection, in memory.
     pub(crate) session_expiry_max: Duration,

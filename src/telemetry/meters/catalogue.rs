@@ -180,7 +180,7 @@ pub(super) static MQTT_CONNECTIONS_REFUSED: Metric = own(
     "mqtt_connections_refused_total",
     COUNT,
     &[CONNECTOR, "reason"],
-    "devices that the MQTT listener did not let in: credentials, not_authorized, too_many_guesses, busy or too_many",
+    "devices that the MQTT listener did not let in: handshake, credentials, not_authorized, too_many_guesses, busy or too_many",
 );
 pub(super) static MQTT_PUBLICATIONS_REFUSED: Metric = own(
     "mqtt_publications_refused_total",

@@ -188,9 +188,14 @@ impl Authority {
 
     /// A certificate for a server or client on this machine.
     pub(crate) fn identity(&self) -> Identity {
+        self.identity_of("this machine")
+    }
+
+    /// As `identity`, with this common name.
+    pub(crate) fn identity_of(&self, name: &str) -> Identity {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()]).unwrap();
-        params.distinguished_name.push(DnType::CommonName, "this machine");
+        params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.signed_by(&key, &Issuer::from_params(&self.params, &self.key)).unwrap();
         Identity { certificate, key }
     }

@@ -111,14 +111,14 @@ impl Access {
     pub(super) async fn user(
         &self,
         address: IpAddr,
-        certified: Option<Arc<str>>,
+        certified: Option<&Arc<str>>,
         greeting: &Greeting,
     ) -> Result<User, Refusal> {
         match (&self.proof, greeting.username.as_deref()) {
             (Proof::None, _) => Ok(User::default()),
             (Proof::Certificates, _) => {
                 let name = certified.ok_or(Refusal::NotAuthorized)?;
-                Ok(User { name: Some(name), account: None })
+                Ok(User { name: Some(Arc::clone(name)), account: None })
             }
             (Proof::Passwords { anonymous: true, .. }, None) => Ok(User::default()),
             (Proof::Passwords { .. }, None) => Err(Refusal::NotAuthorized),
