@@ -18,6 +18,7 @@ use crate::model::intake::{Intake, Witness};
 use crate::model::room::Room;
 use crate::normalize::{Normalize, Shapes};
 use crate::resolve::Resolve;
+use crate::telemetry::meters::ProcessorMeter;
 
 /// Stages ready to run.
 pub(super) struct Pipeline {
@@ -62,10 +63,11 @@ impl Pipeline {
         let (measurements_in, measurements) = mpsc::channel(self.queue_max);
         let (groups_in, groups) = mpsc::channel(settings::BATCHES_MAX);
         let (resolved_in, resolved) = mpsc::channel(settings::BATCHES_MAX);
-        tasks.spawn(self.normalize.run(envelopes, measurements_in, letters.clone()));
-        tasks.spawn(self.group.run(measurements, groups_in));
-        tasks.spawn(self.resolve.run(groups, resolved_in, letters.clone()));
-        tasks.spawn(self.deliver.run(resolved, letters, tasks.clone()));
+        let meter = |stage| ProcessorMeter::of_stage(&self.connector, stage);
+        tasks.spawn(meter("normalize").metered(self.normalize.run(envelopes, measurements_in, letters.clone())));
+        tasks.spawn(meter("group").metered(self.group.run(measurements, groups_in)));
+        tasks.spawn(meter("resolve").metered(self.resolve.run(groups, resolved_in, letters.clone())));
+        tasks.spawn(meter("deliver").metered(self.deliver.run(resolved, letters, tasks.clone())));
         Intake::new(self.connector, witness, self.room, envelopes_in)
     }
 }

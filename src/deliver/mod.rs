@@ -85,7 +85,7 @@ impl Deliver {
             .map(|_| {
                 let (lane_in, lane_inbox) = mpsc::channel(BATCHES_PER_LANE_MAX);
                 let lane = Lane { shared: Arc::clone(&self.shared), letters: letters.clone() };
-                tasks.spawn(lane.run(lane_inbox));
+                tasks.spawn(self.shared.meters.processor().metered(lane.run(lane_inbox)));
                 lane_in
             })
             .collect();

@@ -25,7 +25,7 @@ use crate::normalize::Shapes;
 use crate::resolve::{Freshness, Resolve};
 use crate::settlements::Settlements;
 use crate::sources::http::{Door, Doors};
-use crate::telemetry::meters::expose_rare;
+use crate::telemetry::meters::{ProcessorMeter, expose_rare};
 
 /// What the connectors of a process share.
 pub(crate) struct Shared {
@@ -171,12 +171,13 @@ impl RunnableConnector {
             source.spawn(&intake, &stages, &stop);
         }
         stages.spawn(self.replayer.run(intake, stop.clone()));
-        stages.spawn(self.dead_letters.run(letters));
+        let meter = |stage| ProcessorMeter::of_stage(&self.view.name, stage);
+        stages.spawn(meter("dead_letters").metered(self.dead_letters.run(letters)));
         stages.close();
 
         // Sources wait for their acknowledgements, which the settlements release: they go on until all else has ended.
         let (tasks, settled) = (TaskTracker::new(), CancellationToken::new());
-        tasks.spawn(self.settlements.run(settled.clone()));
+        tasks.spawn(meter("settlements").metered(self.settlements.run(settled.clone())));
         tasks.spawn(async move {
             stages.wait().await;
             settled.cancel();

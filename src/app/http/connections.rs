@@ -73,8 +73,8 @@ pub(super) async fn serve<S>(
 {
     let tasks = TaskTracker::new();
     let ends = Ends { stop, cut: CancellationToken::new() };
-    let server = server(settings, &tasks);
     let mut places = Places::new(settings.connections_max);
+    let server = server(settings, &tasks, &places.meters);
     let trouble = Seldom::default();
     while let Some(accepted) = ends.stop.run_until_cancelled(places.next(&socket)).await {
         let (stream, place) = match accepted {
@@ -92,7 +92,8 @@ pub(super) async fn serve<S>(
             Kind::Served => (service.clone(), settings.idle_max),
             Kind::Refused => (full.clone(), REFUSAL_IDLE_MAX.min(settings.idle_max)),
         };
-        tasks.spawn(connection(server.clone(), stream, service, idle_max, ends.clone(), place));
+        let connection = connection(server.clone(), stream, service, idle_max, ends.clone(), place);
+        tasks.spawn(places.meters.processor().metered(connection));
     }
     // A client that comes now is refused by the system and can go elsewhere.
     drop(socket);
@@ -103,8 +104,8 @@ pub(super) async fn serve<S>(
     }
 }
 
-fn server(settings: ConnectionSettings, tasks: &TaskTracker) -> Builder<Tracked> {
-    let mut server = Builder::new(Tracked(tasks.clone()));
+fn server(settings: ConnectionSettings, tasks: &TaskTracker, meters: &HttpMeters) -> Builder<Tracked> {
+    let mut server = Builder::new(Tracked { tasks: tasks.clone(), meters: meters.clone() });
     server.http2().max_concurrent_streams(STREAMS_MAX).max_header_list_size(settings.head_bytes_max);
     server
 }
@@ -236,14 +237,17 @@ impl Drop for Place {
 
 /// Runs the requests of HTTP/2, so that the end can wait for them.
 #[derive(Clone)]
-struct Tracked(TaskTracker);
+struct Tracked {
+    tasks: TaskTracker,
+    meters: HttpMeters,
+}
 
 impl<F> Executor<F> for Tracked
 where
     F: Future<Output: Send> + Send + 'static,
 {
     fn execute(&self, work: F) {
-        self.0.spawn(work);
+        self.tasks.spawn(self.meters.processor().metered(work));
     }
 }
 

@@ -29,6 +29,7 @@ use crate::sources::kafka::{KafkaSource, Seen};
 use crate::sources::mqtt::Subscriber;
 use crate::sources::mqtt_listener::Listener;
 use crate::sources::state::SourceState;
+use crate::telemetry::meters::ProcessorMeter;
 
 pub(crate) use self::file::file;
 pub(crate) use self::kafka::kafka;
@@ -175,26 +176,27 @@ impl RunnableSource {
     /// Starts it on `tasks`, to run until `stop` and until all it took is answered for.
     pub(super) fn spawn(self, intake: &Intake, tasks: &TaskTracker, stop: &CancellationToken) {
         let connector = intake.connector();
+        let meter = ProcessorMeter::of_stage(connector, "source");
         match self {
             Self::Mqtt(subscriber) => {
                 tracing::info!(%connector, "subscribing");
-                tasks.spawn(subscriber.run(intake.clone(), stop.clone()));
+                tasks.spawn(meter.metered(subscriber.run(intake.clone(), stop.clone())));
             }
             Self::MqttListener { listener, .. } => {
                 tracing::info!(service = "mqtt", address = %listener.address(), %connector, "listening");
-                tasks.spawn(listener.run(intake.clone(), tasks.clone(), stop.clone()));
+                tasks.spawn(meter.metered(listener.run(intake.clone(), tasks.clone(), stop.clone())));
             }
             Self::Kafka(source) => {
                 tracing::info!(%connector, "joining the group");
-                tasks.spawn(source.run(intake.clone(), stop.clone()));
+                tasks.spawn(meter.metered(source.run(intake.clone(), stop.clone())));
             }
             Self::Http(push) => {
                 let path = crate::sources::http::path(connector);
                 tracing::info!(path, %connector, "taking messages over HTTP");
-                tasks.spawn(push.run(intake.clone(), tasks.clone(), stop.clone()));
+                tasks.spawn(meter.metered(push.run(intake.clone(), tasks.clone(), stop.clone())));
             }
             Self::File(source) => {
-                tasks.spawn(source.run(intake.clone(), stop.clone()));
+                tasks.spawn(meter.metered(source.run(intake.clone(), stop.clone())));
             }
         }
     }

@@ -23,7 +23,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
-use tokio::sync::{mpsc, watch};
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::group::Group;
@@ -177,7 +178,10 @@ impl KafkaSource {
             Ok(poller) => poller,
             Err(error) => return Ending::Broken(error),
         };
-        let polled = tokio::task::spawn_blocking(move || poller.run());
+        let polled = match start(poller) {
+            Ok(polled) => polled,
+            Err(error) => return Ending::Broken(KafkaError::ClientCreation(error.to_string())),
+        };
         // When the pipeline has ended, the poller finds nobody to give messages to.
         let (polled, _passed) = tokio::join!(polled, pass_on(waiting, intake.clone()));
         polled.unwrap_or(Ending::Broken(KafkaError::Canceled))
@@ -208,6 +212,19 @@ impl KafkaSource {
             again: Vec::new(),
         })
     }
+}
+
+/// Polls on a thread of its own, and tells how that ended.
+fn start(poller: Poller) -> std::io::Result<oneshot::Receiver<Ending>> {
+    let (ending, ended) = oneshot::channel();
+    let runtime = Handle::current();
+    let run = move || {
+        let _within = runtime.enter();
+        // Nobody waits for it any more when the program is ending.
+        drop(ending.send(poller.run()));
+    };
+    std::thread::Builder::new().name("kafka-poller".to_owned()).spawn(run)?;
+    Ok(ended)
 }
 
 /// Passes messages on in order until the last has gone. One whose partition was lost while it waited is abandoned: the next

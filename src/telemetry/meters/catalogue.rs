@@ -228,6 +228,12 @@ pub(super) static DEAD_LETTERS_REPLAYED: Metric = own(
 );
 pub(super) static DEAD_LETTERS_DISCARDED: Metric =
     own("dead_letters_discarded_total", COUNT, &[CONNECTOR], "letters that an operator removed for good");
+pub(super) static STAGE_PROCESSOR: Metric = own(
+    "stage_processor_nanoseconds_total",
+    Kind::Counter(Unit::Nanoseconds),
+    &[CONNECTOR, "stage"],
+    "processor time of the tasks of a stage (source, normalize, group, resolve, deliver, settlements, dead_letters); those of the connections of an MQTT listener and of requests with messages are not in it; only on Linux",
+);
 
 pub(super) static FHIR_REQUESTS: Metric = own(
     "fhir_requests_total",
@@ -254,6 +260,12 @@ pub(super) static HTTP_CONNECTIONS_OPEN: Metric =
     own("http_connections_open", Kind::Gauge, &[], "connections that are served, at most `http.connections_max`");
 pub(super) static HTTP_CONNECTIONS_REFUSED: Metric =
     own("http_connections_refused_total", COUNT, &[], "connections refused because there were too many");
+pub(super) static HTTP_PROCESSOR: Metric = own(
+    "http_processor_nanoseconds_total",
+    Kind::Counter(Unit::Nanoseconds),
+    &[],
+    "processor time of connections, and of reading the Bundles that come over them; what requests leave to threads for the database is not in it; only on Linux",
+);
 
 pub(super) static DEVICE_EVENT: Metric =
     known("DeviceEvent", COUNT, (TRAFFIC, NORMALIZATION), "messages whose normalization began");
@@ -354,7 +366,7 @@ pub(super) static CHECKPOINT_UPDATE_DURATION_MS: Metric = known(
 );
 
 /// All of them, in the order of the documentation.
-pub(super) static ALL: [&Metric; 47] = [
+pub(super) static ALL: [&Metric; 49] = [
     &ENVELOPES_RECEIVED,
     &ENVELOPES_SETTLED,
     &ENVELOPES_ABANDONED,
@@ -376,12 +388,14 @@ pub(super) static ALL: [&Metric; 47] = [
     &DEAD_LETTERS_RECORDED,
     &DEAD_LETTERS_REPLAYED,
     &DEAD_LETTERS_DISCARDED,
+    &STAGE_PROCESSOR,
     &FHIR_REQUESTS,
     &FHIR_REQUEST_SECONDS,
     &FHIR_BUNDLE_ENTRIES,
     &FHIR_REQUEST_BYTES_IN_FLIGHT,
     &HTTP_CONNECTIONS_OPEN,
     &HTTP_CONNECTIONS_REFUSED,
+    &HTTP_PROCESSOR,
     &DEVICE_EVENT,
     &DEVICE_EVENT_PROCESSING_LATENCY,
     &DEVICE_EVENT_PROCESSING_LATENCY_MS,

@@ -7,6 +7,7 @@ use metrics::{Counter, Gauge, Histogram};
 
 use super::catalogue::{self as all, CONNECTOR, Metric, NAME, RESOURCE_TYPE};
 use super::errors;
+use super::processor::ProcessorMeter;
 use crate::model::dead_letter::Stage;
 use crate::model::receipt::Outcome;
 
@@ -157,6 +158,7 @@ pub(crate) struct DeliverMeters {
     contended: Counter,
     /// Of Observations.
     contention: Counter,
+    processor: ProcessorMeter,
 }
 
 /// What was done to a resource, by the outcome of its messages.
@@ -193,7 +195,13 @@ impl DeliverMeters {
             }),
             contended: all::OBSERVATIONS_CONTENDED.counter(&of),
             contention: contention(connector, OBSERVATION),
+            processor: ProcessorMeter::of_stage(connector, "deliver"),
         }
+    }
+
+    /// Counts the processor time of the stage.
+    pub(crate) fn processor(&self) -> &ProcessorMeter {
+        &self.processor
     }
 
     /// Measurements that go into one resource are taken up; how long ago the message of each that counts arrived (TM-4).
@@ -395,6 +403,7 @@ pub(crate) fn show(standing: &Standing<'_>) {
 pub(crate) struct HttpMeters {
     open: Gauge,
     refused: Counter,
+    processor: ProcessorMeter,
 }
 
 impl HttpMeters {
@@ -403,7 +412,12 @@ impl HttpMeters {
         let (open, refused) = (all::HTTP_CONNECTIONS_OPEN.gauge(&[]), all::HTTP_CONNECTIONS_REFUSED.counter(&[]));
         open.set(0);
         refused.increment(0);
-        Self { open, refused }
+        Self { open, refused, processor: ProcessorMeter::of_http() }
+    }
+
+    /// Counts the processor time of connections.
+    pub(crate) fn processor(&self) -> &ProcessorMeter {
+        &self.processor
     }
 
     /// A connection is served.

@@ -8,6 +8,7 @@
 mod catalogue;
 mod errors;
 mod handles;
+mod processor;
 
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ pub(crate) use self::handles::{
     SourceStanding, Standing, count_bundle_entries, count_dead_letter, count_discarded, count_replayed, count_request,
     expose_rare, show,
 };
+pub(crate) use self::processor::ProcessorMeter;
 
 /// How often values are sorted into their buckets.
 const UPKEEP_PERIOD: Duration = Duration::from_secs(1);

@@ -25,6 +25,7 @@ use super::error::{ApiError, Category};
 use super::resource::Rules;
 use super::respond::{Return, json};
 use super::state::ApiState;
+use crate::telemetry::meters::ProcessorMeter;
 
 /// What kind of Bundle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +47,10 @@ pub(crate) async fn bundle(
     // Entries are copies. As long as they are there, so is the room that was taken for them.
     let _room = text.clone();
     // Reading hundreds of resources would hold up other requests on this thread.
-    let (kind, requests) =
-        tokio::task::spawn_blocking(move || read(&text, Here { rules: rules.rules(), settings: &settings }))
-            .await
-            .map_err(ApiError::internal)??;
+    let reading = move || read(&text, Here { rules: rules.rules(), settings: &settings });
+    let (kind, requests) = tokio::task::spawn_blocking(move || ProcessorMeter::of_http().call(reading))
+        .await
+        .map_err(ApiError::internal)??;
     let answer = match kind {
         Kind::Batch => batch::run(&state, requests, &base_url, prefer).await?,
         Kind::Transaction => transaction::run(&state, requests, state.rules(&base_url, &registry), prefer).await?,
