@@ -125,7 +125,8 @@ pub(super) fn nth_sign(number: u64) -> &'static Sign {
     usize::try_from(number % 10).ok().and_then(|index| SIGNS.get(index)).unwrap_or(first)
 }
 
-fn time(number: u64) -> String {
+/// The instant of a reading, in UTC to the millisecond; each has its own.
+pub(super) fn time(number: u64) -> String {
     let seconds = i64::try_from(number * SECONDS_BETWEEN).unwrap_or_default();
     let time = jiff::Timestamp::from_second(FIRST_SECOND.saturating_add(seconds)).unwrap_or(jiff::Timestamp::MAX);
     format!("{time:.3}")

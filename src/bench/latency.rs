@@ -12,6 +12,11 @@ impl Latencies {
         self.0.push(latency);
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// The latency that this part of all requests, in percent, does not exceed; zero when there are none.
     pub(super) fn percentile(&self, percent: usize) -> Duration {
         let mut sorted = self.0.clone();

@@ -1,15 +1,19 @@
-//! `vitalwire bench`: how fast a FHIR server is on this machine, measured from outside over HTTP.
+//! `vitalwire bench`: how fast a FHIR server, and a whole pipeline into it, is on this machine, measured from outside.
 //!
 //! Any FHIR R4 server can be measured, so that figures of several stand beside each other from the same requests on the
 //! same machine. Without an address, this program is started in a process of its own over an empty directory; then its
 //! processor time and memory are told as well. The data are made up (`data`), the same in every run; `ingest` writes
-//! them in two ways, `search` asks what clinicians' tools ask most.
+//! them in two ways, `search` asks what clinicians' tools ask most. `pipeline` sends messages through a connector.
+//!
+//! A report has a line for each figure: what it is, a colon, and numbers with their units. What is wrong is no figure: a
+//! measurement that does not find what was sent fails.
 
 mod data;
 mod disk;
 mod http;
 mod ingest;
 mod latency;
+mod pipeline;
 mod search;
 mod server;
 
@@ -19,6 +23,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use self::http::{Http, HttpError};
 use self::server::{Server, ServerError};
+
+pub(crate) use self::pipeline::{PipelineError, PipelineOptions, PipelineSource};
 
 /// What is measured, and on what.
 #[derive(Clone, Debug)]
@@ -43,6 +49,9 @@ pub(crate) enum BenchError {
     /// A request.
     #[error(transparent)]
     Http(#[from] HttpError),
+    /// A pipeline.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
     /// The directory of the data cannot be used.
     #[error("cannot write to the directory of the measurement")]
     Disk(#[source] std::io::Error),
@@ -85,6 +94,14 @@ pub(crate) async fn search(options: &BenchOptions, say: impl Fn(&str)) -> Result
     say_memory(&server, &say);
     server.stop().await;
     Ok(())
+}
+
+/// Measures a pipeline from its source to the FHIR service; `say` gets the report line by line.
+///
+/// # Errors
+/// See [`BenchError`].
+pub(crate) async fn pipeline(options: &PipelineOptions, say: impl Fn(&str)) -> Result<(), BenchError> {
+    Ok(pipeline::measure(options, &say).await?)
 }
 
 fn say_memory(server: &Server, say: impl Fn(&str)) {

@@ -49,14 +49,15 @@ impl Server {
     /// The given server, or a new process of this program.
     pub(super) async fn start(options: &BenchOptions) -> Result<Self, ServerError> {
         let Some(base) = &options.server else {
-            return Self::start_own(options.directory.as_deref()).await;
+            return Self::start_own(options.directory.as_deref(), "").await;
         };
         let server = Self { base: base.clone(), started: None };
         server.answers().await.then_some(()).ok_or_else(|| ServerError::Silent { base: base.clone() })?;
         Ok(server)
     }
 
-    async fn start_own(directory: Option<&Path>) -> Result<Self, ServerError> {
+    /// A new process of this program over an empty directory in the given one, with `more` in its configuration.
+    pub(super) async fn start_own(directory: Option<&Path>, more: &str) -> Result<Self, ServerError> {
         let directory = match directory {
             Some(parent) => TempDir::new_in(parent),
             None => TempDir::new(),
@@ -65,7 +66,7 @@ impl Server {
         let address = free_address().map_err(ServerError::Start)?;
         let config = directory.path().join("config.toml");
         let text = format!(
-            "data_dir = {:?}\nlog = {{ filter = \"warn\" }}\nhttp = {{ listen = {address:?} }}\n",
+            "data_dir = {:?}\nlog = {{ filter = \"warn\" }}\nhttp = {{ listen = {address:?} }}\n{more}",
             directory.path().join("data")
         );
         std::fs::write(&config, text).map_err(ServerError::Start)?;
@@ -102,6 +103,11 @@ impl Server {
         &self.base
     }
 
+    /// Where its other services are, when its FHIR service is one of this program.
+    pub(super) fn root(&self) -> &str {
+        self.base.strip_suffix("/fhir").unwrap_or(&self.base)
+    }
+
     /// What is measured, for the head of a report.
     pub(super) fn introduction(&self) -> String {
         match &self.started {
@@ -117,11 +123,16 @@ impl Server {
     /// Processor time it has used so far, to 10 ms; only on Linux, and only of a process started here.
     pub(super) fn processor_time(&self) -> Option<Duration> {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process_id()?)).ok()?;
-        // The name of the program, in parentheses, may hold spaces.
-        let (_, fields) = stat.rsplit_once(')')?;
-        let mut times = fields.split_whitespace().skip(11);
-        let ticks: u32 = times.next()?.parse::<u32>().ok()?.checked_add(times.next()?.parse().ok()?)?;
-        Some(TICK * ticks)
+        Some(used(&stat)?.1)
+    }
+
+    /// As `processor_time`, of each of its threads with its name, of which the system keeps 15 bytes.
+    pub(super) fn threads(&self) -> Vec<(String, Duration)> {
+        let Some(process) = self.process_id() else { return Vec::new() };
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{process}/task")) else { return Vec::new() };
+        // A thread that ends meanwhile is left out.
+        let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.ok()?.path().join("stat")).ok());
+        stats.filter_map(|stat| used(&stat)).collect()
     }
 
     /// Memory it holds, in megabytes; only on Linux, and only of a process started here.
@@ -144,8 +155,32 @@ impl Server {
     }
 }
 
+/// Name and processor time of a process or thread, from its `stat`.
+fn used(stat: &str) -> Option<(String, Duration)> {
+    // The name, in parentheses, may hold anything.
+    let (head, fields) = stat.rsplit_once(')')?;
+    let (_, name) = head.split_once('(')?;
+    let mut times = fields.split_whitespace().skip(11);
+    let ticks: u32 = times.next()?.parse::<u32>().ok()?.checked_add(times.next()?.parse().ok()?)?;
+    Some((name.to_owned(), TICK * ticks))
+}
+
 /// An address of this machine that is free now.
 fn free_address() -> std::io::Result<String> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.local_addr().map(|address| address.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::used;
+
+    #[test]
+    fn a_stat_tells_name_and_processor_time_in_ticks() {
+        let stat = "4711 (rdk:main (1)) S 1 4711 4711 0 -1 4194368 9 0 0 0 25 17 3 4 20 0 9 0 100 200";
+        assert_eq!(used(stat), Some(("rdk:main (1)".to_owned(), Duration::from_millis(420))));
+        assert_eq!(used("4711 (rdk:main"), None);
+    }
 }

@@ -1,9 +1,9 @@
-//! `vitalwire bench`: figures of a FHIR server on this machine.
+//! `vitalwire bench`: figures of a FHIR server, or of a whole pipeline, on this machine.
 
 use std::path::PathBuf;
 
 use super::{Failure, say};
-use crate::bench::{self, BenchOptions};
+use crate::bench::{self, BenchOptions, PipelineOptions, PipelineSource};
 
 /// What may be typed.
 #[derive(Debug, clap::Args)]
@@ -30,6 +30,33 @@ enum Measure {
         #[arg(long, value_name = "N", default_value = "500", value_parser = clap::value_parser!(u64).range(1..))]
         requests: u64,
     },
+    /// Send messages through a source and its connector into the FHIR service; tells rate, latencies and processor time
+    Pipeline(Pipeline),
+}
+
+#[derive(Debug, clap::Args)]
+struct Pipeline {
+    /// What the messages come through
+    #[arg(long, value_name = "KIND")]
+    source: SourceKind,
+    /// The broker that runs already, which lets anybody in without encryption. Mosquitto drops
+    /// messages unless it has max_queued_messages 0
+    #[arg(long, value_name = "HOST:PORT")]
+    broker: String,
+    /// Messages sent for the rate
+    #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
+    messages: u64,
+    /// Where the measured process keeps its data until the end; its disk is part of what is measured
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum SourceKind {
+    /// A topic of a Kafka broker
+    Kafka,
+    /// A topic of an MQTT broker, at QoS 1
+    Mqtt,
 }
 
 #[derive(Debug, clap::Args)]
@@ -51,8 +78,19 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let measured = match arguments.measure {
         Measure::Ingest { what, written } => bench::ingest(&what.options(written), say).await,
         Measure::Search { what, requests } => bench::search(&what.options(requests), say).await,
+        Measure::Pipeline(pipeline) => bench::pipeline(&pipeline.options(), say).await,
     };
     measured.map_err(|error| Failure::other(&error))
+}
+
+impl Pipeline {
+    fn options(self) -> PipelineOptions {
+        let source = match self.source {
+            SourceKind::Kafka => PipelineSource::Kafka { broker: self.broker },
+            SourceKind::Mqtt => PipelineSource::Mqtt { broker: self.broker },
+        };
+        PipelineOptions { source, messages: self.messages, directory: self.directory }
+    }
 }
 
 impl What {

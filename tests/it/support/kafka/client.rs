@@ -76,6 +76,12 @@ impl Client {
         metadata.map_or(0, |metadata| metadata.brokers().len())
     }
 
+    /// All topics there are.
+    pub(crate) fn topics(&self) -> Vec<String> {
+        let metadata = self.producer.client().fetch_metadata(None, PATIENCE).unwrap();
+        metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
+    }
+
     pub(crate) async fn create_topic(&self, topic: &str, partitions: i32) {
         self.create(NewTopic::new(topic, partitions, TopicReplication::Fixed(1))).await;
     }

@@ -1,0 +1,115 @@
+//! Single messages: how long after one is handed over a search finds it.
+//!
+//! The search is asked every millisecond, as soon as the message is handed over. That is exact to about the time of one
+//! search, and keeps the measured process busy a little, so the figures are rather too high than too low.
+
+use std::pin::pin;
+use std::time::{Duration, Instant};
+
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::channel::Producer;
+use super::error::PipelineError;
+use super::load::{count, message, query};
+use crate::bench::http::Http;
+use crate::bench::latency::Latencies;
+
+/// Between two searches.
+const ASK_EVERY: Duration = Duration::from_millis(1);
+/// Longest wait for one message.
+const FOUND_MAX: Duration = Duration::from_secs(30);
+/// Between two messages beside a load.
+const BESIDE_EVERY: Duration = Duration::from_millis(100);
+/// Rest after each message of an idle pipeline.
+const REST: Duration = Duration::from_millis(20);
+
+/// Sends single messages, numbered on from the last that was sent, and looks for them.
+pub(super) struct Prober<'a> {
+    /// Over a connection that is kept.
+    pub(super) producer: Producer,
+    /// Where to search.
+    pub(super) fhir: &'a Http,
+    /// The next message.
+    pub(super) next: u64,
+}
+
+impl Prober<'_> {
+    /// So many messages, each when the one before was found and the pipeline has rested.
+    ///
+    /// # Errors
+    /// When one cannot be sent, or is not found.
+    pub(super) async fn one_by_one(&mut self, messages: u64) -> Result<Latencies, PipelineError> {
+        let mut latencies = Latencies::default();
+        for _ in 0..messages {
+            let number = self.take();
+            latencies.add(self.probe(number).await?);
+            tokio::time::sleep(REST).await;
+        }
+        Ok(latencies)
+    }
+
+    /// Ten messages a second as long as `load` runs, each for itself, however long the others take.
+    ///
+    /// # Errors
+    /// As `one_by_one`, or when the load fails.
+    pub(super) async fn beside(
+        &mut self,
+        load: impl Future<Output = Result<(), PipelineError>>,
+    ) -> Result<Latencies, PipelineError> {
+        let (mut load, mut ticks) = (pin!(load), interval(BESIDE_EVERY));
+        let first = self.next;
+        let mut sent = 0;
+        let mut latencies = Latencies::default();
+        {
+            let this = &*self;
+            let mut under_way = FuturesUnordered::new();
+            loop {
+                tokio::select! {
+                    ended = load.as_mut() => break ended?,
+                    _ = ticks.tick() => {
+                        under_way.push(this.probe(first + sent));
+                        sent += 1;
+                    }
+                    Some(latency) = under_way.next() => latencies.add(latency?),
+                }
+            }
+            while let Some(latency) = under_way.next().await {
+                latencies.add(latency?);
+            }
+        }
+        self.next += sent;
+        Ok(latencies)
+    }
+
+    fn take(&mut self) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        number
+    }
+
+    async fn probe(&self, number: u64) -> Result<Duration, PipelineError> {
+        let began = Instant::now();
+        let sent = self.producer.send(number, message(number));
+        let ((), found) = tokio::try_join!(sent, self.found(number, began))?;
+        Ok(found)
+    }
+
+    async fn found(&self, number: u64, began: Instant) -> Result<Duration, PipelineError> {
+        let query = query(number);
+        let mut ticks = interval(ASK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            let found = count(self.fhir, &query).await?;
+            let elapsed = began.elapsed();
+            if found > 0 {
+                return Ok(elapsed);
+            }
+            if elapsed > FOUND_MAX {
+                return Err(PipelineError::NotFound { query, seconds: FOUND_MAX.as_secs() });
+            }
+        }
+    }
+}
