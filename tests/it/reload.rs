@@ -225,6 +225,30 @@ async fn a_configuration_with_problems_changes_nothing_and_all_are_told_with_fil
     assert!(steady.stop().await > 0);
 }
 
+#[tokio::test]
+async fn a_path_for_pushed_messages_comes_stays_and_goes_with_its_connector() {
+    let directory = tempfile::tempdir().unwrap();
+    let pushed = |keys: &str| {
+        let listening = section("gateway", "127.0.0.1:0", keys);
+        let (connector, _) = listening.split_once("[[connectors.sources]]").unwrap();
+        config(&[&format!("{connector}[[connectors.sources]]\ntype = \"http\"\n")])
+    };
+    let product = Vitalwire::serve(directory.path(), &config(&[]));
+    let path = format!("{}/connectors/gateway/messages", product.http);
+    let push = async |number: usize| {
+        let json = [("content-type", "application/json")];
+        product.fhir().raw("POST", &path, &json, reading("gateway", number)).await.status
+    };
+    assert_eq!(push(0).await, 404);
+    reload_to(&product, directory.path(), &pushed("")).await;
+    assert_eq!(push(1).await, 200);
+    reload_to(&product, directory.path(), &pushed("queue_max = 7")).await;
+    assert_eq!(push(2).await, 200);
+    assert_eq!(product.ledger("gateway").await["stored"], 2);
+    reload_to(&product, directory.path(), &config(&[])).await;
+    assert_eq!(push(3).await, 404);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn two_connectors_exchange_their_ports() {
     let directory = tempfile::tempdir().unwrap();
