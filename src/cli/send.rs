@@ -17,7 +17,8 @@ pub(super) struct Arguments {
     file: PathBuf,
     /// Where to, as a URL.
     ///
-    /// mqtt://[user:password@]host[:port]/topic[?version=5]
+    /// mqtt://[user:password@]host[:port]/topic[?version=5], and mqtts:// for TLS, with &ca_file=PATH for a certificate
+    /// authority of one's own, and &certificate_file=PATH&key_file=PATH for a broker that asks for a certificate
     ///
     /// kafka://[user:password@]host[:port]/topic[?key=/deviceid], and kafka+ssl:// for TLS, with &ca_file=PATH for a
     /// certificate authority of one's own; key is a JSON Pointer to the text that keeps the messages of a device in one
@@ -47,9 +48,11 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     };
     let report = send::send(options).await.map_err(|error| match error {
         SendError::Target(_) => Failure::Usage(chain(&error)),
-        SendError::Replay(_) | SendError::Unreachable { .. } | SendError::Lost { .. } | SendError::Refused { .. } => {
-            Failure::other(&error)
-        }
+        SendError::Replay(_)
+        | SendError::Unencrypted { .. }
+        | SendError::Unreachable { .. }
+        | SendError::Lost { .. }
+        | SendError::Refused { .. } => Failure::other(&error),
     })?;
     say(&report.to_string());
     Ok(())

@@ -158,6 +158,12 @@ fn what_a_broker_would_not_take_is_named() {
     check_source("topics = [\"$share/g/a\"]\nconnections = 65", "connections` expected at most 64, found 65");
     check_source("topics = [\"a\"]\nsession_expiry = 59999", "session_expiry` expected a whole number of milliseconds");
     check_source("topics = [\"a\"]\nwill = { topic = \"a/+\" }", "sources.0.will.topic` expected a topic");
+    let password = "username = \"u\"\npassword = \"p\"";
+    check_source(
+        &format!("topics = [\"a\"]\nhost = \"broker\"\n{password}"),
+        "tls` is missing, so the password would be",
+    );
+    source(&format!("topics = [\"a\"]\nhost = \"localhost\"\n{password}"));
     check_source("topics = [\"a\"]\nwill = {}", "sources.0.will.topic` is missing");
     check_source("topics = [\"a\"]\ntls = { server_name = \"a b\" }", "tls.server_name` expected the name");
     check_source("topics = [\"a\"]\nprotocol = 5", "protocol` expected \"3.1.1\" or \"5\", found a whole number");

@@ -64,6 +64,14 @@ pub(crate) enum SendError {
     /// The file has no messages to send.
     #[error("nothing to send")]
     Replay(#[source] ReplayError),
+    /// There can be no encrypted connection.
+    #[error("cannot encrypt the connection to {peer}: {reason}")]
+    Unencrypted {
+        /// What should be reached.
+        peer: String,
+        /// What is wrong with the certificates.
+        reason: String,
+    },
     /// There was no connection from the start.
     #[error("cannot reach {peer}: {reason}")]
     Unreachable {

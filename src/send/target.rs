@@ -31,7 +31,7 @@ pub(crate) enum TargetError {
     #[error("not a URL: write {}, {} or {}", mqtt::FORM, kafka::FORM, http::FORM)]
     NotUrl(#[source] url::ParseError),
     /// Something nothing can be sent to.
-    #[error("cannot send to {0}: only mqtt://, kafka://, kafka+ssl://, http:// and https:// are known")]
+    #[error("cannot send to {0}: only mqtt://, mqtts://, kafka://, kafka+ssl://, http:// and https:// are known")]
     Scheme(String),
     /// No host.
     #[error("no host: write {0}")]
@@ -69,7 +69,7 @@ impl Target {
     pub(super) fn parse(text: &str) -> Result<Self, TargetError> {
         let url = Url::parse(text).map_err(TargetError::NotUrl)?;
         match url.scheme() {
-            "mqtt" => mqtt::Target::read(&url).map(Self::Mqtt),
+            "mqtt" | mqtt::SCHEME_TLS => mqtt::Target::read(&url).map(Self::Mqtt),
             "kafka" | kafka::SCHEME_TLS => kafka::Target::read(&url).map(Self::Kafka),
             "http" | "https" => http::Target::read(&url).map(Self::Http),
             scheme => Err(TargetError::Scheme(scheme.to_owned())),

@@ -28,7 +28,7 @@ pub(crate) struct TlsSettings {
 /// Settings that were read and found usable, for any number of connections.
 #[derive(Clone)]
 pub(crate) struct ClientTls {
-    connector: TlsConnector,
+    config: Arc<ClientConfig>,
     server_name: ServerName<'static>,
 }
 
@@ -67,7 +67,12 @@ impl ClientTls {
             }
         };
         let server_name = ServerName::try_from(settings.server_name.clone())?;
-        Ok(Self { connector: TlsConnector::from(Arc::new(config)), server_name })
+        Ok(Self { config: Arc::new(config), server_name })
+    }
+
+    /// The same, for a client that makes connections itself.
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.config)
     }
 
     /// Encrypts a connection.
@@ -75,7 +80,8 @@ impl ClientTls {
     /// # Errors
     /// When the peer does not speak TLS, is not trusted, or does not trust us; the `rustls::Error` is inside.
     pub(super) async fn connect(&self, socket: TcpStream) -> io::Result<Stream> {
-        self.connector.connect(self.server_name.clone(), socket).await.map(Stream::from)
+        let connector = TlsConnector::from(Arc::clone(&self.config));
+        connector.connect(self.server_name.clone(), socket).await.map(Stream::from)
     }
 }
 

@@ -44,6 +44,22 @@ fn publish(directory: &Path, port: u16) {
     assert_eq!(code, Some(0), "{errors}");
 }
 
+/// Sends a reading of a second later as the product itself would.
+fn send(directory: &Path, port: u16, protocol: &str) {
+    std::fs::write(directory.join("message.ndjson"), MESSAGE.replace("15:00Z", "15:01Z")).unwrap();
+    let certificates = "ca_file=ca.pem&certificate_file=client.pem&key_file=client-key.pem";
+    let url = format!("mqtts://127.0.0.1:{port}/readings?version={protocol}&{certificates}");
+    let mut command = vitalwire(&["send", "message.ndjson", "--to", &url]);
+    command.current_dir(directory);
+    let (code, output, errors) = run(command);
+    assert_eq!(code, Some(0), "{output}{errors}");
+    // Without a certificate it is not let in.
+    let url = format!("mqtts://127.0.0.1:{port}/readings?version={protocol}&ca_file=ca.pem");
+    let mut command = vitalwire(&["send", "message.ndjson", "--to", &url]);
+    command.current_dir(directory);
+    assert_eq!(run(command).0, Some(1));
+}
+
 #[tokio::test]
 async fn readings_come_over_tls_with_certificates_on_both_sides() {
     for protocol in ["3.1.1", "5"] {
@@ -54,7 +70,8 @@ async fn readings_come_over_tls_with_certificates_on_both_sides() {
         let product = Vitalwire::serve(directory.path(), &wearables(&source));
         product.subscribed("wearables").await;
         publish(directory.path(), broker.port);
-        until(PATIENCE, async || product.fhir().count("Observation").await, |found| *found == 1).await;
+        send(directory.path(), broker.port, protocol);
+        until(PATIENCE, async || product.fhir().count("Observation").await, |found| *found == 2).await;
         let mut check = vitalwire(&["check", "--config", "vitalwire.toml"]);
         check.current_dir(directory.path());
         let (code, output, errors) = run(check);

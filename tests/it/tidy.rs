@@ -59,7 +59,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("admin", &["model", "clock", "settlements", "dead_letters", "normalize", "sources", "telemetry"]),
     ("config", &["secret", "telemetry", "r4"]),
     ("remote", &[]),
-    ("send", &["sources::replay", "sources::backoff", "secret"]),
+    ("send", &["sources::replay", "sources::backoff", "sources::tls", "secret"]),
     ("demo", &["clock"]),
     ("bench", &[]),
     ("workbench", &["model", "mapping", "convert", "json"]),

@@ -2,6 +2,7 @@
 //! said here.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use rustls::pki_types::ServerName;
@@ -192,6 +193,10 @@ pub(super) fn mqtt(mut section: Section, sessions: &mut Sessions, problems: &mut
                        nothing, because a reading that comes twice is stored once";
         problems.push(section.problem("qos", None, message.to_owned()));
     }
+    if mqtt.credentials.is_some() && mqtt.tls.is_none() && !is_loopback(&mqtt.host) {
+        let message = "is missing, so the password would be sent in the clear; give `tls = {}`".to_owned();
+        problems.push(section.problem("tls", None, message));
+    }
     if let Some(message) = connections_problem(&mqtt) {
         problems.push(section.problem("connections", None, message));
     }
@@ -229,6 +234,10 @@ fn will(mut section: Section, problems: &mut Problems) -> MqttWill {
     }
     section.finish(problems);
     will
+}
+
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// What is wrong with the number of connections.

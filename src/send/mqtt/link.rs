@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, Stream, StreamExt};
-use rumqttc::{NetworkOptions, Outgoing, v5};
+use rumqttc::{NetworkOptions, Outgoing, TlsConfiguration, Transport, v5};
 use uuid::Uuid;
 
 use super::target::{Target, Version};
+use crate::sources::tls::ClientTls;
 
 /// Largest packet MQTT has, in bytes.
 const PACKET_MAX_BYTES: u32 = 268_435_455;
@@ -49,18 +50,23 @@ pub(super) enum News {
 
 impl Link {
     /// A link that connects when `next` is first waited for, with at most `window` publications requested at a time.
-    pub(super) fn new(target: &Target, window: u16) -> Self {
+    pub(super) fn new(target: &Target, tls: Option<&ClientTls>, window: u16) -> Self {
         let client_id = format!("vitalwire-send-{}", Uuid::new_v4().simple());
+        let transport = match tls {
+            Some(tls) => Transport::tls_with_config(TlsConfiguration::Rustls(tls.config())),
+            None => Transport::tcp(),
+        };
         match target.version {
-            Version::V3_1_1 => Self::v3_1_1(target, window, client_id),
-            Version::V5_0 => Self::v5_0(target, window, client_id),
+            Version::V3_1_1 => Self::v3_1_1(target, transport, window, client_id),
+            Version::V5_0 => Self::v5_0(target, transport, window, client_id),
         }
     }
 
-    fn v3_1_1(target: &Target, window: u16, client_id: String) -> Self {
+    fn v3_1_1(target: &Target, transport: Transport, window: u16, client_id: String) -> Self {
         let mut options = rumqttc::MqttOptions::new(client_id, &target.address.host, target.address.port);
         let packet_max = usize::try_from(PACKET_MAX_BYTES).unwrap_or(usize::MAX);
         options.set_keep_alive(KEEP_ALIVE).set_inflight(window).set_max_packet_size(packet_max, packet_max);
+        options.set_transport(transport);
         if let Some((username, password)) = &target.address.login {
             options.set_credentials(username, password.expose());
         }
@@ -73,13 +79,14 @@ impl Link {
         Self { client: Client::V3_1_1(client), news: Box::pin(news) }
     }
 
-    fn v5_0(target: &Target, window: u16, client_id: String) -> Self {
+    fn v5_0(target: &Target, transport: Transport, window: u16, client_id: String) -> Self {
         let mut options = v5::MqttOptions::new(client_id, &target.address.host, target.address.port);
         options
             .set_keep_alive(KEEP_ALIVE)
             .set_connection_timeout(CONNECT_TIMEOUT_SECS)
             .set_network_options(network_options())
-            .set_outgoing_inflight_upper_limit(window);
+            .set_outgoing_inflight_upper_limit(window)
+            .set_transport(transport);
         if let Some((username, password)) = &target.address.login {
             options.set_credentials(username, password.expose());
         }
@@ -124,6 +131,7 @@ fn trouble_v3_1_1(error: &rumqttc::ConnectionError) -> String {
     use rumqttc::ConnectionError;
     match error {
         ConnectionError::Io(error) => error.to_string(),
+        ConnectionError::Tls(error) => error.to_string(),
         ConnectionError::ConnectionRefused(code) => format!("it refuses the connection: {code:?}"),
         ConnectionError::MqttState(error) => error.to_string(),
         ConnectionError::NetworkTimeout | ConnectionError::FlushTimeout => NO_ANSWER.to_owned(),
@@ -135,6 +143,7 @@ fn trouble_v5_0(error: &v5::ConnectionError) -> String {
     use v5::ConnectionError;
     match error {
         ConnectionError::Io(error) => error.to_string(),
+        ConnectionError::Tls(error) => error.to_string(),
         ConnectionError::ConnectionRefused(code) => format!("it refuses the connection: {code:?}"),
         ConnectionError::MqttState(error) => error.to_string(),
         ConnectionError::Timeout(_) => NO_ANSWER.to_owned(),

@@ -15,8 +15,9 @@ use self::outbox::Outbox;
 use super::supply::Supply;
 use super::{SendError, SendReport};
 use crate::sources::backoff::Backoff;
+use crate::sources::tls::ClientTls;
 
-pub(super) use self::target::{FORM, Target};
+pub(super) use self::target::{FORM, SCHEME_TLS, Target};
 
 /// Most messages on their way.
 const WINDOW: u16 = 1_000;
@@ -32,12 +33,14 @@ const GOODBYE_PATIENCE: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the broker is away for too long, or refuses a message.
 pub(super) async fn send(target: Target, supply: Supply) -> Result<SendReport, SendError> {
-    Sending { outbox: Outbox::new(supply.total), connected_at: None, target, supply }.run().await
+    let tls = target.encryption().map_err(|reason| SendError::Unencrypted { peer: target.peer(), reason })?;
+    Sending { outbox: Outbox::new(supply.total), connected_at: None, target, tls, supply }.run().await
 }
 
 /// A sending that runs.
 struct Sending {
     target: Target,
+    tls: Option<ClientTls>,
     supply: Supply,
     outbox: Outbox,
     /// When there first was a connection.
@@ -92,7 +95,7 @@ impl Sending {
 
     /// Publishes on one connection until all is acknowledged.
     async fn connect_once(&mut self) -> Result<(), Break> {
-        let mut link = Link::new(&self.target, WINDOW);
+        let mut link = Link::new(&self.target, self.tls.as_ref(), WINDOW);
         let mut is_connected = false;
         let stop = self.supply.stop.clone();
         while !self.outbox.is_done() {

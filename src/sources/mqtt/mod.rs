@@ -208,7 +208,7 @@ impl SubscriberSettings {
         }
         let is_loopback = self.host.parse().map_or(self.host == "localhost", |address: IpAddr| address.is_loopback());
         if self.tls.is_none() && !is_loopback {
-            tracing::warn!(connector, "no `tls`: readings, and the password if there is one, travel in the clear");
+            tracing::warn!(connector, "no `tls`: readings travel in the clear");
         }
     }
 }

@@ -23,7 +23,7 @@ use self::markdown::{Block, Part, Row, anchors, code_spans, links, parts};
 use crate::support::config::SERVICE;
 use crate::support::process::{Vitalwire, run, vitalwire};
 
-const DOCUMENTS: [&str; 10] = [
+const DOCUMENTS: [&str; 11] = [
     "README.md",
     "templates/README.md",
     "templates/reference.md",
@@ -34,6 +34,7 @@ const DOCUMENTS: [&str; 10] = [
     "docs/fhir-servers.md",
     "docs/fhir.md",
     "docs/http-push.md",
+    "docs/mqtt.md",
 ];
 
 fn repository(path: &str) -> PathBuf {
