@@ -47,8 +47,8 @@
 //!   over HTTP also within one process, so a connector works the same against any other server. One thing is told beside
 //!   HTTP: that a Device, Patient or Encounter was written; [`app`] passes it from the store to the caches of [`resolve`].
 //! - Only [`sources`], [`send`], [`demo`] and [`mod@bench`] know MQTT, and but for the demo they know Kafka. Only [`client`],
-//!   [`remote`], [`send`] and [`mod@bench`] know reqwest. Only [`fhir::api`], [`admin`] and [`mod@sources::http`] know axum.
-//!   Only [`database`] and the rooms that keep something in it know SQL.
+//!   [`remote`], [`send`] and [`mod@bench`] know reqwest. Only [`fhir::api`], [`admin`] and [`mod@sources::http`] know axum,
+//!   and [`mod@bench`] for a server to compare with. Only [`database`] and the rooms that keep something in it know SQL.
 //! - [`mapping`] alone knows what a template looks like. The store does not know parameter names: `fhir::search` plans,
 //!   the store finds rows.
 //! - [`workbench`] runs mappings on samples through the same [`mapping`] and [`convert`]; no stage knows of it.

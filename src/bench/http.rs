@@ -56,6 +56,11 @@ impl Http {
         Ok(Self { client: builder.build().map_err(HttpError::Setup)?, base: base.trim_end_matches('/').to_owned() })
     }
 
+    /// Where it is, without a slash at the end.
+    pub(super) fn base(&self) -> &str {
+        &self.base
+    }
+
     /// The body of an answer to a read or search.
     pub(super) async fn get(&self, path: &str) -> Result<Bytes, HttpError> {
         self.answer(self.client.get(format!("{}/{path}", self.base)), "GET", path).await
@@ -76,6 +81,12 @@ impl Http {
     /// Creates an Observation.
     pub(super) async fn create(&self, observation: String) -> Result<(), HttpError> {
         self.post("/Observation", observation).await
+    }
+
+    /// Sends a message of a device to this path.
+    pub(super) async fn push(&self, path: &str, message: String) -> Result<(), HttpError> {
+        let request = self.client.post(format!("{}/{path}", self.base)).header(CONTENT_TYPE, "application/json");
+        self.answer(request.body(message), "POST", path).await.map(drop)
     }
 
     async fn post(&self, path: &str, body: String) -> Result<(), HttpError> {

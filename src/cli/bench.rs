@@ -39,10 +39,10 @@ struct Pipeline {
     /// What the messages come through
     #[arg(long, value_name = "KIND")]
     source: SourceKind,
-    /// The broker that runs already, which lets anybody in without encryption. Mosquitto drops
+    /// The broker that runs already, which lets anybody in without encryption; needed for kafka and mqtt. Mosquitto drops
     /// messages unless it has max_queued_messages 0
-    #[arg(long, value_name = "HOST:PORT")]
-    broker: String,
+    #[arg(long, value_name = "HOST:PORT", required_if_eq_any = [("source", "kafka"), ("source", "mqtt")])]
+    broker: Option<String>,
     /// Messages sent for the rate
     #[arg(long, value_name = "N", default_value = "100000", value_parser = clap::value_parser!(u64).range(1_000..=10_000_000))]
     messages: u64,
@@ -57,6 +57,8 @@ enum SourceKind {
     Kafka,
     /// A topic of an MQTT broker, at QoS 1
     Mqtt,
+    /// Requests to the connector itself
+    Http,
 }
 
 #[derive(Debug, clap::Args)]
@@ -78,18 +80,25 @@ pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let measured = match arguments.measure {
         Measure::Ingest { what, written } => bench::ingest(&what.options(written), say).await,
         Measure::Search { what, requests } => bench::search(&what.options(requests), say).await,
-        Measure::Pipeline(pipeline) => bench::pipeline(&pipeline.options(), say).await,
+        Measure::Pipeline(pipeline) => bench::pipeline(&pipeline.options()?, say).await,
     };
     measured.map_err(|error| Failure::other(&error))
 }
 
 impl Pipeline {
-    fn options(self) -> PipelineOptions {
-        let source = match self.source {
-            SourceKind::Kafka => PipelineSource::Kafka { broker: self.broker },
-            SourceKind::Mqtt => PipelineSource::Mqtt { broker: self.broker },
+    fn options(self) -> Result<PipelineOptions, Failure> {
+        let source = match (self.source, self.broker) {
+            (SourceKind::Kafka, Some(broker)) => PipelineSource::Kafka { broker },
+            (SourceKind::Mqtt, Some(broker)) => PipelineSource::Mqtt { broker },
+            (SourceKind::Http, None) => PipelineSource::Http,
+            (SourceKind::Kafka | SourceKind::Mqtt, None) => {
+                return Err(Failure::Usage("--broker HOST:PORT names the broker to send through".to_owned()));
+            }
+            (SourceKind::Http, Some(_)) => {
+                return Err(Failure::Usage("--broker is for kafka and mqtt; http needs none".to_owned()));
+            }
         };
-        PipelineOptions { source, messages: self.messages, directory: self.directory }
+        Ok(PipelineOptions { source, messages: self.messages, directory: self.directory })
     }
 }
 

@@ -100,6 +100,14 @@ async fn a_pipeline_from_mqtt_is_measured() {
     assert!(tells(&report, "  source:", 1), "{report}");
 }
 
+#[test]
+fn a_pipeline_from_requests_is_measured() {
+    pipeline(&["--source", "http"]);
+    let arguments = ["bench", "pipeline", "--source", "http", "--broker", "127.0.0.1:9"];
+    let (code, _report, errors) = run(vitalwire(&arguments));
+    assert!(code == Some(2) && errors.contains("--broker is for kafka and mqtt"), "{errors}");
+}
+
 #[tokio::test]
 async fn messages_that_the_broker_drops_are_no_figure() {
     let directory = tempfile::tempdir().unwrap();

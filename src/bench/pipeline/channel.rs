@@ -1,7 +1,8 @@
 //! The way messages take to the measured source, and to the bare consumer that it is compared with: one for each kind.
 
 use super::error::PipelineError;
-use super::{PipelineSource, kafka, mqtt};
+use super::{PipelineSource, http, kafka, mqtt};
+use crate::bench::http::Http;
 
 /// The way of one kind, for the time of a measurement. What it makes at a broker is removed with `close`.
 pub(super) enum Channel {
@@ -9,18 +10,22 @@ pub(super) enum Channel {
     Kafka(kafka::Topics),
     /// Topics of a broker.
     Mqtt(mqtt::Topics),
+    /// Straight to the process.
+    Http,
 }
 
 /// Reads and acknowledges, and does nothing else.
 pub(super) enum Consumer {
     Kafka(kafka::Consumer),
     Mqtt(Box<mqtt::Consumer>),
+    Http(http::Consumer),
 }
 
 /// Sends single messages to the measured source, over a connection that is kept.
 pub(super) enum Producer {
     Kafka(kafka::Producer),
     Mqtt(mqtt::Producer),
+    Http(Http),
 }
 
 impl Channel {
@@ -32,6 +37,7 @@ impl Channel {
         Ok(match source {
             PipelineSource::Kafka { broker } => Self::Kafka(kafka::Topics::open(broker).await?),
             PipelineSource::Mqtt { broker } => Self::Mqtt(mqtt::Topics::open(broker).await?),
+            PipelineSource::Http => Self::Http,
         })
     }
 
@@ -40,6 +46,7 @@ impl Channel {
         match self {
             Self::Kafka(topics) => topics.introduction(),
             Self::Mqtt(topics) => topics.introduction(),
+            Self::Http => "HTTP push".to_owned(),
         }
     }
 
@@ -48,14 +55,16 @@ impl Channel {
         match self {
             Self::Kafka(topics) => topics.source(),
             Self::Mqtt(topics) => topics.source(),
+            Self::Http => http::SOURCE.to_owned(),
         }
     }
 
-    /// Where `vitalwire send` sends to for the measured source.
-    pub(super) fn url(&self) -> String {
+    /// Where `vitalwire send` sends to for the source of the process at this root.
+    pub(super) fn url(&self, root: &Http) -> String {
         match self {
             Self::Kafka(topics) => topics.url(),
             Self::Mqtt(topics) => topics.url(),
+            Self::Http => http::url(root),
         }
     }
 
@@ -67,14 +76,16 @@ impl Channel {
         Ok(match self {
             Self::Kafka(topics) => Consumer::Kafka(topics.consumer(messages).await?),
             Self::Mqtt(topics) => Consumer::Mqtt(Box::new(topics.consumer(messages).await?)),
+            Self::Http => Consumer::Http(http::Consumer::start().await?),
         })
     }
 
     /// As `consumer`.
-    pub(super) async fn producer(&self) -> Result<Producer, PipelineError> {
+    pub(super) async fn producer(&self, root: &Http) -> Result<Producer, PipelineError> {
         Ok(match self {
             Self::Kafka(topics) => Producer::Kafka(topics.producer()?),
             Self::Mqtt(topics) => Producer::Mqtt(topics.producer().await?),
+            Self::Http => Producer::Http(root.clone()),
         })
     }
 
@@ -83,6 +94,7 @@ impl Channel {
         match self {
             Self::Kafka(topics) => topics.close().await,
             Self::Mqtt(topics) => topics.close().await,
+            Self::Http => {}
         }
     }
 }
@@ -93,6 +105,7 @@ impl Consumer {
         match self {
             Self::Kafka(consumer) => consumer.url(),
             Self::Mqtt(consumer) => consumer.url(),
+            Self::Http(consumer) => consumer.url(),
         }
     }
 
@@ -104,6 +117,8 @@ impl Consumer {
         match self {
             Self::Kafka(consumer) => consumer.consume().await,
             Self::Mqtt(consumer) => consumer.consume().await,
+            // Its sender has the answers.
+            Self::Http(_) => Ok(()),
         }
     }
 }
@@ -117,6 +132,7 @@ impl Producer {
         match self {
             Self::Kafka(producer) => producer.send(number, &message).await,
             Self::Mqtt(producer) => producer.send(message).await,
+            Self::Http(root) => Ok(root.push(http::PATH, message).await?),
         }
     }
 }

@@ -1,13 +1,14 @@
 //! A whole pipeline: from a source through a connector into the FHIR service, until a search finds what was sent.
 //!
 //! This program is measured in a process of its own, over an empty directory, with one connector of the shipped mapping
-//! `heart-rate` whose source reads from a broker that runs already. The rate is that of
+//! `heart-rate` whose source reads from a broker that runs already, or takes messages over HTTP. The rate is that of
 //! messages sent as fast as `vitalwire send` can, from its start until every one is stored and counted by a search; beside
 //! it stands what the same sender reaches with a consumer that reads and acknowledges and does nothing else. Latencies are
 //! those of single messages, at half of that rate and at rest (see `probe`). Processor time is that of the rate.
 
 mod channel;
 mod error;
+mod http;
 mod kafka;
 mod ledger;
 mod load;
@@ -60,6 +61,8 @@ pub(crate) enum PipelineSource {
         /// The broker.
         broker: String,
     },
+    /// Requests to the process itself.
+    Http,
 }
 
 /// Measures and reports.
@@ -118,7 +121,7 @@ impl Pipeline<'_> {
         let messages = self.options.messages;
         let load = Load::write(0..messages, self.options.directory.as_deref())?;
         let before = Used::now(self.server, self.root).await?;
-        let (url, began) = (self.channel.url(), Instant::now());
+        let (url, began) = (self.channel.url(self.root), Instant::now());
         tokio::try_join!(load.send(&url, None), self.ledger.all_stored(messages))?;
         self.all_found(messages).await?;
         let rate = per_second(messages, began.elapsed());
@@ -143,10 +146,10 @@ impl Pipeline<'_> {
         let sent = self.options.messages;
         let end = sent + sent.clamp(half * HALF_LOAD_SECONDS_MIN, half * HALF_LOAD_SECONDS_MAX);
         let load = Load::write(sent..end, self.options.directory.as_deref())?;
-        let mut prober = Prober { producer: self.channel.producer().await?, fhir: self.fhir, next: end };
+        let mut prober = Prober { producer: self.channel.producer(self.root).await?, fhir: self.fhir, next: end };
         // The first message of a connection takes longer.
         prober.one_by_one(1).await?;
-        let url = self.channel.url();
+        let url = self.channel.url(self.root);
         let beside = prober.beside(load.send(&url, Some(half))).await?;
         self.ledger.all_stored(prober.next).await?;
         say("latency of a single message, from handing it over until a search asked every millisecond finds it:");
