@@ -130,7 +130,11 @@ fn to_the_second(time: Timestamp) -> String {
 impl Source {
     fn standing(&self) -> SourceStanding {
         let is_connected = *self.state.borrow() == SourceState::Connected;
-        SourceStanding { kind: self.kind, is_connected, behind: self.behind() }
+        SourceStanding {
+            kind: self.kind,
+            is_connected,
+            behind: self.behind.as_ref().map(|behind| behind.borrow().unwrap_or(0)),
+        }
     }
 
     fn gone(&self) -> SourceStanding {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::support::config::{mqtt_listener, wearables};
+use crate::support::config::{kafka, mqtt_listener, wearables};
 use crate::support::process::Vitalwire;
 use crate::support::publish::publish;
 use crate::support::wait::until;
@@ -98,7 +98,9 @@ fn known_labels(name: &str, category: &str, operation: &str) -> BTreeMap<String,
 
 /// A product that took two new readings, one of them twice, a message that matches nothing and one that is no JSON.
 async fn loaded(directory: &tempfile::TempDir) -> (Vitalwire, String, Value) {
-    let product = Vitalwire::serve(directory.path(), &wearables(&mqtt_listener()));
+    // Of a source of Kafka a lag is told, also where no broker is.
+    let sources = mqtt_listener() + &kafka("127.0.0.1:9", "nobody", &["readings"]);
+    let product = Vitalwire::serve(directory.path(), &wearables(&sources));
     let reading = |minute: u8| {
         format!(
             r#"{{"deviceid":"d-secret","patientid":"p-secret","measurementdatetime":"2024-03-02T07:{minute}:00Z","heartrate":61}}"#

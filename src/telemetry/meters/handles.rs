@@ -374,7 +374,7 @@ pub(crate) struct SourceStanding {
     pub(crate) kind: &'static str,
     /// Whether messages can come in.
     pub(crate) is_connected: bool,
-    /// Messages that wait where it reads, if known.
+    /// Messages that wait where it reads, of sources that are told of them; 0 while it is not known.
     pub(crate) behind: Option<u64>,
 }
 
@@ -478,6 +478,9 @@ impl MqttListenerMeters {
         };
         meters.open.increment(0);
         meters.publications_refused.increment(0);
+        for reason in ["credentials", "not_authorized", "too_many_guesses", "busy", "too_many"] {
+            meters.refusals(reason).increment(0);
+        }
         meters
     }
 
@@ -493,7 +496,11 @@ impl MqttListenerMeters {
 
     /// A device was not let in, for one of a few reasons.
     pub(crate) fn refused(&self, reason: &'static str) {
-        all::MQTT_CONNECTIONS_REFUSED.counter(&[(CONNECTOR, &self.connector), ("reason", reason)]).increment(1);
+        self.refusals(reason).increment(1);
+    }
+
+    fn refusals(&self, reason: &'static str) -> Counter {
+        all::MQTT_CONNECTIONS_REFUSED.counter(&[(CONNECTOR, &self.connector), ("reason", reason)])
     }
 
     /// A device may not publish what it did.
