@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::support::account::{Account, assert_same, sent};
-use crate::support::config::{kafka, template, wearables};
+use crate::support::config::{heart_rate_mapping, kafka, template, wearables};
 use crate::support::kafka::client::{Client, Record};
 use crate::support::kafka::{address, unique};
 use crate::support::process::Vitalwire;
@@ -80,21 +80,14 @@ async fn p_2_messages_of_all_partitions_and_of_topics_that_match_a_pattern_are_s
 
 /// A device mapping that takes all it can from what stands beside the body.
 fn mapping_of_headers(directory: &Path) {
-    let mapping = json!({
-        "templateType": "CollectionContent",
-        "template": [{
-            "templateType": "CalculatedContent",
-            "template": {
-                "typeName": "heart-rate",
-                "typeMatchExpression": "$..[?(@.kind == 'pulse')]",
-                "deviceIdExpression": "$.SystemProperties['iothub-connection-device-id']",
-                "patientIdExpression": "$.SystemProperties['x-opt-partition-key']",
-                "timestampExpression": "$.SystemProperties['x-opt-enqueued-time']",
-                "values": [{ "required": true, "valueName": "heart rate", "valueExpression": "$.Properties.rate" }],
-            }
-        }]
-    });
-    std::fs::write(directory.join("device.json"), mapping.to_string()).unwrap();
+    let expressions = [
+        "$..[?(@.kind == 'pulse')]",
+        "$.SystemProperties['iothub-connection-device-id']",
+        "$.SystemProperties['x-opt-partition-key']",
+        "$.SystemProperties['x-opt-enqueued-time']",
+        "$.Properties.rate",
+    ];
+    heart_rate_mapping(directory, expressions);
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::account::{Account, assert_same, sent, versions};
-use crate::support::config::{SERVICE, mqtt, template, wearables};
+use crate::support::config::{SERVICE, heart_rate_mapping, mqtt, template, wearables};
 use crate::support::mosquitto::Mosquitto;
 use crate::support::process::{Vitalwire, run, vitalwire};
 use crate::support::readings::heart_rate;
@@ -78,21 +78,9 @@ async fn p_1_p_2_a_worker_killed_in_the_middle_of_a_shared_load_loses_and_double
 
 /// A device mapping that takes the device from a named level of the topic and the kind from what is said of the content.
 fn mapping_of_captures(directory: &Path) {
-    let mapping = json!({
-        "templateType": "CollectionContent",
-        "template": [{
-            "templateType": "CalculatedContent",
-            "template": {
-                "typeName": "heart-rate",
-                "typeMatchExpression": "$..[?(@.rate)]",
-                "deviceIdExpression": "$.SystemProperties.deviceId",
-                "patientIdExpression": "$.SystemProperties.ward",
-                "timestampExpression": "$.Body.at",
-                "values": [{ "required": true, "valueName": "heart rate", "valueExpression": "$.Body.rate" }],
-            }
-        }]
-    });
-    std::fs::write(directory.join("device.json"), mapping.to_string()).unwrap();
+    let expressions =
+        ["$..[?(@.rate)]", "$.SystemProperties.deviceId", "$.SystemProperties.ward", "$.Body.at", "$.Body.rate"];
+    heart_rate_mapping(directory, expressions);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::config::{mqtt, template, wearables};
+use crate::support::config::{heart_rate_mapping, mqtt, template, wearables};
 use crate::support::mosquitto::{Mosquitto, free_port};
 use crate::support::process::{Vitalwire, run, vitalwire};
 use crate::support::wait::until;
@@ -32,21 +32,14 @@ async fn observations(product: &Vitalwire, count: u64) {
 
 /// A device mapping that takes the device from the topic and patient and kind from properties of the message.
 fn mapping_of_properties(directory: &Path) {
-    let mapping = json!({
-        "templateType": "CollectionContent",
-        "template": [{
-            "templateType": "CalculatedContent",
-            "template": {
-                "typeName": "heart-rate",
-                "typeMatchExpression": "$..[?(@.kind == 'pulse')]",
-                "deviceIdExpression": "$.SystemProperties.topicLevels[1]",
-                "patientIdExpression": "$.Properties.patient",
-                "timestampExpression": "$.Body.at",
-                "values": [{ "required": true, "valueName": "heart rate", "valueExpression": "$.Body.rate" }],
-            }
-        }]
-    });
-    std::fs::write(directory.join("device.json"), mapping.to_string()).unwrap();
+    let expressions = [
+        "$..[?(@.kind == 'pulse')]",
+        "$.SystemProperties.topicLevels[1]",
+        "$.Properties.patient",
+        "$.Body.at",
+        "$.Body.rate",
+    ];
+    heart_rate_mapping(directory, expressions);
 }
 
 #[tokio::test]

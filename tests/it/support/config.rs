@@ -1,6 +1,8 @@
 //! Configurations the tests run with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
 
 /// A file of a shipped template.
 pub(crate) fn template(path: &str) -> PathBuf {
@@ -55,4 +57,24 @@ pub(crate) fn kafka(address: &str, group: &str, topics: &[&str]) -> String {
     format!(
         "[[connectors.sources]]\ntype = \"kafka\"\nbootstrap_servers = \"{address}\"\ngroup_id = \"{group}\"\ntopics = {topics:?}\n"
     )
+}
+
+/// Writes a device mapping for heart rates as `device.json`, of the expressions for what to match, device, patient, time and
+/// value.
+pub(crate) fn heart_rate_mapping(directory: &Path, [matched, device, patient, time, value]: [&str; 5]) {
+    let mapping = json!({
+        "templateType": "CollectionContent",
+        "template": [{
+            "templateType": "CalculatedContent",
+            "template": {
+                "typeName": "heart-rate",
+                "typeMatchExpression": matched,
+                "deviceIdExpression": device,
+                "patientIdExpression": patient,
+                "timestampExpression": time,
+                "values": [{ "required": true, "valueName": "heart rate", "valueExpression": value }],
+            }
+        }]
+    });
+    std::fs::write(directory.join("device.json"), mapping.to_string()).unwrap();
 }
