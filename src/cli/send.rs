@@ -9,23 +9,26 @@ use super::{Failure, say, stop_on_signal};
 use crate::send::{self, Repeat, SendError, SendOptions};
 use crate::telemetry::chain;
 
+/// Where messages may be sent.
+const TARGETS: &str = "\
+Where to, as a URL.
+
+mqtt://[user:password@]host[:port]/topic[?version=5], and mqtts:// for TLS, with &ca_file=PATH for a certificate authority of \
+one's own, and &certificate_file=PATH&key_file=PATH for a broker that asks for a certificate
+
+kafka://[user:password@]host[:port]/topic[?key=/deviceid], and kafka+ssl:// for TLS, with &ca_file=PATH for a certificate \
+authority of one's own; key is a JSON Pointer to the text that keeps the messages of a device in one partition
+
+http://[:token@]host[:port]/connectors/NAME/messages, or https://";
+
 /// What may be typed.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// Messages: one JSON value a line (NDJSON), or one JSON array; `-` is standard input, read to its end
     #[arg(value_name = "FILE")]
     file: PathBuf,
-    /// Where to, as a URL.
-    ///
-    /// mqtt://[user:password@]host[:port]/topic[?version=5], and mqtts:// for TLS, with &ca_file=PATH for a certificate
-    /// authority of one's own, and &certificate_file=PATH&key_file=PATH for a broker that asks for a certificate
-    ///
-    /// kafka://[user:password@]host[:port]/topic[?key=/deviceid], and kafka+ssl:// for TLS, with &ca_file=PATH for a
-    /// certificate authority of one's own; key is a JSON Pointer to the text that keeps the messages of a device in one
-    /// partition
-    ///
-    /// http://[:token@]host[:port]/connectors/NAME/messages, or https://
-    #[arg(long, value_name = "URL")]
+    /// Where to, as a URL
+    #[arg(long, value_name = "URL", long_help = TARGETS)]
     to: String,
     /// Messages a second; without it as fast as they are acknowledged
     #[arg(long, value_name = "N")]

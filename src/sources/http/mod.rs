@@ -7,7 +7,7 @@
 //! A connector with such a source has a *door*, found by its name. It is open while the source runs, and lets in as much
 //! as it has room for: senders beyond that are told to come back before they have sent anything.
 //!
-//! A request is read in [`body`], understood in [`format`], taken apart by [`messages`] or [`cloud_events`], and its
+//! A request is read in [`body`], understood in [`mod@format`], taken apart by [`messages`] or [`cloud_events`], and its
 //! messages are followed to their ends by [`passage`]. `axum` is known here alone among the sources.
 
 mod body;
