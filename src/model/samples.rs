@@ -7,8 +7,18 @@ use jiff::Timestamp;
 
 use super::envelope::{Envelope, Origin, WayIn};
 use super::group::{Contribution, GroupKey, MeasurementGroup, Span};
+use super::intake::Witness;
 use super::measurement::{Measurement, Property};
 use super::receipt::{Receipt, Settle, Settlement};
+
+/// Counts nothing: ledgers hear of an end at once.
+pub(crate) struct Unwitnessed;
+
+impl Witness for Unwitnessed {
+    fn receipt(self: Arc<Self>, position: u64, ledger: &Arc<dyn Settle>) -> Receipt {
+        Receipt::new(position, Arc::clone(ledger))
+    }
+}
 
 /// A ledger that remembers what it heard.
 #[derive(Default)]

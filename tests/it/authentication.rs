@@ -9,7 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::support::config::{SERVICE, mqtt_listener, wearables};
 use crate::support::guarded_server::{Authority, Guard, TokenEndpoint, basic};
-use crate::support::process::{Vitalwire, run, vitalwire};
+use crate::support::process::{Vitalwire, check};
 use crate::support::publish::publish;
 use crate::support::readings::heart_rate;
 use crate::support::wait::until;
@@ -65,26 +65,17 @@ async fn all_stored(product: &Vitalwire, server: &Vitalwire) {
     assert_eq!(server.fhir().count("Observation").await, u64::from(READINGS));
 }
 
-/// What `check` says of the configuration, and whether all is well.
-fn check(directory: &Path, config: &str) -> (bool, String) {
-    std::fs::write(directory.join("checked.toml"), config).unwrap();
-    let mut command = vitalwire(&["check", "--config", "checked.toml"]);
-    command.current_dir(directory);
-    let (code, output, errors) = run(command);
-    (code == Some(0), output + &errors)
-}
-
 #[track_caller]
 fn fails(directory: &Path, config: &str, words: &[&str]) {
-    let (well, text) = check(directory, config);
+    let (code, text) = check(directory, config);
     let found = text.lines().any(|line| line.starts_with("FAIL") && words.iter().all(|word| line.contains(word)));
-    assert!(!well && found, "no line with {words:?} in:\n{text}");
+    assert!(code != Some(0) && found, "no line with {words:?} in:\n{text}");
 }
 
 #[track_caller]
 fn is_well(directory: &Path, config: &str) {
-    let (well, text) = check(directory, config);
-    assert!(well, "{text}");
+    let (code, text) = check(directory, config);
+    assert_eq!(code, Some(0), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,21 +1,11 @@
 //! `vitalwire check`: what a human reads before a start, and at night.
 
 use std::net::TcpListener;
-use std::path::Path;
 
 use crate::support::config::{HTTP_PUSH, mqtt, mqtt_listener, template, wearables};
 use crate::support::mosquitto::{Mosquitto, free_port};
-use crate::support::process::{Vitalwire, run, vitalwire};
+use crate::support::process::{Vitalwire, check};
 use crate::support::refusing_server::always;
-
-/// Exit code and everything said, standard output first.
-fn check(directory: &Path, config: &str) -> (Option<i32>, String) {
-    std::fs::write(directory.join("checked.toml"), config).unwrap();
-    let mut command = vitalwire(&["check", "--config", "checked.toml"]);
-    command.current_dir(directory);
-    let (code, output, errors) = run(command);
-    (code, output + &errors)
-}
 
 #[track_caller]
 fn has_line(text: &str, words: &[&str]) {

@@ -190,6 +190,36 @@ async fn p_1_p_2_members_of_a_group_that_die_and_join_under_load_store_every_mes
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn p_1_p_2_a_member_that_hangs_and_comes_back_leaves_what_it_had_to_the_others() {
+    let (address, topic, server) = (kafka::address().await, unique("frozen"), Server::new());
+    let client = Client::new(&address);
+    client.create_topic(&topic, 4).await;
+    let config = server.connector(&(kafka_source(&address, &topic) + "session_timeout = 4000\n"));
+    let readings = readings(3_000);
+    let (before, after) = readings.split_at(1_500);
+    let running = server.start();
+    let [first, second] = [(); 2].map(|()| Member::start(&config));
+    let both_work = async || until(PATIENCE, async || client.members_at_work(&topic), |count| *count == 2).await;
+    both_work().await;
+    let freeze = async {
+        takes_some_more(&first.process, 50).await;
+        first.process.signal("STOP");
+    };
+    tokio::join!(freeze, client.trickle(&topic, before));
+    // The group has given up the first, and the second has read its share to the end.
+    committed_to_the_end(&client, &topic).await;
+
+    first.process.signal("CONT");
+    both_work().await;
+    tokio::join!(takes_some_more(&first.process, 50), client.trickle(&topic, after));
+    committed_to_the_end(&client, &topic).await;
+    for member in [&first, &second] {
+        assert_closed(&member.process).await;
+    }
+    assert_stored_once(&running.fhir(), &readings).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn p_1_p_2_a_broker_that_is_killed_under_load_is_come_back_to() {
     let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let broker = Kafka::start(there.path()).await;

@@ -1,6 +1,5 @@
 //! Kafka brokers that want to know who connects.
 
-use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,7 +12,7 @@ use tokio_util::task::TaskTracker;
 use crate::support::config::{kafka, wearables};
 use crate::support::kafka::client::{Client, Record};
 use crate::support::kafka::{Kafka, USER, shared, unique};
-use crate::support::process::{Vitalwire, run, vitalwire};
+use crate::support::process::{Vitalwire, check};
 use crate::support::wait::until;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -74,15 +73,6 @@ async fn token_endpoint(tasks: &TaskTracker) -> String {
     let endpoint = axum::Router::new().route("/token", axum::routing::post(answer));
     tasks.spawn(async { axum::serve(socket, endpoint).await.unwrap() });
     url
-}
-
-/// `vitalwire check` of a configuration: exit code, and everything said.
-fn check(directory: &Path, config: &str) -> (Option<i32>, String) {
-    std::fs::write(directory.join("checked.toml"), config).unwrap();
-    let mut command = vitalwire(&["check", "--config", "checked.toml"]);
-    command.current_dir(directory);
-    let (code, output, errors) = run(command);
-    (code, output + &errors)
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,13 +1,13 @@
 //! Single messages: how long after one is handed over a search finds it.
 //!
-//! The search is asked every millisecond, as soon as the message is handed over. That is exact to about the time of one
-//! search, and keeps the measured process busy a little, so the figures are rather too high than too low.
+//! The search is asked every millisecond, as soon as the message is handed over, and for one message at a time. That is
+//! exact to about the time of one search, and keeps the measured process busy a little, so the figures are rather too
+//! high than too low; asked for several messages at once, it would measure the searches.
 
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt as _;
-use futures_util::stream::FuturesUnordered;
+use futures_util::future::{Either, select};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::channel::Producer;
@@ -50,7 +50,7 @@ impl Prober<'_> {
         Ok(latencies)
     }
 
-    /// Ten messages a second as long as `load` runs, each for itself, however long the others take.
+    /// As long as `load` runs, ten messages a second at most, each when the one before was found.
     ///
     /// # Errors
     /// As `one_by_one`, or when the load fails.
@@ -59,28 +59,25 @@ impl Prober<'_> {
         load: impl Future<Output = Result<(), PipelineError>>,
     ) -> Result<Latencies, PipelineError> {
         let (mut load, mut ticks) = (pin!(load), interval(BESIDE_EVERY));
-        let first = self.next;
-        let mut sent = 0;
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut latencies = Latencies::default();
-        {
-            let this = &*self;
-            let mut under_way = FuturesUnordered::new();
-            loop {
-                tokio::select! {
-                    ended = load.as_mut() => break ended?,
-                    _ = ticks.tick() => {
-                        under_way.push(this.probe(first + sent));
-                        sent += 1;
-                    }
-                    Some(latency) = under_way.next() => latencies.add(latency?),
-                }
+        loop {
+            tokio::select! {
+                ended = load.as_mut() => return ended.map(|()| latencies),
+                _ = ticks.tick() => {}
             }
-            while let Some(latency) = under_way.next().await {
-                latencies.add(latency?);
+            let number = self.take();
+            let probe = pin!(self.probe(number));
+            match select(load.as_mut(), probe).await {
+                // What was sent is waited for, though the load is over.
+                Either::Left((ended, probe)) => {
+                    ended?;
+                    latencies.add(probe.await?);
+                    return Ok(latencies);
+                }
+                Either::Right((latency, _)) => latencies.add(latency?),
             }
         }
-        self.next += sent;
-        Ok(latencies)
     }
 
     fn take(&mut self) -> u64 {

@@ -14,19 +14,10 @@ use crate::dead_letters::{DeadLetters, RequestError, SCHEMA, Selection};
 use crate::model::Tracked;
 use crate::model::dead_letter::DeadLetter;
 use crate::model::envelope::Envelope;
-use crate::model::intake::{Intake, Witness};
-use crate::model::receipt::{Outcome, Receipt, Settle};
+use crate::model::intake::Intake;
+use crate::model::receipt::Outcome;
 use crate::model::room::Room;
-use crate::model::samples::envelope;
-
-/// Counts nothing; receipts settle at once.
-struct Unwitnessed;
-
-impl Witness for Unwitnessed {
-    fn receipt(self: Arc<Self>, position: u64, ledger: &Arc<dyn Settle>) -> Receipt {
-        Receipt::new(position, Arc::clone(ledger))
-    }
-}
+use crate::model::samples::{Unwitnessed, envelope};
 
 /// A replayer and the dead letters, with the test in the place of the stages.
 struct Bench {

@@ -1,7 +1,7 @@
 //! Sending to the listener, which is a broker that can be told when to break a connection.
 
 use std::collections::BTreeSet;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,42 +12,21 @@ use tokio_util::task::TaskTracker;
 use crate::clock::Clock;
 use crate::model::Tracked;
 use crate::model::envelope::Envelope;
-use crate::model::intake::{Intake, Witness};
-use crate::model::receipt::{Outcome, Receipt, Settle};
+use crate::model::intake::Intake;
+use crate::model::receipt::Outcome;
 use crate::model::room::Room;
+use crate::model::samples::Unwitnessed;
 use crate::send::{Repeat, SendError, SendOptions, send};
+use crate::sources::mqtt_listener::Listener;
 use crate::sources::mqtt_listener::access::{Access, AccessSettings};
-use crate::sources::mqtt_listener::{Listener, ListenerSettings};
-
-struct Claims;
-
-impl Witness for Claims {
-    fn receipt(self: Arc<Self>, position: u64, ledger: &Arc<dyn Settle>) -> Receipt {
-        Receipt::new(position, Arc::clone(ledger))
-    }
-}
+use crate::sources::mqtt_listener::tests::settings;
 
 async fn listener(tasks: &TaskTracker) -> (u16, mpsc::Receiver<Tracked<Envelope>>) {
-    let settings = ListenerSettings {
-        address: "127.0.0.1:0".parse().unwrap(),
-        tls: None,
-        websocket: None,
-        connections_max: 10,
-        connections_per_second_max: NonZeroU32::new(1_000).unwrap(),
-        messages_per_second_max: None,
-        sessions_max: 10,
-        in_flight_max: NonZeroU16::new(100).unwrap(),
-        message_bytes_max: 1_000_000,
-        split_arrays: false,
-        packet_max_bytes: NonZeroU32::new(1_000).unwrap(),
-        connect_timeout: Duration::from_secs(10),
-        session_expiry_max: Duration::from_secs(60),
-    };
     let access = Access::open(&AccessSettings::default()).unwrap();
-    let listener = Listener::bind(settings, access, Clock::default()).await.unwrap();
+    let listener = Listener::bind(settings(), access, Clock::default()).await.unwrap();
     let port = listener.address().port();
     let (outbox, messages) = mpsc::channel(10);
-    let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), Room::new(usize::MAX), outbox);
+    let intake = Intake::new(Arc::from("ward"), Arc::new(Unwitnessed), Room::new(usize::MAX), outbox);
     tasks.spawn(listener.run(intake, tasks.clone(), CancellationToken::new()));
     (port, messages)
 }

@@ -22,9 +22,10 @@ use crate::database::Database;
 use crate::model::Tracked;
 use crate::model::dead_letter::{Cause, Stage};
 use crate::model::envelope::{Envelope, WayIn};
-use crate::model::intake::{Intake, Witness};
-use crate::model::receipt::{Outcome, Receipt, Settle};
+use crate::model::intake::Intake;
+use crate::model::receipt::Outcome;
 use crate::model::room::Room;
+use crate::model::samples::Unwitnessed;
 use crate::secret::Secret;
 
 const READING: &str = r#"{"hr": 61.0}"#;
@@ -32,14 +33,6 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 const LINES: (&str, &str) = ("content-type", "application/x-ndjson");
 const EVENT: (&str, &str) = ("content-type", "application/cloudevents+json");
 const EVENTS: (&str, &str) = ("content-type", "application/cloudevents-batch+json");
-
-struct Claims;
-
-impl Witness for Claims {
-    fn receipt(self: Arc<Self>, position: u64, ledger: &Arc<dyn Settle>) -> Receipt {
-        Receipt::new(position, Arc::clone(ledger))
-    }
-}
 
 fn settings() -> PushSettings {
     PushSettings {
@@ -72,7 +65,7 @@ impl Bench {
         let clock = Clock::stopped("2024-03-02T07:15:00.25Z".parse().unwrap());
         let answers = Answers::new(Database::open(directory.path(), &[answers::SCHEMA]).unwrap(), clock.clone());
         let (outbox, inbox) = mpsc::channel(10);
-        let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), Room::new(100_000), outbox);
+        let intake = Intake::new(Arc::from("ward"), Arc::new(Unwitnessed), Room::new(100_000), outbox);
         let (doors, tasks, stop) = (Doors::default(), TaskTracker::new(), CancellationToken::new());
         let push = Push::new(Door::new(Arc::from("ward"), settings, clock, answers));
         doors.put("ward", Some(push.door()));

@@ -14,20 +14,13 @@ use super::{Credentials, Protocol, Quality, SessionUse, SourceState, Subscriber,
 use crate::clock::Clock;
 use crate::model::Tracked;
 use crate::model::envelope::Envelope;
-use crate::model::intake::{Intake, Witness};
-use crate::model::receipt::{Outcome, Receipt, Settle};
+use crate::model::intake::Intake;
+use crate::model::receipt::Outcome;
 use crate::model::room::Room;
+use crate::model::samples::Unwitnessed;
 use crate::secret::Secret;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-
-struct Claims;
-
-impl Witness for Claims {
-    fn receipt(self: Arc<Self>, position: u64, ledger: &Arc<dyn Settle>) -> Receipt {
-        Receipt::new(position, Arc::clone(ledger))
-    }
-}
 
 /// A subscription that runs, the port its broker is to listen on, and the pipeline it feeds.
 struct Bench {
@@ -82,7 +75,7 @@ impl Bench {
         let mut settings = settings(protocol, broker.local_addr().unwrap().port());
         change(&mut settings);
         let (outbox, messages) = mpsc::channel(1_000);
-        let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), Arc::clone(room), outbox);
+        let intake = Intake::new(Arc::from("ward"), Arc::new(Unwitnessed), Arc::clone(room), outbox);
         let (subscriber, states) = Subscriber::new(settings, Clock::default());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(subscriber.run(intake, stop.clone()));

@@ -28,7 +28,7 @@ mod pace;
 mod replies;
 mod sessions;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub(crate) mod tls;
 
 use std::io;

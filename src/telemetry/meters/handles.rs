@@ -478,7 +478,7 @@ impl MqttListenerMeters {
         };
         meters.open.increment(0);
         meters.publications_refused.increment(0);
-        for reason in ["credentials", "not_authorized", "too_many_guesses", "busy", "too_many"] {
+        for reason in ["handshake", "credentials", "not_authorized", "too_many_guesses", "busy", "too_many"] {
             meters.refusals(reason).increment(0);
         }
         meters

@@ -174,6 +174,7 @@ impl Behind {
             None => self.forward(request)?.write(client),
             Some(Fault::Slow(delay)) => {
                 let answer = self.forward(request)?;
+                // The fault itself; nothing waits for it to be over.
                 std::thread::sleep(delay);
                 answer.write(client)
             }

@@ -176,3 +176,12 @@ pub(crate) fn run(mut command: Command) -> (Option<i32>, String, String) {
     child.stdout.take().unwrap().read_to_string(&mut output).unwrap();
     (child.wait().unwrap().code(), output, errors.join().unwrap())
 }
+
+/// `vitalwire check` of a configuration: exit code and everything said, standard output first.
+pub(crate) fn check(directory: &Path, config: &str) -> (Option<i32>, String) {
+    std::fs::write(directory.join("checked.toml"), config).unwrap();
+    let mut command = vitalwire(&["check", "--config", "checked.toml"]);
+    command.current_dir(directory);
+    let (code, output, errors) = run(command);
+    (code, output + &errors)
+}

@@ -18,19 +18,12 @@ use super::{Listener, ListenerSettings};
 use crate::clock::Clock;
 use crate::model::Tracked;
 use crate::model::envelope::Envelope;
-use crate::model::intake::{Intake, Witness};
-use crate::model::receipt::{Outcome, Receipt, Settle};
+use crate::model::intake::Intake;
+use crate::model::receipt::Outcome;
 use crate::model::room::Room;
+use crate::model::samples::Unwitnessed;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-
-struct Claims;
-
-impl Witness for Claims {
-    fn receipt(self: Arc<Self>, position: u64, ledger: &Arc<dyn Settle>) -> Receipt {
-        Receipt::new(position, Arc::clone(ledger))
-    }
-}
 
 struct Bench {
     port: u16,
@@ -39,7 +32,8 @@ struct Bench {
     stop: CancellationToken,
 }
 
-fn settings() -> ListenerSettings {
+/// Of a listener on a port of its own that wants nothing of its clients.
+pub(crate) fn settings() -> ListenerSettings {
     ListenerSettings {
         address: "127.0.0.1:0".parse().unwrap(),
         tls: None,
@@ -75,7 +69,7 @@ impl Bench {
         let listener = Listener::bind(settings, access, Clock::default()).await.unwrap();
         let port = listener.address().port();
         let (outbox, messages) = mpsc::channel(1_000);
-        let intake = Intake::new(Arc::from("ward"), Arc::new(Claims), Room::new(bytes), outbox);
+        let intake = Intake::new(Arc::from("ward"), Arc::new(Unwitnessed), Room::new(bytes), outbox);
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(listener.run(intake, tasks.clone(), stop.clone()));
         Self { port, messages, tasks, stop }

@@ -132,6 +132,15 @@ impl Client {
         }
     }
 
+    /// How many members of a group have partitions.
+    pub(crate) fn members_at_work(&self, group: &str) -> usize {
+        let consumer: BaseConsumer = self.config.create().unwrap();
+        let list = consumer.fetch_group_list(Some(group), PATIENCE).unwrap();
+        let members = list.groups().iter().flat_map(|group| group.members());
+        // A version in two bytes, then the number of topics in four.
+        members.filter(|member| member.assignment().is_some_and(|bytes| bytes[2..6] != [0; 4])).count()
+    }
+
     /// The offset a group reads on from in each partition of a topic; `None` when it has committed none.
     pub(crate) fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
         let consumer: BaseConsumer = self.config.clone().set("group.id", group).create().unwrap();
