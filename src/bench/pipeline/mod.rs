@@ -152,7 +152,7 @@ impl Pipeline<'_> {
         let url = self.channel.url(self.root);
         let beside = prober.beside(load.send(&url, Some(half))).await?;
         self.ledger.all_stored(prober.next).await?;
-        say("latency of a single message, from handing it over until a search asked every millisecond finds it:");
+        say("latency of a single message, from handing it over until a search finds it:");
         say(&told(&format!("  at half load, {half} messages/s"), &beside));
         let idle = prober.one_by_one(SINGLES).await?;
         say(&told("  at rest", &idle));
