@@ -10,14 +10,14 @@ mod send;
 mod serve;
 
 use std::io::Write as _;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::app::AppError;
+use crate::app::{AppError, Exposure};
 use crate::config::{Config, ConfigProblem};
 use crate::telemetry::chain;
 
@@ -34,9 +34,9 @@ enum Command {
     /// Run everything on embedded defaults, with real device recordings replayed as if devices were sending now
     Demo(demo::Arguments),
     /// Run the connectors and the FHIR service of a configuration
-    Serve(serve::Arguments),
+    Serve(Setup),
     /// Check configuration and mappings, and whether everything they name can be reached
-    Check(check::Arguments),
+    Check(Setup),
     /// Publish the messages of a file, as devices would
     Send(send::Arguments),
     /// Add, change or remove a user in the password file of an MQTT listener
@@ -98,8 +98,8 @@ fn run(command: Command) -> Result<(), Failure> {
         .map_err(|error| Failure::Other(format!("cannot start the runtime: {error}")))?;
     let result = match command {
         Command::Demo(arguments) => runtime.block_on(demo::run(arguments)),
-        Command::Serve(arguments) => runtime.block_on(serve::run(arguments)),
-        Command::Check(arguments) => runtime.block_on(check::run(arguments)),
+        Command::Serve(setup) => runtime.block_on(serve::run(setup)),
+        Command::Check(setup) => runtime.block_on(check::run(&setup)),
         Command::Send(arguments) => runtime.block_on(send::run(arguments)),
         Command::DeadLetters(arguments) => runtime.block_on(dead_letters::run(arguments)),
         Command::Bench(arguments) => runtime.block_on(bench::run(arguments)),
@@ -111,9 +111,26 @@ fn run(command: Command) -> Result<(), Failure> {
     result
 }
 
-/// The configuration, or all that is wrong with it.
-fn load_config(file: Option<&Path>) -> Result<Config, Failure> {
-    Config::load(file).map_err(|problems| config_failure(&problems))
+/// What is to be run, or checked.
+#[derive(Debug, clap::Args)]
+struct Setup {
+    /// Configuration file (TOML); config/default.toml in the repository documents every key
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Listen on addresses other than loopback although there is no authentication
+    #[arg(long)]
+    insecure_no_auth: bool,
+}
+
+impl Setup {
+    /// The configuration, or all that is wrong with it.
+    fn load(&self) -> Result<Config, Failure> {
+        Config::load(self.config.as_deref()).map_err(|problems| config_failure(&problems))
+    }
+
+    fn exposure(&self) -> Exposure {
+        Exposure::from_flag(self.insecure_no_auth)
+    }
 }
 
 fn config_failure(problems: &[ConfigProblem]) -> Failure {

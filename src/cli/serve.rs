@@ -1,38 +1,25 @@
 //! `vitalwire serve`: the connectors and the FHIR service of a configuration.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::{Failure, app_failure, load_config, stop_on_signal};
+use super::{Failure, Setup, app_failure, stop_on_signal};
 use crate::admin::{NotReloaded, Reloads};
-use crate::app::{App, Exposure};
+use crate::app::App;
 use crate::telemetry;
 
-/// What may be typed.
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// Configuration file (TOML); config/default.toml in the repository documents every key
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Listen on addresses other than loopback although there is no authentication
-    #[arg(long)]
-    insecure_no_auth: bool,
-}
-
 /// Serves until it is told to stop.
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(super) async fn run(setup: Setup) -> Result<(), Failure> {
     // From here on a SIGHUP does not end the process; what comes before it serves waits.
     let hangups =
         signal(SignalKind::hangup()).map_err(|error| Failure::Other(format!("cannot listen for signals: {error}")))?;
-    let config = load_config(arguments.config.as_deref())?;
+    let config = setup.load()?;
     telemetry::start_logs(&config.log).map_err(|error| Failure::other(&error))?;
     let metrics = telemetry::meters::start_metrics().map_err(|error| Failure::other(&error))?;
-    let exposure = Exposure::from_flag(arguments.insecure_no_auth);
-    let app =
-        App::build(config, arguments.config, exposure, Some(metrics)).await.map_err(|error| app_failure(&error))?;
+    let exposure = setup.exposure();
+    let app = App::build(config, setup.config, exposure, Some(metrics)).await.map_err(|error| app_failure(&error))?;
     let stop = CancellationToken::new();
     stop_on_signal(&stop)?;
     let reloading = reload_at_each(hangups, app.reloads());

@@ -3,29 +3,18 @@
 mod sources;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use url::Url;
 
 use super::mapping::example;
-use super::{Failure, load_config, say};
-use crate::app::{self, AppError, Exposure};
+use super::{Failure, Setup, say};
+use crate::app::{self, AppError};
 use crate::client::FhirClient;
 use crate::client::bundle::Request;
 use crate::client::error::{SubmitError, TokenError};
 use crate::config::{Config, ConnectorConfig, FhirTarget};
 use crate::telemetry::chain;
-
-/// What may be typed.
-#[derive(Debug, clap::Args)]
-pub(super) struct Arguments {
-    /// Configuration file (TOML)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Accept addresses other than loopback although there is no authentication
-    #[arg(long)]
-    insecure_no_auth: bool,
-}
 
 /// A search as a connector makes it, for a device that is not there.
 const SEARCH: &str = "Device?identifier=vitalwire-check";
@@ -36,11 +25,10 @@ const MEND_CREDENTIALS: &str =
 type Finding = Result<String, String>;
 
 /// Checks everything and tells of each thing on a line of its own.
-pub(super) async fn run(arguments: Arguments) -> Result<(), Failure> {
-    let config = load_config(arguments.config.as_deref())?;
+pub(super) async fn run(setup: &Setup) -> Result<(), Failure> {
+    let config = setup.load()?;
     say("ok    configuration");
-    app::check_exposure(&config, Exposure::from_flag(arguments.insecure_no_auth))
-        .map_err(|error| super::app_failure(&error))?;
+    app::check_exposure(&config, setup.exposure()).map_err(|error| super::app_failure(&error))?;
     check_mappings(&config)?;
     let findings = reach_everything(&config).await;
     for finding in &findings {
