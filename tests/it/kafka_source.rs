@@ -169,3 +169,51 @@ async fn a_topic_and_partitions_that_are_made_later_are_read_from_their_beginnin
     observations(&product, 3).await;
     product.subscribed("wearables").await;
 }
+
+/// A source that begins at the ends, and looks often for what is new.
+fn from_the_ends(address: &str, group: &str, topics: &[&str]) -> String {
+    let soon = "properties = { \"topic.metadata.refresh.interval.ms\" = \"500\" }\n";
+    wearables(&(kafka(address, group, topics) + "start = \"latest\"\nsession_timeout = 4000\n" + soon))
+}
+
+#[tokio::test]
+async fn p_1_a_group_that_begins_at_the_ends_passes_over_nothing_that_comes_later() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, topic) = (address().await, unique("latest"));
+    let client = Client::new(&address);
+    client.create_topic(&topic, 1).await;
+    client.send(&topic, &[message(0), message(1)].map(Record::new)).await;
+    let config = from_the_ends(&address, &topic, &[&topic]);
+
+    // Ends before it has taken anything, as in a crash.
+    let product = Vitalwire::serve(directory.path(), &config);
+    until(PATIENCE, async || client.committed(&topic, &topic), |committed| *committed == [Some(2)]).await;
+    product.kill();
+    client.send(&topic, &[message(2), message(3)].map(Record::new)).await;
+    // Of two messages that it has not read the first is deleted.
+    client.delete_before(&topic, 0, 3).await;
+    let product = Vitalwire::serve(directory.path(), &config);
+    observations(&product, 1).await;
+
+    client.add_partitions(&topic, 2).await;
+    let client = Client::new(&address);
+    client.send(&topic, &[Record::new(message(4)).in_partition(1)]).await;
+    observations(&product, 2).await;
+    assert_eq!(closed_ledger(&product, 2).await["stored"], 2);
+}
+
+#[tokio::test]
+async fn a_topic_that_is_added_to_a_living_group_is_read_whole() {
+    let (here, there) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (address, old, new) = (address().await, unique("living"), unique("added"));
+    let client = Client::new(&address);
+    for topic in [&old, &new] {
+        client.create_topic(topic, 1).await;
+        client.send(topic, &[Record::new(message(0))]).await;
+    }
+    let first = Vitalwire::serve(here.path(), &from_the_ends(&address, &old, &[&old]));
+    first.subscribed("wearables").await;
+    until(PATIENCE, async || client.members_at_work(&old), |count| *count == 1).await;
+    let second = Vitalwire::serve(there.path(), &from_the_ends(&address, &old, &[&old, &new]));
+    observations(&second, 1).await;
+}

@@ -54,7 +54,7 @@ pub(crate) struct KafkaConfig {
     pub(crate) group_id: String,
     /// Name of this member.
     pub(crate) group_instance_id: Option<String>,
-    /// Where to begin in partitions of which nothing was committed.
+    /// Where to begin in topics of which nothing was committed.
     pub(crate) start: KafkaStart,
     /// How to log in.
     pub(crate) login: KafkaLogin,
@@ -76,12 +76,12 @@ pub(crate) struct KafkaConfig {
     pub(crate) properties: Vec<(String, String)>,
 }
 
-/// Where to begin in partitions of which nothing was committed.
+/// Where a group begins in a topic of which it has committed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum KafkaStart {
     /// With the oldest message.
     Earliest,
-    /// With the next message.
+    /// With the next message. Partitions that are added later are read whole.
     Latest,
 }
 

@@ -4,17 +4,20 @@
 //! BT-11); a restart goes on exactly behind it (BT-8). Delivery is at least once: what ended and was not committed when a
 //! process died comes again, to whoever has the partition then, and changes nothing downstream.
 //!
-//! librdkafka does the talking. It is polled by a thread of its own (`poller`) and tells it what becomes of the group
-//! (`group`); which partitions are here and how far each has come is kept aside (`assignment`).
+//! librdkafka does the talking. Where a new group begins is settled before it joins (`beginning`). It is polled by a thread
+//! of its own (`poller`) and tells it what becomes of the group (`group`); which partitions are here and how far each has
+//! come is kept aside (`assignment`).
 
 mod amqp;
 mod assignment;
+mod beginning;
 mod group;
 mod message;
 mod options;
 mod poller;
 mod probe;
 mod trouble;
+mod visitor;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -27,6 +30,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use self::beginning::begin_at_the_ends;
 use self::group::Group;
 use self::message::Envelopes;
 use self::poller::{Ending, Poller, Waiting};
@@ -56,7 +60,7 @@ pub(crate) struct KafkaSettings {
     pub(crate) group_id: String,
     /// Name of this member, by which a restarted one takes its place at once.
     pub(crate) group_instance_id: Option<String>,
-    /// Where to begin in partitions of which the group has committed nothing.
+    /// Where to begin in topics of which the group has committed nothing.
     pub(crate) start: Start,
     /// How to log in.
     pub(crate) login: Login,
@@ -82,12 +86,12 @@ pub(crate) struct KafkaSettings {
     pub(crate) backoff_max: Duration,
 }
 
-/// Where to begin in a partition of which nothing was committed.
+/// Where a group begins in a topic of which it has committed nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Start {
     /// With the oldest message.
     Earliest,
-    /// With the next message.
+    /// With the next message. Partitions that are added later are read whole.
     Latest,
 }
 
@@ -157,18 +161,38 @@ impl KafkaSource {
     /// Takes messages until `stop`, then waits until all it took have ended, and leaves the group. Returns early when the
     /// pipeline ends.
     pub(crate) async fn run(self, intake: Intake, stop: CancellationToken) {
+        // Whatever is under way outside the consumer may be broken off: it is begun anew at the next start.
+        if stop.run_until_cancelled(self.begin(intake.connector())).await.is_some() {
+            self.keep_consuming(&intake, &stop).await;
+        }
+        self.behind.send_replace(None);
+        self.state.send_replace(SourceState::Stopped);
+    }
+
+    /// Has the group begin at the ends of its topics, if it is to.
+    async fn begin(&self, connector: &str) {
         let mut backoff = Backoff::new(self.settings.backoff_min, self.settings.backoff_max);
-        while let Ending::Broken(error) = self.consume(&intake, &stop).await {
+        while self.settings.start == Start::Latest
+            && let Err(reason) = begin_at_the_ends(self.settings.clone()).await
+        {
+            let wait = backoff.next_wait();
+            tracing::warn!(connector, %reason, retry_ms = wait.as_millis(), "the group cannot begin yet");
+            self.state.send_replace(SourceState::Retrying(reason.to_string()));
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn keep_consuming(&self, intake: &Intake, stop: &CancellationToken) {
+        let mut backoff = Backoff::new(self.settings.backoff_min, self.settings.backoff_max);
+        while let Ending::Broken(error) = self.consume(intake, stop).await {
             let wait = backoff.next_wait();
             let (connector, retry_ms) = (intake.connector().as_ref(), wait.as_millis());
             tracing::warn!(connector, reason = %error, retry_ms, "the consumer broke, another is made");
             self.state.send_replace(SourceState::Retrying(error.to_string()));
             if stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
-                break;
+                return;
             }
         }
-        self.behind.send_replace(None);
-        self.state.send_replace(SourceState::Stopped);
     }
 
     /// Runs one consumer to its end.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
-use super::{KafkaSettings, Login, Start};
+use super::{KafkaSettings, Login};
 
 /// How often offsets of messages that have ended are committed. After a crash, what ended since comes again, and changes
 /// nothing.
@@ -92,7 +92,8 @@ pub(super) fn member(settings: &KafkaSettings) -> ClientConfig {
         .set("enable.auto.offset.store", "false")
         .set("enable.auto.commit", "true")
         .set("auto.commit.interval.ms", millis(COMMIT_EVERY))
-        .set("auto.offset.reset", if settings.start == Start::Earliest { "earliest" } else { "latest" })
+        // Where messages that nobody has read were deleted, those that are left are read.
+        .set("auto.offset.reset", "earliest")
         .set("queued.max.messages.kbytes", FETCHED_KILOBYTES_MAX.to_string())
         .set("queued.min.messages", FETCHED_MESSAGES_MIN.to_string())
         .set("fetch.queue.backoff.ms", millis(FETCH_PAUSE))

@@ -105,6 +105,14 @@ impl Client {
         assert!(results.iter().all(Result::is_ok), "{results:?}");
     }
 
+    /// Messages of a partition before this offset are gone, as when they are too old.
+    pub(crate) async fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
+        let mut before = TopicPartitionList::new();
+        before.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+        let deleted = self.admin().delete_records(&before, &options()).await.unwrap();
+        assert!(deleted.elements().iter().all(|partition| partition.error().is_ok()), "{deleted:?}");
+    }
+
     fn admin(&self) -> AdminClient<DefaultClientContext> {
         self.config.create().unwrap()
     }
