@@ -91,6 +91,8 @@ mod settlements;
 
 mod bookmarks;
 
+mod subscriptions;
+
 mod client;
 
 mod r4;

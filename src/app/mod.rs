@@ -46,6 +46,7 @@ use crate::fhir::terminology;
 use crate::resolve::Freshness;
 use crate::settlements;
 use crate::sources::http::Doors;
+use crate::subscriptions;
 
 pub(crate) use self::connectors::open_mapping;
 pub(crate) use self::error::AppError;
@@ -53,8 +54,14 @@ pub(crate) use self::settings::{Exposure, check_exposure, client};
 pub(crate) use self::sources::{access, file, kafka, subscriber};
 
 /// Schemas of all that is kept in the database.
-const SCHEMAS: [crate::database::Schema; 5] =
-    [fhir::store::sqlite::SCHEMA, dead_letters::SCHEMA, settlements::SCHEMA, answers::SCHEMA, bookmarks::SCHEMA];
+const SCHEMAS: [crate::database::Schema; 6] = [
+    fhir::store::sqlite::SCHEMA,
+    dead_letters::SCHEMA,
+    settlements::SCHEMA,
+    answers::SCHEMA,
+    bookmarks::SCHEMA,
+    subscriptions::SCHEMA,
+];
 
 /// The whole product, ready to run.
 pub(crate) struct App {

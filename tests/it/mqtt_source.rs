@@ -81,6 +81,28 @@ async fn what_is_published_while_it_is_down_arrives_after_a_restart() {
 }
 
 #[tokio::test]
+async fn a_topic_that_is_not_configured_any_more_is_not_read_any_more() {
+    for protocol in ["3.1.1", "5"] {
+        let directory = tempfile::tempdir().unwrap();
+        let broker = Mosquitto::start(directory.path(), "").await;
+        let reads = |topic| wearables(&(mqtt(broker.port, topic) + &format!("protocol = \"{protocol}\"\n")));
+        let product = Vitalwire::serve(directory.path(), &reads("old"));
+        product.subscribed("wearables").await;
+        assert!(product.interrupt().0.success());
+        // What came while it was configured is read.
+        publish(broker.port, "old", &["-m", &message(0)]);
+
+        let product = Vitalwire::serve(directory.path(), &reads("new"));
+        product.subscribed("wearables").await;
+        publish(broker.port, "old", &["-m", &message(1)]);
+        publish(broker.port, "new", &["-m", &message(2)]);
+        observations(&product, 2).await;
+        assert_eq!(product.ledger("wearables").await["received"], 2);
+        assert_eq!(product.fhir().count("Observation?date=2024-03-02T07:15:01Z").await, 0);
+    }
+}
+
+#[tokio::test]
 async fn a_broker_that_is_not_there_at_the_start_is_found_later() {
     let directory = tempfile::tempdir().unwrap();
     let port = free_port();

@@ -29,6 +29,7 @@ use crate::sources::kafka::{KafkaSource, Seen};
 use crate::sources::mqtt::Subscriber;
 use crate::sources::mqtt_listener::Listener;
 use crate::sources::state::SourceState;
+use crate::subscriptions::Subscriptions;
 use crate::telemetry::meters::ProcessorMeter;
 
 pub(crate) use self::file::file;
@@ -99,8 +100,9 @@ fn build_subscribers(config: &ConnectorConfig, settings: &MqttConfig, shared: &S
     let connections = self::mqtt::subscribers(settings)
         .map_err(|cause| AppError::MqttTls { connector: config.name.clone(), cause })?;
     let built = connections.into_iter().map(|told| {
-        let (subscriber, state) = Subscriber::new(told, shared.clock.clone());
         let address = format!("{}:{}", settings.host, settings.port);
+        let subscriptions = Subscriptions::new(shared.database.clone(), &address, &told.client_id);
+        let (subscriber, state) = Subscriber::new(told, subscriptions, shared.clock.clone());
         (RunnableSource::Mqtt(subscriber), admin::Source { kind: sources::mqtt::SOURCE, address, state, behind: None })
     });
     Ok(built.collect())

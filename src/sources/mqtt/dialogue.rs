@@ -7,6 +7,7 @@
 //! The window is told to an MQTT 5 broker but not held against it: one that offers more finds its socket full, as every
 //! MQTT 3.1.1 broker does. Cut off for it, it would offer the same again.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -43,6 +44,11 @@ pub(super) enum News {
     Subscribed {
         /// The lowest QoS granted.
         qos: u8,
+    },
+    /// UNSUBACK.
+    Unsubscribed {
+        /// Nothing that was named is subscribed to any more.
+        all: bool,
     },
     /// PUBLISH.
     Published {
@@ -118,6 +124,15 @@ impl Dialogue {
     pub(super) fn subscribe(&mut self, settings: &SubscriberSettings, out: &mut Vec<u8>) -> Result<(), Trouble> {
         let packet_id = self.reader.protocol.acquire_packet_id().map_err(Trouble::Unsayable)?;
         self.say(requests::subscribe(self.version(), packet_id, settings), out)
+    }
+
+    /// Takes subscriptions back; the answer is news.
+    ///
+    /// # Errors
+    /// When a filter is not valid.
+    pub(super) fn unsubscribe(&mut self, filters: &BTreeSet<String>, out: &mut Vec<u8>) -> Result<(), Trouble> {
+        let packet_id = self.reader.protocol.acquire_packet_id().map_err(Trouble::Unsayable)?;
+        self.say(requests::unsubscribe(self.version(), packet_id, filters), out)
     }
 
     /// Acknowledges publications.
@@ -214,6 +229,11 @@ impl Dialogue {
             Packet::V5_0Publish(publish) => self.publication(arrival_v5_0(publish), publish.packet_id(), out),
             Packet::V3_1_1Suback(suback) => granted(suback.return_codes().into_iter().map(granted_v3_1_1)),
             Packet::V5_0Suback(suback) => granted(suback.reason_codes().into_iter().map(granted_v5_0)),
+            Packet::V3_1_1Unsuback(_) => Ok(Some(News::Unsubscribed { all: true })),
+            Packet::V5_0Unsuback(unsuback) => {
+                let all = unsuback.reason_codes().into_iter().all(|code| code.is_success());
+                Ok(Some(News::Unsubscribed { all }))
+            }
             Packet::V3_1_1Pingresp(_) | Packet::V5_0Pingresp(_) => Ok(None),
             Packet::V5_0Disconnect(disconnect) => {
                 Err(Trouble::Dismissed(disconnect.reason_code().unwrap_or(DisconnectReasonCode::NormalDisconnection)))
@@ -222,7 +242,6 @@ impl Dialogue {
             | Packet::V3_1_1Connack(_)
             | Packet::V3_1_1Subscribe(_)
             | Packet::V3_1_1Unsubscribe(_)
-            | Packet::V3_1_1Unsuback(_)
             | Packet::V3_1_1Puback(_)
             | Packet::V3_1_1Pubrec(_)
             | Packet::V3_1_1Pubrel(_)
@@ -233,7 +252,6 @@ impl Dialogue {
             | Packet::V5_0Connack(_)
             | Packet::V5_0Subscribe(_)
             | Packet::V5_0Unsubscribe(_)
-            | Packet::V5_0Unsuback(_)
             | Packet::V5_0Puback(_)
             | Packet::V5_0Pubrec(_)
             | Packet::V5_0Pubrel(_)

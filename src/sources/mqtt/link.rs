@@ -3,6 +3,7 @@
 //! What is said is written beside reading and beside whatever else is waited for, all that was said together in one write;
 //! pings go out by themselves. Reading is up to the user: what it does not read waits in the socket, and then at the broker.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
@@ -54,7 +55,9 @@ impl Link {
         loop {
             match link.hear()? {
                 Some(News::Connected(session)) => return Ok((link, session)),
-                Some(News::Subscribed { .. } | News::Published { .. }) => return Err(Trouble::NotConnack),
+                Some(News::Subscribed { .. } | News::Unsubscribed { .. } | News::Published { .. }) => {
+                    return Err(Trouble::NotConnack);
+                }
                 None => link.read().await?,
             }
         }
@@ -92,6 +95,16 @@ impl Link {
     /// When a filter is not valid, or the broker cannot take so many.
     pub(super) fn subscribe(&mut self, settings: &SubscriberSettings) -> Result<(), Trouble> {
         self.dialogue.subscribe(settings, &mut self.wire.out)?;
+        self.spoke();
+        Ok(())
+    }
+
+    /// Takes subscriptions back; the answer is news.
+    ///
+    /// # Errors
+    /// When a filter is not valid.
+    pub(super) fn unsubscribe(&mut self, filters: &BTreeSet<String>) -> Result<(), Trouble> {
+        self.dialogue.unsubscribe(filters, &mut self.wire.out)?;
         self.spoke();
         Ok(())
     }

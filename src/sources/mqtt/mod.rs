@@ -19,6 +19,7 @@ mod tests;
 mod topics;
 mod trouble;
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
@@ -45,6 +46,7 @@ use crate::model::envelope::Envelope;
 use crate::model::intake::{Closed, Intake};
 use crate::model::receipt::Settle;
 use crate::secret::Secret;
+use crate::subscriptions::Subscriptions;
 
 pub(crate) use self::probe::probe;
 pub(crate) use self::topics::Subscription;
@@ -150,6 +152,7 @@ pub(crate) struct Credentials {
 #[derive(Debug)]
 pub(crate) struct Subscriber {
     settings: SubscriberSettings,
+    subscriptions: Subscriptions,
     clock: Clock,
     state: watch::Sender<SourceState>,
 }
@@ -157,6 +160,7 @@ pub(crate) struct Subscriber {
 /// A subscription that runs.
 struct Running {
     settings: SubscriberSettings,
+    subscriptions: Subscriptions,
     arrivals: Arrivals,
     intake: Intake,
     stop: CancellationToken,
@@ -164,6 +168,8 @@ struct Running {
     backoff: Backoff,
     /// The broker's session, if it kept one, has the filters of these settings.
     has_subscribed: bool,
+    /// What the session had besides is taken back, which is not kept yet.
+    has_unsubscribed: bool,
     /// Since when the connection, or the last one, was subscribed; `None` if it never was.
     connected_at: Option<Instant>,
     /// The connection, or the last one, brought a message to its end.
@@ -201,6 +207,10 @@ enum Wake {
 }
 
 impl SubscriberSettings {
+    fn filters(&self) -> BTreeSet<String> {
+        self.topics.iter().map(|subscription| subscription.filter.clone()).collect()
+    }
+
     /// Tells of what is allowed and not wise.
     fn warn(&self, connector: &str) {
         if self.quality == Quality::AtMostOnce {
@@ -214,10 +224,14 @@ impl SubscriberSettings {
 }
 
 impl Subscriber {
-    /// A subscription, and how it stands.
-    pub(crate) fn new(settings: SubscriberSettings, clock: Clock) -> (Self, watch::Receiver<SourceState>) {
+    /// A subscription whose session at the broker has these filters so far, and how it stands.
+    pub(crate) fn new(
+        settings: SubscriberSettings,
+        subscriptions: Subscriptions,
+        clock: Clock,
+    ) -> (Self, watch::Receiver<SourceState>) {
         let (state, states) = watch::channel(SourceState::Connecting);
-        (Self { settings, clock, state }, states)
+        (Self { settings, subscriptions, clock, state }, states)
     }
 
     /// Takes messages until `stop`, then waits until all it took are answered, and disconnects. Returns early when the
@@ -234,10 +248,12 @@ impl Subscriber {
             )
             .splitting(self.settings.split_arrays),
             settings: self.settings,
+            subscriptions: self.subscriptions,
             intake,
             stop,
             state: self.state,
             has_subscribed: false,
+            has_unsubscribed: false,
             connected_at: None,
             has_acknowledged: false,
             has_told_of_size: false,
@@ -292,6 +308,34 @@ impl Running {
         }
     }
 
+    /// Filters that the session still has and the settings have not. All that it has, or is about to have, is kept before
+    /// the broker is told, so that a crash in between forgets none.
+    async fn unwanted(&self, session: Session) -> BTreeSet<String> {
+        let known = match self.subscriptions.find().await {
+            Ok(known) => known,
+            Err(error) => {
+                tracing::warn!(connector = self.intake.connector().as_ref(), %error, "former filters are not known");
+                return BTreeSet::new();
+            }
+        };
+        let wanted = self.settings.filters();
+        let unwanted = match session {
+            Session::Kept => &known - &wanted,
+            Session::New => BTreeSet::new(),
+        };
+        let all = &wanted | &unwanted;
+        if all != known {
+            self.keep(all).await;
+        }
+        unwanted
+    }
+
+    async fn keep(&self, filters: BTreeSet<String>) {
+        if let Err(error) = self.subscriptions.keep(filters).await {
+            tracing::warn!(connector = self.intake.connector().as_ref(), %error, "the filters are not kept");
+        }
+    }
+
     /// Whether the last connection did its work or at least lasted. One that only brought a message that is abandoned again
     /// and again is not made anew in a hurry.
     fn was_worth_it(&self) -> bool {
@@ -319,9 +363,12 @@ impl Connection<'_> {
         passing_on: impl Future<Output = Result<(), Closed>>,
     ) -> Result<(), Trouble> {
         tokio::pin!(passing_on);
-        self.subscribe(session)?;
+        self.subscribe(session).await?;
         loop {
             self.listen()?;
+            if std::mem::take(&mut self.running.has_unsubscribed) {
+                self.running.keep(self.running.settings.filters()).await;
+            }
             if self.waiting.is_none() && self.ledger.is_empty() {
                 return Ok(());
             }
@@ -335,12 +382,16 @@ impl Connection<'_> {
         }
     }
 
-    /// The session of an earlier process may lack filters that were added since, so the first connection subscribes even
-    /// if the broker kept it.
-    fn subscribe(&mut self, session: Session) -> Result<(), Trouble> {
+    /// The session of an earlier process may lack filters that were added since, and have others that are not wanted any
+    /// more, so the first connection subscribes even if the broker kept it.
+    async fn subscribe(&mut self, session: Session) -> Result<(), Trouble> {
         if session == Session::Kept && self.running.has_subscribed {
             self.connected();
             return Ok(());
+        }
+        let unwanted = self.running.unwanted(session).await;
+        if !unwanted.is_empty() {
+            self.link.unsubscribe(&unwanted)?;
         }
         self.link.subscribe(&self.running.settings)
     }
@@ -353,6 +404,7 @@ impl Connection<'_> {
                 None => break,
                 Some(News::Published { arrival, packet_id }) => self.take(arrival, packet_id),
                 Some(News::Subscribed { qos }) => self.subscribed(qos),
+                Some(News::Unsubscribed { all }) => self.unsubscribed(all),
                 Some(News::Connected(_)) => {}
             }
         }
@@ -405,6 +457,19 @@ impl Connection<'_> {
             tracing::warn!(connector, qos, "the broker grants a lower quality of service than asked for");
         }
         self.connected();
+    }
+
+    fn unsubscribed(&mut self, all: bool) {
+        let connector = self.running.intake.connector().as_ref();
+        if all {
+            self.running.has_unsubscribed = true;
+            tracing::info!(connector, "unsubscribed from what is not in `topics` any more");
+        } else {
+            tracing::warn!(
+                connector,
+                "the broker does not take back what is not in `topics` any more; asked again later"
+            );
+        }
     }
 
     fn connected(&mut self) {

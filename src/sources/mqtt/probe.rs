@@ -53,7 +53,7 @@ async fn ask(settings: &SubscriberSettings) -> Result<u8, Trouble> {
     let granted = loop {
         match link.hear()? {
             Some(News::Subscribed { qos }) => break qos,
-            Some(News::Connected(_) | News::Published { .. }) => {}
+            Some(News::Connected(_) | News::Unsubscribed { .. } | News::Published { .. }) => {}
             None => link.read().await?,
         }
     };

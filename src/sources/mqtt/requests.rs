@@ -1,5 +1,6 @@
 //! The packets a subscriber says, in the version its broker speaks.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use mqtt_protocol_core::mqtt::Version;
@@ -101,6 +102,17 @@ pub(super) fn subscribe(version: Version, packet_id: u16, settings: &SubscriberS
 
 fn entries(subscriptions: &[Subscription], options: SubOpts) -> Result<Vec<SubEntry>, MqttError> {
     subscriptions.iter().map(|subscription| SubEntry::new(subscription.filter.as_str(), options)).collect()
+}
+
+/// UNSUBSCRIBE.
+pub(super) fn unsubscribe(version: Version, packet_id: u16, filters: &BTreeSet<String>) -> Request {
+    let filters = filters.iter().map(String::as_str);
+    match version {
+        Version::V5_0 => Ok(v5_0::Unsubscribe::builder().packet_id(packet_id).entries(filters)?.build()?.into()),
+        Version::V3_1_1 | Version::Undetermined => {
+            Ok(v3_1_1::Unsubscribe::builder().packet_id(packet_id).entries(filters)?.build()?.into())
+        }
+    }
 }
 
 /// PUBACK.

@@ -1,5 +1,6 @@
 //! The subscription against a broker of bytes, and a pipeline that is a channel.
 
+use std::collections::BTreeSet;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Credentials, Protocol, Quality, SessionUse, SourceState, Subscriber, SubscriberSettings, Subscription};
 use crate::clock::Clock;
+use crate::database::Database;
 use crate::model::Tracked;
 use crate::model::envelope::Envelope;
 use crate::model::intake::Intake;
@@ -19,6 +21,7 @@ use crate::model::receipt::Outcome;
 use crate::model::room::Room;
 use crate::model::samples::Unwitnessed;
 use crate::secret::Secret;
+use crate::subscriptions::{SCHEMA, Subscriptions};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -29,6 +32,8 @@ struct Bench {
     states: watch::Receiver<SourceState>,
     tasks: TaskTracker,
     stop: CancellationToken,
+    subscriptions: Subscriptions,
+    _data: tempfile::TempDir,
 }
 
 /// Settings for a broker on a loopback port, with a window of 10.
@@ -57,6 +62,9 @@ pub(super) fn settings(protocol: Protocol, port: u16) -> SubscriberSettings {
     }
 }
 
+/// What the session had before that the settings have not.
+const FORMER: &str = "old/#";
+
 const CONNECT: [u8; 15] = [0x10, 13, 0, 4, b'M', b'Q', b'T', b'T', 4, 0, 0, 60, 0, 1, b'v'];
 const PINGREQ: [u8; 2] = [0xC0, 0];
 const PINGRESP: [u8; 2] = [0xD0, 0];
@@ -76,10 +84,14 @@ impl Bench {
         change(&mut settings);
         let (outbox, messages) = mpsc::channel(1_000);
         let intake = Intake::new(Arc::from("ward"), Arc::new(Unwitnessed), Arc::clone(room), outbox);
-        let (subscriber, states) = Subscriber::new(settings, Clock::default());
+        let data = tempfile::tempdir().unwrap();
+        let database = Database::open(data.path(), &[SCHEMA]).unwrap();
+        let subscriptions = Subscriptions::new(database, "broker", &settings.client_id);
+        subscriptions.keep(BTreeSet::from([FORMER.to_owned()])).await.unwrap();
+        let (subscriber, states) = Subscriber::new(settings, subscriptions.clone(), Clock::default());
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(subscriber.run(intake, stop.clone()));
-        Self { broker, messages, states, tasks, stop }
+        Self { broker, messages, states, tasks, stop, subscriptions, _data: data }
     }
 
     async fn accepted(&self) -> Broker {
@@ -126,6 +138,13 @@ impl Bench {
 
     async fn state(&mut self, expected: impl Fn(&SourceState) -> bool) {
         tokio::time::timeout(PATIENCE, self.states.wait_for(expected)).await.unwrap().unwrap();
+    }
+
+    /// Waits until these are the filters that are kept.
+    async fn keeps(&self, filters: &[&str]) {
+        let expected: BTreeSet<String> = filters.iter().map(|filter| (*filter).to_owned()).collect();
+        let kept = async { while self.subscriptions.find().await.unwrap() != expected {} };
+        tokio::time::timeout(PATIENCE, kept).await.unwrap();
     }
 
     async fn stopped(self) {
@@ -452,4 +471,25 @@ async fn a_probe_asks_aside_and_tells_which_topics_are_not_granted() {
     assert!(refused.starts_with("the broker refuses filter 2 (Failure) of `topics`"), "{refused}");
     let lower = probed(&[0x90, 4, 0, 1, 0, 1]).await.unwrap_err();
     assert!(lower.starts_with("grants QoS 0 where 1 is asked for"), "{lower}");
+}
+
+#[tokio::test]
+async fn what_a_kept_session_has_and_the_settings_have_not_is_taken_back() {
+    let bench = Bench::start(Protocol::V3_1_1, 10).await;
+    let mut broker = bench.connection(1).await;
+    broker.hears(&[0xA2, 9, 0, 1, 0, 5, b'o', b'l', b'd', b'/', b'#']).await;
+    broker.hears(&[0x82, 6, 0, 2, 0, 1, b'#', 1]).await;
+    // Until the broker has answered, both may be there.
+    bench.keeps(&["#", FORMER]).await;
+    broker.says(&[0xB0, 2, 0, 1]).await;
+    broker.says(&[0x90, 3, 0, 2, 1]).await;
+    bench.keeps(&["#"]).await;
+}
+
+#[tokio::test]
+async fn a_new_session_has_nothing_to_take_back() {
+    let bench = Bench::start(Protocol::V3_1_1, 10).await;
+    let mut broker = bench.connection(0).await;
+    broker.grants_the_subscription().await;
+    bench.keeps(&["#"]).await;
 }
