@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::database::{Database, DatabaseError, Schema, WriteError};
+use crate::database::{Database, DatabaseError, Schema};
 
 /// One row for each file of a connector.
 pub(crate) const SCHEMA: Schema = Schema {
@@ -67,10 +67,7 @@ impl Bookmarks {
     pub(crate) async fn set(&self, bookmark: Bookmark) -> Result<(), DatabaseError> {
         let (connector, path) = (Arc::clone(&self.connector), Arc::clone(&self.path));
         let written = self.database.write(move |connection| store(connection, &connector, &path, &bookmark)).await;
-        written.map_err(|error| match error {
-            WriteError::Job(error) => error.into(),
-            WriteError::Database(error) => error,
-        })
+        Ok(written?)
     }
 }
 

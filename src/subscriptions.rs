@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 
-use crate::database::{Database, DatabaseError, Schema, WriteError};
+use crate::database::{Database, DatabaseError, Schema};
 
 /// One row for each filter of a session.
 pub(crate) const SCHEMA: Schema = Schema {
@@ -49,10 +49,7 @@ impl Subscriptions {
     pub(crate) async fn keep(&self, filters: BTreeSet<String>) -> Result<(), DatabaseError> {
         let (broker, client_id) = (Arc::clone(&self.broker), Arc::clone(&self.client_id));
         let written = self.database.write(move |connection| store(connection, &broker, &client_id, &filters)).await;
-        written.map_err(|error| match error {
-            WriteError::Job(error) => error.into(),
-            WriteError::Database(error) => error,
-        })
+        Ok(written?)
     }
 }
 

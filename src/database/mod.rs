@@ -126,6 +126,15 @@ pub(crate) enum WriteError<E> {
     Database(DatabaseError),
 }
 
+impl From<WriteError<rusqlite::Error>> for DatabaseError {
+    fn from(error: WriteError<rusqlite::Error>) -> Self {
+        match error {
+            WriteError::Job(error) => error.into(),
+            WriteError::Database(error) => error,
+        }
+    }
+}
+
 /// The database of a data directory. Cheap to clone; the file closes when the last clone goes, or with `close`.
 #[derive(Clone, Debug)]
 pub(crate) struct Database {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::store::{End, Kept, Messages, Numbers, Turn};
 use self::under_way::UnderWay;
-use crate::database::{Database, DatabaseError, WriteError};
+use crate::database::{Database, DatabaseError};
 use crate::model::Tracked;
 use crate::model::dead_letter::DeadLetter;
 use crate::model::envelope::WayIn;
@@ -134,10 +134,7 @@ impl DeadLetters {
         T: Send + 'static,
         F: FnOnce(&Connection) -> Result<T, rusqlite::Error> + Send + 'static,
     {
-        self.database.write(job).await.map_err(|error| match error {
-            WriteError::Job(error) => error.into(),
-            WriteError::Database(error) => error,
-        })
+        Ok(self.database.write(job).await?)
     }
 
     async fn read<T, F>(&self, job: F) -> Result<T, DatabaseError>

@@ -323,6 +323,10 @@ impl Running {
             Session::Kept => &known - &wanted,
             Session::New => BTreeSet::new(),
         };
+        if session == Session::New && !known.is_empty() {
+            let connector = self.intake.connector().as_ref();
+            tracing::warn!(connector, "the broker has forgotten the session, and with it what was published meanwhile");
+        }
         let all = &wanted | &unwanted;
         if all != known {
             self.keep(all).await;
