@@ -20,8 +20,10 @@ use tokio::time::timeout;
 use super::stream::Stream;
 use super::tls::ClientTls;
 
-/// Bytes asked of the socket at a time.
-const READ_BYTES: usize = 16 * 1_024;
+/// Bytes asked of the socket at first; most devices never say more at a time, and there may be ten thousand of them.
+const READ_BYTES_MIN: usize = 1_024;
+/// Most bytes asked of it.
+const READ_BYTES_MAX: usize = 16 * 1_024;
 /// Longest wait for the peer to take what is said.
 pub(crate) const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -30,6 +32,8 @@ pub(crate) struct Wire {
     stream: Stream,
     /// Read, but not heard.
     pub(crate) input: BytesMut,
+    /// Bytes asked of the socket at a time, twice as many after each read that had no room for more.
+    read_bytes: usize,
     /// Said, but not written.
     pub(crate) out: Vec<u8>,
     /// The stream keeps nothing of what was written.
@@ -61,7 +65,7 @@ impl Wire {
         if let Err(error) = stream.socket().set_nodelay(true) {
             tracing::debug!(%error, "socket option refused");
         }
-        Self { stream, input: BytesMut::with_capacity(READ_BYTES), out: Vec::new(), is_flushed: true }
+        Self { stream, input: BytesMut::new(), read_bytes: READ_BYTES_MIN, out: Vec::new(), is_flushed: true }
     }
 
     /// Connects to the first address of `host` that answers, encrypted if there is `tls`.
@@ -83,8 +87,17 @@ impl Wire {
 
     /// Reads what there is, once there is something; 0 when the peer has closed.
     pub(crate) async fn read(&mut self) -> io::Result<usize> {
-        self.input.reserve(READ_BYTES);
-        self.stream.read_buf(&mut self.input).await
+        self.input.reserve(self.read_bytes);
+        let count = self.stream.read_buf(&mut self.input).await?;
+        self.widen();
+        Ok(count)
+    }
+
+    /// Asks for more next time if there was no room for more.
+    fn widen(&mut self) {
+        if self.input.len() == self.input.capacity() {
+            self.read_bytes = self.read_bytes.saturating_mul(2).min(READ_BYTES_MAX);
+        }
     }
 
     /// Writes all there is to say, in one write if the socket has room for it.
@@ -104,9 +117,9 @@ impl Wire {
 
     /// Writes or reads, whichever can be done first. Nothing is lost when the wait is given up.
     pub(crate) async fn exchange(&mut self, ear: Ear) -> io::Result<Moved> {
-        self.input.reserve(READ_BYTES);
+        self.input.reserve(self.read_bytes);
         // Both directions of an encrypted stream go through the whole of it, so they take turns within one future.
-        poll_fn(|cx| {
+        let moved = poll_fn(|cx| {
             let written = if self.has_unsent() { self.poll_write(cx) } else { Poll::Pending };
             match written {
                 Poll::Ready(Ok(())) => Poll::Ready(Ok(Moved::Written)),
@@ -118,7 +131,9 @@ impl Wire {
                 },
             }
         })
-        .await
+        .await?;
+        self.widen();
+        Ok(moved)
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>, ear: Ear) -> Poll<io::Result<Moved>> {
