@@ -6,12 +6,11 @@
 //! long absence. So the ends of a topic are committed once, before the group reads it, and from then on nothing is skipped.
 
 use rdkafka::consumer::{CommitMode, Consumer as _};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::runtime::Handle;
 
 use super::KafkaSettings;
-use super::visitor::{VisitError, VisitedTopic, Visitor};
+use super::visitor::{VisitError, VisitedTopic, Visitor, visit};
 
 /// Commits the ends of the topics of which the group has committed nothing at all.
 ///
@@ -21,15 +20,12 @@ use super::visitor::{VisitError, VisitedTopic, Visitor};
 /// # Errors
 /// When the brokers do not answer, or do not let us in.
 pub(super) async fn begin_at_the_ends(settings: KafkaSettings) -> Result<(), VisitError> {
-    let runtime = Handle::current();
-    let begun = tokio::task::spawn_blocking(move || begin(&settings, runtime)).await;
-    begun.unwrap_or_else(|_panic| Err(VisitError::Refused { reason: "the beginning broke".to_owned(), mend: "" }))
+    visit(settings, begin).await
 }
 
-fn begin(settings: &KafkaSettings, runtime: Handle) -> Result<(), VisitError> {
-    let visitor = Visitor::new(settings, runtime)?;
+fn begin(visitor: &Visitor, settings: &KafkaSettings) -> Result<(), VisitError> {
     let topics = visitor.topics(&settings.topics)?;
-    let ends = ends(topics.iter().flat_map(|(_, topics)| topics)).map_err(|error| visitor.why(error))?;
+    let ends = ends(visitor, topics.iter().flat_map(|(_, topics)| topics)).map_err(|error| visitor.why(error))?;
     if ends.count() == 0 {
         return Ok(());
     }
@@ -41,17 +37,17 @@ fn begin(settings: &KafkaSettings, runtime: Handle) -> Result<(), VisitError> {
 }
 
 /// The ends of all partitions of topics that are new to the group.
-fn ends<'a>(topics: impl Iterator<Item = &'a VisitedTopic>) -> Result<TopicPartitionList, KafkaError> {
+fn ends<'a>(visitor: &Visitor, topics: impl Iterator<Item = &'a VisitedTopic>) -> KafkaResult<TopicPartitionList> {
     let mut ends = TopicPartitionList::new();
     for topic in topics.filter(|topic| topic.partitions.iter().all(|partition| partition.committed.is_none())) {
         for partition in &topic.partitions {
-            ends.add_partition_offset(&topic.name, partition.number, Offset::Offset(partition.high))?;
+            let (_low, high) = visitor.bounds(&topic.name, partition.number)?;
+            ends.add_partition_offset(&topic.name, partition.number, Offset::Offset(high))?;
         }
     }
     Ok(ends)
 }
 
 fn has_members(error: &KafkaError) -> bool {
-    let (unknown, illegal) = (RDKafkaErrorCode::UnknownMemberId, RDKafkaErrorCode::IllegalGeneration);
-    matches!(error.rdkafka_error_code(), Some(code) if code == unknown || code == illegal)
+    matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::UnknownMemberId | RDKafkaErrorCode::IllegalGeneration))
 }

@@ -7,10 +7,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::runtime::Handle;
 
 use super::KafkaSettings;
-use super::visitor::{Asking, POLL_PATIENCE, VisitError, VisitedTopic, Visitor};
+use super::visitor::{Asking, POLL_PATIENCE, VisitError, VisitedTopic, Visitor, visit};
 
 /// Longest wait for the newest messages of a topic.
 const NEWEST_PATIENCE: Duration = Duration::from_secs(3);
@@ -35,31 +34,28 @@ pub(crate) struct FoundTopic {
 /// # Errors
 /// When the brokers cannot be reached, do not let us in, or a topic is not there.
 pub(crate) async fn probe(settings: KafkaSettings) -> Result<Vec<FoundTopic>, VisitError> {
-    let runtime = Handle::current();
-    let asked = tokio::task::spawn_blocking(move || ask(&settings, runtime)).await;
-    asked.unwrap_or_else(|_panic| Err(VisitError::Refused { reason: "the check broke".to_owned(), mend: "" }))
+    visit(settings, ask).await
 }
 
-fn ask(settings: &KafkaSettings, runtime: Handle) -> Result<Vec<FoundTopic>, VisitError> {
-    let visitor = Visitor::new(settings, runtime)?;
+fn ask(visitor: &Visitor, settings: &KafkaSettings) -> Result<Vec<FoundTopic>, VisitError> {
     let mut found = Vec::new();
     for (wanted, topics) in visitor.topics(&settings.topics)? {
         if topics.is_empty() {
             return Err(VisitError::NoTopic { topic: wanted });
         }
         for topic in topics {
-            found.push(look_into(&visitor.consumer, topic).map_err(|error| visitor.why(error))?);
+            found.push(look_into(visitor, topic).map_err(|error| visitor.why(error))?);
         }
     }
     Ok(found)
 }
 
-fn look_into(consumer: &BaseConsumer<Asking>, topic: VisitedTopic) -> KafkaResult<FoundTopic> {
+fn look_into(visitor: &Visitor, topic: VisitedTopic) -> KafkaResult<FoundTopic> {
     let VisitedTopic { name, partitions } = topic;
     let (mut messages, mut behind) = (0_i64, 0_i64);
     let mut newest = TopicPartitionList::new();
     for partition in &partitions {
-        let (low, high) = (partition.low, partition.high);
+        let (low, high) = visitor.bounds(&name, partition.number)?;
         messages = messages.saturating_add(high.saturating_sub(low));
         let next = partition.committed.unwrap_or(low).max(low);
         behind = behind.saturating_add(high.saturating_sub(next));
@@ -67,7 +63,7 @@ fn look_into(consumer: &BaseConsumer<Asking>, topic: VisitedTopic) -> KafkaResul
             newest.add_partition_offset(&name, partition.number, Offset::OffsetTail(1))?;
         }
     }
-    let newest = newest_of(consumer, &newest)?;
+    let newest = newest_of(&visitor.consumer, &newest)?;
     Ok(FoundTopic { name, partitions: partitions.len(), messages, behind, newest })
 }
 

@@ -32,17 +32,12 @@ pub(super) struct Visitor {
 /// A topic, and what the group has committed of it.
 pub(super) struct VisitedTopic {
     pub(super) name: String,
-    /// Of each partition: what is there, and where the group is to read on.
     pub(super) partitions: Vec<VisitedPartition>,
 }
 
 /// A partition, and what the group has committed of it.
 pub(super) struct VisitedPartition {
     pub(super) number: i32,
-    /// The offset of the oldest message that is kept.
-    pub(super) low: i64,
-    /// The offset that the next message will have.
-    pub(super) high: i64,
     /// The offset behind what was committed, if anything was.
     pub(super) committed: Option<i64>,
 }
@@ -82,12 +77,25 @@ pub(crate) enum VisitError {
     },
 }
 
+/// Has a client of these settings ask, aside.
+///
+/// # Errors
+/// As `ask`, and when librdkafka makes no client.
+pub(super) async fn visit<T: Send + 'static>(
+    settings: KafkaSettings,
+    ask: fn(&Visitor, &KafkaSettings) -> Result<T, VisitError>,
+) -> Result<T, VisitError> {
+    let runtime = Handle::current();
+    let asked = tokio::task::spawn_blocking(move || ask(&Visitor::new(&settings, runtime)?, &settings)).await;
+    asked.unwrap_or_else(|_panic| Err(VisitError::Refused { reason: "the question broke off".to_owned(), mend: "" }))
+}
+
 impl Visitor {
     /// A client for these settings.
     ///
     /// # Errors
     /// When librdkafka cannot make one.
-    pub(super) fn new(settings: &KafkaSettings, runtime: Handle) -> Result<Self, VisitError> {
+    fn new(settings: &KafkaSettings, runtime: Handle) -> Result<Self, VisitError> {
         let fetch_token = match &settings.login {
             Login::Tokens(fetch) => Some(Arc::clone(fetch)),
             Login::Anonymous | Login::Password { .. } => None,
@@ -123,12 +131,18 @@ impl Visitor {
         let committed = committed(&self.consumer, &asked)?;
         let partitions = committed.elements().into_iter().map(|partition| {
             partition.error()?;
-            let number = partition.partition();
-            let (low, high) = self.consumer.fetch_watermarks(topic.name(), number, PATIENCE)?;
             let committed = partition.offset().to_raw().filter(|offset| *offset >= 0);
-            Ok(VisitedPartition { number, low, high, committed })
+            Ok(VisitedPartition { number: partition.partition(), committed })
         });
         Ok(VisitedTopic { name: topic.name().to_owned(), partitions: partitions.collect::<KafkaResult<_>>()? })
+    }
+
+    /// The offset of the oldest message that a partition keeps, and the one that its next message will have.
+    ///
+    /// # Errors
+    /// When the brokers do not answer.
+    pub(super) fn bounds(&self, topic: &str, partition: i32) -> KafkaResult<(i64, i64)> {
+        self.consumer.fetch_watermarks(topic, partition, PATIENCE)
     }
 
     /// Why an answer did not come. Complaints are told while polling.
@@ -173,7 +187,7 @@ fn committed(consumer: &BaseConsumer<Asking>, partitions: &TopicPartitionList) -
     }
 }
 
-pub(super) fn refused(error: KafkaError) -> VisitError {
+fn refused(error: KafkaError) -> VisitError {
     let mend = error.rdkafka_error_code().map_or("", mend);
     VisitError::Refused { reason: error.to_string(), mend }
 }
